@@ -1,0 +1,147 @@
+package api
+
+import "encoding/json"
+
+// The words of Job.Kind that exist so far.
+const (
+	JobVerify   = "verify"
+	JobTrim     = "trim"
+	JobStepDown = "step-down"
+)
+
+// The words of Job.Status.
+const (
+	StatusQueued    = "queued"
+	StatusRunning   = "running"
+	StatusStalled   = "stalled"
+	StatusDone      = "done"
+	StatusFailed    = "failed"
+	StatusCancelled = "cancelled"
+)
+
+// Job is one piece of work that outlives the request that started it.
+type Job struct {
+	ID              string          `json:"id"`
+	Kind            string          `json:"kind"`
+	GroupID         *uint32         `json:"group_id"` // null: all groups
+	Target          *string         `json:"target"`
+	Mode            *string         `json:"mode"`
+	Verdict         *string         `json:"verdict"`
+	Reason          *string         `json:"reason"`
+	Stage           *string         `json:"stage"`
+	Sources         []JobSource     `json:"sources"`
+	PlannedBytes    int64           `json:"planned_bytes"`
+	PlannedS        float64         `json:"planned_s"`
+	BytesDone       int64           `json:"bytes_done"`
+	BytesTotal      int64           `json:"bytes_total"`
+	LeavesTotal     int64           `json:"leaves_total"`
+	LeavesEqual     int64           `json:"leaves_equal"`
+	LeavesMissing   int64           `json:"leaves_missing"`
+	LeavesDiffering int64           `json:"leaves_differing"`
+	LeavesOrphan    int64           `json:"leaves_orphan"`
+	Rate            float64         `json:"rate"` // bytes/s
+	EtaS            *float64        `json:"eta_s"`
+	Attempt         int             `json:"attempt"`
+	FenceMs         float64         `json:"fence_ms"`
+	BlockedBy       *string         `json:"blocked_by"`
+	StartedAt       Time            `json:"started_at"`
+	LastProgressAt  Time            `json:"last_progress_at"`
+	FinishedAt      Time            `json:"finished_at"`
+	Status          string          `json:"status"`
+	Error           *string         `json:"error"`
+	Result          json.RawMessage `json:"result"` // null, VerifyResult, TrimResult
+}
+
+// JobSource is one node that gave bytes to a job.
+type JobSource struct {
+	Node  string `json:"node"`
+	Bytes int64  `json:"bytes"`
+}
+
+// JobList is a page of jobs, newest first.
+type JobList struct {
+	Jobs          []Job  `json:"jobs"`
+	NextPageToken string `json:"next_page_token"`
+}
+
+// Final reports whether the job has ended.
+func (j *Job) Final() bool {
+	return j.Status == StatusDone || j.Status == StatusFailed || j.Status == StatusCancelled
+}
+
+// The words of VerifyResult.Mode.
+const (
+	ModeVerify         = "verify"
+	ModeAdvancedVerify = "advanced-verify"
+)
+
+// VerifyResult is what `verify` found.
+type VerifyResult struct {
+	Mode            string      `json:"mode"`
+	Deep            bool        `json:"deep"`
+	GroupsTotal     int         `json:"groups_total"`
+	GroupsEqual     int         `json:"groups_equal"`
+	GroupsDamaged   int         `json:"groups_damaged"`
+	GroupsRepaired  int         `json:"groups_repaired"`
+	GroupsUnchecked int         `json:"groups_unchecked"`
+	BytesRead       int64       `json:"bytes_read"`
+	DurationMs      int64       `json:"duration_ms"`
+	Findings        []Finding   `json:"findings"`
+	Unchecked       []Unchecked `json:"unchecked"`
+}
+
+// Finding is one difference. Window, slot, times and devices are null until
+// the leaves themselves are compared.
+type Finding struct {
+	GroupID uint32   `json:"group_id"`
+	Node    string   `json:"node"`
+	Kind    string   `json:"kind"` // data, metadata, free, log
+	Window  *int64   `json:"window"`
+	Slot    *int     `json:"slot"`
+	From    Time     `json:"from"`
+	To      Time     `json:"to"`
+	Devices []string `json:"devices"`
+	Verdict string   `json:"verdict"` // wrong, unreadable, disputed, harmless
+	Action  string   `json:"action"`  // repaired, none, harmless, failed
+}
+
+// Unchecked is a group that could not be checked on all assigned replicas.
+type Unchecked struct {
+	GroupID uint32 `json:"group_id"`
+	Reason  string `json:"reason"`
+}
+
+// ExitCode is the exit code of `verify` for this result: 0 every group was
+// checked on all assigned replicas and equal at the end, 5 a difference is
+// left, 6 none different but some not fully checked.
+func (r *VerifyResult) ExitCode() int {
+	switch {
+	case r.GroupsDamaged > r.GroupsRepaired:
+		return 5
+	case r.GroupsUnchecked > 0:
+		return 6
+	}
+	return 0
+}
+
+// TrimResult is what a trim job did.
+type TrimResult struct {
+	Groups  int           `json:"groups"`
+	Trimmed []TrimReplica `json:"trimmed"`
+	Offline []TrimReplica `json:"offline"` // named, and no failure
+	Failed  []TrimReplica `json:"failed"`
+}
+
+// TrimReplica is one replica of a trim job.
+type TrimReplica struct {
+	GroupID uint32 `json:"group_id"`
+	Node    string `json:"node"`
+	Detail  string `json:"detail"`
+}
+
+// StepDownResult is what a step-down job did.
+type StepDownResult struct {
+	GroupID uint32  `json:"group_id"`
+	From    string  `json:"from"`
+	To      *string `json:"to"`
+}
