@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+)
+
+// SourceCluster marks a value that the meta group holds.
+const SourceCluster Source = "cluster"
+
+// CheckClusterSetting is the rule of `settings set KEY VALUE`: it returns the key and the value in the form that is
+// kept, or why they are refused. Only cluster-wide settings can be set while the cluster runs.
+func CheckClusterSetting(key, value string) (canonicalKey, canonicalValue string, err error) {
+	setting, ok := Find(key)
+	if !ok {
+		return "", "", fmt.Errorf("unknown setting %q%s", key, Nearest(key))
+	}
+	switch setting.Scope {
+	case ScopeNode:
+		return "", "", fmt.Errorf("%s belongs to each node: give it at its start (--%s, %s or the file)",
+			setting.Key, setting.Flag(), setting.Env())
+	case ScopeBootstrap:
+		return "", "", fmt.Errorf("%s was fixed when the cluster was made", setting.Key)
+	}
+	scratch := Defaults()
+	if err := setting.set(&scratch, value); err != nil {
+		return "", "", fmt.Errorf("%s: %w", setting.Key, err)
+	}
+	return setting.Key, setting.get(&scratch), nil
+}
+
+// With returns a copy of c in which the cluster-wide settings are those that the meta group holds. Keys that this
+// binary does not know are left out: a newer node may have set them.
+func (c *Config) With(clusterSettings map[string]string) (Config, error) {
+	changed := *c
+	changed.sources = maps.Clone(c.sources)
+	for key, value := range clusterSettings {
+		setting, ok := Find(key)
+		if !ok || setting.Scope == ScopeNode {
+			continue
+		}
+		if err := setting.set(&changed, value); err != nil {
+			return Config{}, fmt.Errorf("cluster setting %s: %w", key, err)
+		}
+		changed.sources[setting.Key] = SourceCluster
+	}
+	return changed, nil
+}
+
+// ClusterValues returns what a new cluster starts with: every setting that the meta group keeps, by key.
+func (c *Config) ClusterValues() map[string]string {
+	values := map[string]string{}
+	for _, s := range registry {
+		if s.Scope != ScopeNode {
+			values[s.Key] = s.get(c)
+		}
+	}
+	return values
+}

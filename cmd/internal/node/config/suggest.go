@@ -1,0 +1,44 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// didYouMean returns a hint with the word of known that is nearest to wrong, or nothing when none is near.
+func didYouMean(wrong string, known []string) string {
+	best, distance := "", len(wrong)/3+2
+	for _, k := range known {
+		if strings.HasSuffix(k, "."+wrong) { // the right name without its section
+			return fmt.Sprintf(" (did you mean %q?)", k)
+		}
+		if d := editDistance(wrong, k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// editDistance is Levenshtein's, over bytes: keys are ASCII.
+func editDistance(a, b string) int {
+	previous := make([]int, len(b)+1)
+	for j := range previous {
+		previous[j] = j
+	}
+	for i := range len(a) {
+		diagonal := previous[0]
+		previous[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = previous[j+1]
+			previous[j+1] = min(cost, diagonal+1, previous[j]+1)
+		}
+	}
+	return previous[len(b)]
+}
