@@ -1,0 +1,294 @@
+package raftgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// MaxEntryBytes caps one log entry; a single proposal above it is invalid,
+	// and its caller splits it.
+	MaxEntryBytes = 512 << 10
+	// MaxQueuedProposals and MaxQueuedBytes bound what waits at a group's
+	// propose point, behind a fence or a slow disk; beyond them ErrBusy.
+	MaxQueuedProposals = 4096
+	MaxQueuedBytes     = 16 << 20
+	// DefaultInFlight is how many entries of a group are on their way at once:
+	// a second one keeps the log busy while the first one is acked, and more
+	// would only take callers away from being merged.
+	DefaultInFlight = 2
+	// transferRetry is the pause before a proposal is tried again that Raft
+	// refused because of a leadership transfer of its own.
+	transferRetry = 5 * time.Millisecond
+)
+
+// proposer is the single propose point of a group. Callers that arrive while
+// entries are on their way are merged, in order, into the next entry: its data
+// is the concatenation of their frames.
+//
+// A worker takes a batch, hands it to Raft and waits for its future. There are
+// at most inFlight workers, started when there is work and ended when there is
+// none, so an idle group has no goroutine here.
+type proposer struct {
+	apply    func(data []byte) raft.ApplyFuture // returns once Raft's main loop has taken the entry
+	leader   func() membership.ServerID         // hint for ErrNotLeader
+	inFlight int
+
+	// submit orders the hand-over to Raft: taking a batch and giving it to Raft
+	// are one step, or two batches could swap places. Taken before mu.
+	submit sync.Mutex
+
+	mu          sync.Mutex
+	queue       []*Proposal   // guarded by mu; in order of arrival, settled ones included until taken
+	queuedBytes int           // guarded by mu; frames of queue
+	workers     int           // guarded by mu
+	fence       *Fence        // guarded by mu; while set, nothing is taken from queue
+	held        *time.Timer   // guarded by mu; while set, a refused batch waits for its next try
+	idle        chan struct{} // guarded by mu; closed when workers falls to 0, for drain
+	closed      bool          // guarded by mu
+	wg          sync.WaitGroup
+}
+
+// enqueue puts p at the end of the queue.
+func (q *proposer) enqueue(p *Proposal) error {
+	if len(p.frames) == 0 || len(p.frames) > MaxEntryBytes {
+		return fmt.Errorf("proposal of %d bytes, allowed are 1 to %d: %w", len(p.frames), MaxEntryBytes, ErrInvalid)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	if q.fullLocked(p) {
+		q.dropSettledLocked()
+		if q.fullLocked(p) {
+			return ErrBusy
+		}
+	}
+	q.queue = append(q.queue, p)
+	q.queuedBytes += len(p.frames)
+	q.kickLocked()
+	return nil
+}
+
+func (q *proposer) fullLocked(p *Proposal) bool {
+	return len(q.queue) >= MaxQueuedProposals || q.queuedBytes+len(p.frames) > MaxQueuedBytes
+}
+
+// dropSettledLocked forgets proposals whose callers gave up.
+func (q *proposer) dropSettledLocked() {
+	kept := q.queue[:0]
+	q.queuedBytes = 0
+	for _, p := range q.queue {
+		if p.state.Load() != proposalSettled {
+			kept = append(kept, p)
+			q.queuedBytes += len(p.frames)
+		}
+	}
+	clear(q.queue[len(kept):])
+	q.queue = kept
+}
+
+// kickLocked starts a worker if there is work that may go now. One is enough:
+// a worker that took a batch starts the next one if more is left.
+func (q *proposer) kickLocked() {
+	if len(q.queue) == 0 || q.fence != nil || q.held != nil || q.closed || q.workers >= q.inFlight {
+		return
+	}
+	q.workers++
+	q.wg.Go(q.work)
+}
+
+// work proposes batches until the queue is empty or something holds it.
+func (q *proposer) work() {
+	for {
+		q.submit.Lock()
+		batch, data := q.take()
+		if batch == nil {
+			q.submit.Unlock()
+			return
+		}
+		future := q.apply(data)
+		q.submit.Unlock()
+		q.deliver(batch, future)
+	}
+}
+
+// take removes the next batch from the queue and marks it as submitted. With
+// nothing to take the worker is signed off before mu is released, so that a
+// caller who then arrives starts a new one.
+func (q *proposer) take() ([]*Proposal, []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var batch []*Proposal
+	size, n := 0, 0
+	if q.fence == nil && q.held == nil && !q.closed {
+		for _, p := range q.queue {
+			if len(batch) > 0 && (p.alone || batch[0].alone || size+len(p.frames) > MaxEntryBytes) {
+				break
+			}
+			n++
+			if p.state.CompareAndSwap(proposalWaiting, proposalSubmitted) {
+				batch = append(batch, p)
+				size += len(p.frames)
+			}
+			q.queuedBytes -= len(p.frames)
+		}
+		clear(q.queue[:n])
+		q.queue = q.queue[n:]
+		if len(q.queue) == 0 {
+			q.queue = nil
+		}
+	}
+	if len(batch) == 0 {
+		q.workers--
+		q.signalIdleLocked()
+		return nil, nil
+	}
+	q.kickLocked()
+	if len(batch) == 1 {
+		return batch, batch[0].frames
+	}
+	data := make([]byte, 0, size)
+	for _, p := range batch {
+		data = append(data, p.frames...)
+	}
+	return batch, data
+}
+
+// deliver waits for the entry and tells its callers.
+func (q *proposer) deliver(batch []*Proposal, future raft.ApplyFuture) {
+	err := future.Error()
+	if errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		q.holdBack(batch)
+		return
+	}
+	index := uint64(0)
+	if err == nil {
+		index = future.Index()
+		if applyErr, ok := future.Response().(error); ok && applyErr != nil {
+			err = fmt.Errorf("apply entry %d: %w: %w", index, ErrInvalid, applyErr)
+		}
+	} else {
+		err = classify(err, q.leader())
+	}
+	for _, p := range batch {
+		p.settle(proposalSubmitted, index, err)
+	}
+}
+
+// holdBack puts a batch that Raft refused during a leadership transfer back to
+// the head of the queue, for another try: nothing of it was applied.
+func (q *proposer) holdBack(batch []*Proposal) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	back := make([]*Proposal, 0, len(batch)+len(q.queue))
+	for _, p := range batch {
+		if p.state.CompareAndSwap(proposalSubmitted, proposalWaiting) {
+			back = append(back, p)
+			q.queuedBytes += len(p.frames)
+		}
+	}
+	q.queue = append(back, q.queue...)
+	if q.closed {
+		q.failQueueLocked(ErrClosed)
+		return
+	}
+	if q.held == nil {
+		q.held = time.AfterFunc(transferRetry, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.held = nil
+			q.kickLocked()
+		})
+	}
+}
+
+// direct proposes past the queue and its fence, for the fence's owner and for
+// the commands of the group itself.
+func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
+	p := newProposal(frames, true)
+	p.state.Store(proposalSubmitted)
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return 0, ErrClosed
+	}
+	q.wg.Add(1)
+	q.mu.Unlock()
+	go func() {
+		defer q.wg.Done()
+		q.submit.Lock()
+		future := q.apply(frames)
+		q.submit.Unlock()
+		err := future.Error()
+		if err == nil {
+			if applyErr, ok := future.Response().(error); ok && applyErr != nil {
+				err = fmt.Errorf("apply entry %d: %w: %w", future.Index(), ErrInvalid, applyErr)
+			}
+			p.settle(proposalSubmitted, future.Index(), err)
+			return
+		}
+		p.settle(proposalSubmitted, 0, classify(err, q.leader()))
+	}()
+	return p.Wait(ctx)
+}
+
+// drained is closed when no worker is left; call it with the queue held.
+func (q *proposer) drained() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.workers == 0 {
+		ch := make(chan struct{})
+		close(ch)
+		return ch
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	return q.idle
+}
+
+func (q *proposer) signalIdleLocked() {
+	if q.workers == 0 && q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+}
+
+// close fails what waits as not applied. What Raft has taken keeps its outcome;
+// wait for it with awaitWorkers, after Raft was shut down at the latest.
+func (q *proposer) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	q.closed = true
+	if q.held != nil {
+		q.held.Stop()
+		q.held = nil
+	}
+	q.liftLocked(q.fence, fenceLifted)
+	q.failQueueLocked(ErrClosed)
+}
+
+func (q *proposer) failQueueLocked(err error) {
+	for _, p := range q.queue {
+		p.settle(proposalWaiting, 0, err)
+	}
+	q.queue, q.queuedBytes = nil, 0
+}
+
+// queued is the number of proposals that wait.
+func (q *proposer) queued() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue)
+}
