@@ -1,0 +1,70 @@
+package storage
+
+// Byte layouts of this package. Integers are little-endian unless said otherwise; "lp x" is uvarint length | bytes.
+//
+// # Log entry data
+//
+// Concatenated frames, so that merging proposals is concatenation:
+//
+//	entry   = frame*
+//	frame   = uvarint length | command                 length counts the command
+//	command = kind (1) | body
+//
+//	put     (1) row*                                   until the end of the frame
+//	delete  (2) lp database | lp collection | lp device | from (8) | to (8)     empty name = all
+//	retain  (3) lp database | before window (8)
+//	cut     (4) lp id | lp purpose | ttl ns (8) | flags (1)                     flag 1: holds the log too
+//	lease   (5) lp id | lp purpose | ttl ns (8)                                 holds the log, pins nothing
+//	end     (6) lp id
+//	noop    (7)
+//	format  (8) block format version (1)
+//
+//	row     = tag (1) [series] [schema] time values
+//	tag     = bits 0-1 series: 0 as in the row before, 1 uvarint number of an earlier one, 2 lp device (of the
+//	          collection named last), 3 lp database | lp collection | lp device
+//	          bits 2-3 schema: 0 as in the row before, 1 uvarint number of an earlier one, 2 lp fields
+//	          bits 4-7 zero
+//	fields  = (kind (1) | lp name)*                    series and schemas are numbered in order of appearance
+//	time    = zigzag uvarint of the difference to the row before (to 0 in the first row), in ns
+//	values  = one a field: float64 8 bytes; int64 zigzag uvarint; uint64 uvarint; bool 1 byte; string lp
+//
+// # File (bbolt)
+//
+//	bucket blocks   window (8, big-endian, sign bit flipped) | slot (1) | series key | part (4, big-endian)
+//	                -> block | crc
+//	bucket digests  window (8, as above) | slot (1) -> sha256 (32) | points (8) | bytes (8) | index (8) | crc
+//	bucket series   series key -> crc                  the series that have blocks: an index for lists and scans
+//	bucket meta     name -> value | crc                names and values in meta.go
+//	series key      lp database | lp collection | lp device
+//	crc             CRC32C (4) over key and value: a flipped bit in either is found, and so is a value under a wrong key
+//
+// A part is one columnar block (package blocks). Parts of a series and window lie over each other in ascending order of
+// part number. They are canonical when they are what the canonical cut (blocks.Columns.Blocks) of all their points
+// gives; Encode being canonical, a single part always is.
+//
+// # Merge order
+//
+// It is where equal logs would give different roots, so there is one order, and every reader and writer follows it:
+//
+//	state = parts by ascending number, then frozen heads oldest first, then the active head
+//
+//	head   = {deletes, points}
+//	put    adds points; an equal (series, time) merges per field name, the later value wins whatever its kind
+//	delete removes the points that it matches from the head it arrives in, at once, and is remembered in that head's
+//	       deletes; points that arrive after it are not touched by it
+//	read   for each layer in order: remove what its deletes match from everything older; then merge its points
+//	flush  the same with exactly one head, onto the parts. On disk there are no deletes: what they match is
+//	       rewritten in the transaction that writes the head's points and `applied`
+//
+// A head's deletes and its points commute by then: the deletes were applied to its own points as they arrived, so
+// older data sees first all the deletes, then all the points. For the same reason reading a head over parts that
+// already contain it changes nothing, so that a reader may see a commit before the head is dropped.
+// Merging parts with each other, at any time and in any grouping of neighbours, does not change the state.
+
+const (
+	partBytes    = 4
+	windowBytes  = 8
+	leafKeyBytes = windowBytes + 1
+	crcBytes     = 4
+	maxKeyBytes  = 3 + MaxDatabaseName + MaxCollectionName + MaxDeviceName + 1 // of a series
+)
