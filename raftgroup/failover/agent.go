@@ -1,0 +1,304 @@
+package failover
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+)
+
+const (
+	// nextInOrder is how long each place in the order waits for the one before
+	// it; jitter is added so that places of different groups do not collide.
+	nextInOrder = 300 * time.Millisecond
+	orderJitter = 100 * time.Millisecond
+	// exchangeTimeout bounds one exchange of standings with one peer.
+	exchangeTimeout = time.Second
+	// hearsayLife is how long standings of others count.
+	hearsayLife = 3 * time.Second
+	// leaderlessPoll is how often groups without any leader are looked for;
+	// a group counts after it was seen without one twice in a row.
+	leaderlessPoll = 500 * time.Millisecond
+	// wakeQueue bounds the suspects that wait to be looked at.
+	wakeQueue = 64
+	// maxExchanges bounds the exchanges under way at once.
+	maxExchanges = 64
+)
+
+// Groups are the replicas of this node.
+type Groups interface {
+	// LedBy returns the standings of the local replicas that follow a leader on
+	// peer; for the zero NodeID those of followers that know no leader.
+	LedBy(peer membership.NodeID) []Standing
+	// Campaign starts an election in a group if its replica is, at that moment,
+	// still a voter and a follower of leader (zero: of nobody).
+	Campaign(group uint32, leader membership.ServerID) error
+}
+
+// Exchange sends a message to a peer's Agent.Handle and returns the answer.
+type Exchange func(ctx context.Context, to membership.NodeID, message []byte) ([]byte, error)
+
+// Agent runs the failover of one node.
+type Agent struct {
+	self     membership.NodeID
+	groups   Groups
+	exchange Exchange
+	log      *slog.Logger
+
+	wake  chan membership.NodeID // suspects to exchange standings about; bounded, the poll repeats a lost one
+	heeds chan membership.NodeID // suspects of whom news has come: decide again, tell nobody (no echo)
+
+	mu       sync.Mutex
+	suspects map[membership.NodeID]struct{} // guarded by mu: peers that this node holds dead
+	heard    map[standingKey]hearsay        // guarded by mu: what others said lately
+	decided  map[decision]time.Time         // guarded by mu: elections already ordered
+}
+
+type standingKey struct {
+	group uint32
+	self  membership.ServerID
+}
+
+type hearsay struct {
+	Standing
+	at time.Time
+}
+
+// decision names one election that was ordered: one a group, leader and term.
+type decision struct {
+	group  uint32
+	leader membership.ServerID
+	term   uint64
+}
+
+// New returns an agent that does nothing until Run.
+func New(self membership.NodeID, groups Groups, exchange Exchange, log *slog.Logger) *Agent {
+	return &Agent{
+		self: self, groups: groups, exchange: exchange, log: log,
+		wake:     make(chan membership.NodeID, wakeQueue),
+		heeds:    make(chan membership.NodeID, wakeQueue),
+		suspects: make(map[membership.NodeID]struct{}),
+		heard:    make(map[standingKey]hearsay),
+		decided:  make(map[decision]time.Time),
+	}
+}
+
+// Suspect tells the agent that a peer is dead or silent.
+func (a *Agent) Suspect(peer membership.NodeID) {
+	a.mu.Lock()
+	a.suspects[peer] = struct{}{}
+	a.mu.Unlock()
+	poke(a.wake, peer)
+}
+
+// Trust takes Suspect back.
+func (a *Agent) Trust(peer membership.NodeID) {
+	a.mu.Lock()
+	delete(a.suspects, peer)
+	a.mu.Unlock()
+}
+
+func poke(queue chan membership.NodeID, peer membership.NodeID) {
+	select {
+	case queue <- peer:
+	default:
+	}
+}
+
+// Run exchanges and campaigns until ctx ends, then waits for what it started.
+func (a *Agent) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, maxExchanges)
+	poll := time.NewTicker(leaderlessPoll)
+	defer poll.Stop()
+	lonely := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case peer := <-a.wake:
+			a.round(ctx, &wg, slots, peer)
+		case peer := <-a.heeds:
+			a.act(ctx, &wg, peer, a.groups.LedBy(peer))
+		case <-poll.C:
+			a.forget()
+			for _, peer := range a.suspected() {
+				a.round(ctx, &wg, slots, peer)
+			}
+			if len(a.groups.LedBy(membership.NodeID{})) == 0 {
+				lonely = 0
+				continue
+			}
+			if lonely++; lonely > 1 {
+				a.round(ctx, &wg, slots, membership.NodeID{})
+			}
+		}
+	}
+}
+
+// round tells every other voter of the groups that suspect led what this node
+// knows of them, takes in the answers, and acts on what is then decided.
+func (a *Agent) round(ctx context.Context, wg *sync.WaitGroup, slots chan struct{}, suspect membership.NodeID) {
+	own := a.groups.LedBy(suspect)
+	if len(own) == 0 {
+		return
+	}
+	a.act(ctx, wg, suspect, own) // a sole voter needs no answer
+	msg := appendMessage(nil, message{suspect: suspect, standings: own})
+	for _, peer := range a.peersOf(own, suspect) {
+		select {
+		case slots <- struct{}{}:
+		default:
+			continue // the next poll repeats it
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			callCtx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+			defer cancel()
+			reply, err := a.exchange(callCtx, peer, msg)
+			if err != nil {
+				return // dead as well, or not yet up: its standing stays unknown
+			}
+			if m, err := decodeMessage(reply); err == nil && m.suspect == suspect {
+				a.hear(peer, m)
+				a.act(ctx, wg, suspect, a.groups.LedBy(suspect))
+			}
+		})
+	}
+}
+
+func (a *Agent) peersOf(own []Standing, suspect membership.NodeID) []membership.NodeID {
+	var peers []membership.NodeID
+	for _, s := range own {
+		for _, v := range s.Voters {
+			if v.NodeID != a.self && v.NodeID != suspect && !slices.Contains(peers, v.NodeID) {
+				peers = append(peers, v.NodeID)
+			}
+		}
+	}
+	return peers
+}
+
+// Handle takes the message of a peer and answers with this node's standings, if
+// it holds the same peer dead.
+func (a *Agent) Handle(_ context.Context, from membership.NodeID, payload []byte) ([]byte, error) {
+	m, err := decodeMessage(payload)
+	if err != nil {
+		return nil, err
+	}
+	a.hear(from, m)
+	answer := message{suspect: m.suspect}
+	if a.holdsDead(m.suspect) {
+		answer.standings = a.groups.LedBy(m.suspect)
+		poke(a.heeds, m.suspect)
+	}
+	return appendMessage(nil, answer), nil
+}
+
+func (a *Agent) holdsDead(suspect membership.NodeID) bool {
+	if suspect == (membership.NodeID{}) {
+		return true // to know no leader needs no witness
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, dead := a.suspects[suspect]
+	return dead
+}
+
+func (a *Agent) suspected() []membership.NodeID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make([]membership.NodeID, 0, len(a.suspects))
+	for peer := range a.suspects {
+		out = append(out, peer)
+	}
+	return out
+}
+
+// hear keeps what a peer says of its own replicas; of others it may not speak.
+func (a *Agent) hear(from membership.NodeID, m message) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range m.standings {
+		if s.Self.NodeID == from {
+			a.heard[standingKey{s.Group, s.Self}] = hearsay{s, now}
+		}
+	}
+}
+
+// forget drops what is too old to count.
+func (a *Agent) forget() {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k, h := range a.heard {
+		if now.Sub(h.at) > hearsayLife {
+			delete(a.heard, k)
+		}
+	}
+	for d, at := range a.decided {
+		if now.Sub(at) > hearsayLife {
+			delete(a.decided, d)
+		}
+	}
+}
+
+// act orders an election for each group whose standings are those of a quorum,
+// once, and campaigns when it is this node's turn.
+func (a *Agent) act(ctx context.Context, wg *sync.WaitGroup, suspect membership.NodeID, own []Standing) {
+	for _, s := range own {
+		order := a.decide(s)
+		place := slices.Index(order, s.Self)
+		if place < 0 {
+			continue
+		}
+		wait := time.Duration(place) * (nextInOrder + rand.N(orderJitter))
+		wg.Go(func() { a.campaign(ctx, wait, suspect, s) })
+	}
+}
+
+// decide returns the order for the group of s, or nil if it is not known or was
+// given out before.
+func (a *Agent) decide(s Standing) []membership.ServerID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := decision{s.Group, s.Leader, s.CurrentTerm}
+	if _, done := a.decided[d]; done {
+		return nil
+	}
+	standings := []Standing{s}
+	for _, v := range s.Voters {
+		if h, ok := a.heard[standingKey{s.Group, v}]; ok && time.Since(h.at) <= hearsayLife {
+			standings = append(standings, h.Standing)
+		}
+	}
+	order := Order(s.Leader, standings)
+	if order != nil {
+		a.decided[d] = time.Now()
+	}
+	return order
+}
+
+func (a *Agent) campaign(ctx context.Context, wait time.Duration, suspect membership.NodeID, s Standing) {
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+	}
+	if !a.holdsDead(suspect) {
+		return // it is back
+	}
+	if err := a.groups.Campaign(s.Group, s.Leader); err != nil {
+		a.log.Debug("campaign not started", "group", s.Group, "err", err)
+	}
+}
