@@ -2,6 +2,13 @@ module github.com/flotilla-db/flotilla
 
 go 1.26.0
 
+// Versions that build together; `go get -u` breaks the build.
+//   hashicorp/raft 1.7.3 and memberlist 0.6.0 stay: 1.8.0 and 0.7.0 need go-metrics 0.7.0, which dropped the package
+//     `compat` that raft-boltdb/v2 2.3.1 imports.
+//   memberlist below 0.7.0 decompresses without a cap: gossip without the cluster's key is for loopback and --insecure.
+//   grpc 1.85.0 needs go 1.26.
+// cmd/internal/layouttest checks these pins and builds with -mod=readonly.
+
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/acarl005/stripansi v0.0.0-20180116102854-5a71ef0e047d // indirect
