@@ -6,6 +6,9 @@ import (
 )
 
 // didYouMean returns a hint with the word of known that is nearest to wrong, or nothing when none is near.
+// DidYouMean returns " (did you mean \"x\"?)" for the word of known that is nearest to wrong, or an empty string.
+func DidYouMean(wrong string, known []string) string { return didYouMean(wrong, known) }
+
 func didYouMean(wrong string, known []string) string {
 	best, distance := "", len(wrong)/3+2
 	for _, k := range known {

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+)
+
+// identityFile holds who a data directory belongs to; it is written whole and
+// renamed into place, so that it is either absent or complete.
+const identityFile = "node.json"
+
+// identityFormat is the version of the data directory's layout.
+const identityFormat = 1
+
+// ErrNotOurs is wrapped when a data directory holds something else, or belongs
+// to another node or cluster. Nothing in it was changed.
+var ErrNotOurs = errors.New("data directory is not ours")
+
+// Identity is what a data directory says of itself.
+type Identity struct {
+	Format      int       `json:"format"`
+	Name        string    `json:"name"`
+	Incarnation string    `json:"incarnation"`
+	Cluster     string    `json:"cluster"`    // gossip label
+	ClusterID   string    `json:"cluster_id"` // "" until the node is part of a cluster
+	CreatedAt   time.Time `json:"created_at"`
+	// Promised is the set of a --bootstrap-expect that this node has promised, "" for none.
+	Promised []string `json:"promised,omitempty"`
+}
+
+// NodeID is the membership id of the directory.
+func (id Identity) NodeID() membership.NodeID {
+	return membership.NodeID{Name: id.Name, Incarnation: id.Incarnation}
+}
+
+// openIdentity reads the identity of dir, or makes a new one where dir is empty
+// (but for the lock).
+func openIdentity(dir, name, cluster string) (Identity, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return createIdentity(dir, name, cluster)
+	}
+	if err != nil {
+		return Identity{}, fmt.Errorf("read node identity: %w", err)
+	}
+	var id Identity
+	if err := json.Unmarshal(raw, &id); err != nil {
+		return Identity{}, fmt.Errorf("%w: %s in %s is unreadable: %v", ErrNotOurs, identityFile, dir, err)
+	}
+	return id, checkIdentity(id, dir, name, cluster)
+}
+
+func checkIdentity(id Identity, dir, name, cluster string) error {
+	if id.Format != identityFormat {
+		return fmt.Errorf("%w: %s has format %d, this binary knows %d", ErrNotOurs, dir, id.Format, identityFormat)
+	}
+	if err := id.NodeID().Validate(); err != nil {
+		return fmt.Errorf("%w: %s: %v", ErrNotOurs, dir, err)
+	}
+	if id.Name != name {
+		return fmt.Errorf("%w: %s belongs to node %q, not to %q (hint: --name %s, or another --data-dir)", ErrNotOurs, dir, id.Name, name, id.Name)
+	}
+	if id.Cluster != cluster {
+		return fmt.Errorf("%w: %s belongs to cluster %q, not to %q (hint: --cluster %s, or another --data-dir)", ErrNotOurs, dir, id.Cluster, cluster, id.Cluster)
+	}
+	return nil
+}
+
+func createIdentity(dir, name, cluster string) (Identity, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile && e.Name() != "lost+found" { // the latter is what a fresh ext4 mount holds
+			return Identity{}, fmt.Errorf("%w: %s is not empty and has no %s (hint: give an empty --data-dir)", ErrNotOurs, dir, identityFile)
+		}
+	}
+	id := Identity{
+		Format: identityFormat, Name: name, Incarnation: membership.NewIncarnation(),
+		Cluster: cluster, CreatedAt: time.Now().UTC(),
+	}
+	return id, writeIdentity(dir, id)
+}
+
+// writeIdentity replaces the file so that a power cut leaves the old or the new one.
+func writeIdentity(dir string, id Identity) error {
+	raw, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode node identity: %w", err)
+	}
+	tmp, err := os.CreateTemp(dir, identityFile+".tmp-")
+	if err != nil {
+		return fmt.Errorf("write node identity: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // fails once it is renamed
+	_, err = tmp.Write(append(raw, '\n'))
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("write node identity: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), filepath.Join(dir, identityFile)); err != nil {
+		return fmt.Errorf("write node identity: %w", err)
+	}
+	return syncDir(dir)
+}
