@@ -1,0 +1,156 @@
+package clustertest
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// OpKind is what an operation of a history did.
+type OpKind uint8
+
+const (
+	// OpWrite sets a key to a value that no other operation writes.
+	OpWrite OpKind = iota
+	// OpLinearizable reads at the default level.
+	OpLinearizable
+	// OpLeader reads from whoever believes to lead, without a check.
+	OpLeader
+	// OpStale reads any replica, no older than its MaxStaleness.
+	OpStale
+)
+
+// Op is one attempt, as its client saw it. A retry is another Op.
+type Op struct {
+	Client       int
+	Kind         OpKind
+	Key          int
+	Value        int64         // written or read; 0: the key was absent
+	MaxStaleness time.Duration // of OpStale
+	Call, Return time.Duration // since the history began
+	Unknown      bool          // a write that may take effect at any time after Call
+}
+
+// History collects operations. Operations that certainly had no effect (not
+// applied, or reads that failed) are not recorded.
+type History struct {
+	began time.Time
+	mu    sync.Mutex
+	ops   []Op // guarded by mu
+}
+
+// NewHistory begins one now.
+func NewHistory() *History { return &History{began: time.Now()} }
+
+// Now is the time to put into Op.Call and Op.Return.
+func (h *History) Now() time.Duration { return time.Since(h.began) }
+
+// Add records an operation that has ended.
+func (h *History) Add(op Op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ops = append(h.ops, op)
+}
+
+// Ops returns what was recorded so far.
+func (h *History) Ops() []Op {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]Op(nil), h.ops...)
+}
+
+// Check returns what is wrong with a history, nil if nothing is: writes and
+// linearizable reads must have one order that respects real time (porcupine, a
+// register a key); each other read must show a value that was current at some
+// moment within its bound. It errs on inconclusive too.
+func Check(ops []Op, timeout time.Duration) error {
+	var strict []porcupine.Operation
+	for _, op := range ops {
+		switch op.Kind {
+		case OpWrite, OpLinearizable:
+			strict = append(strict, strictOperation(op))
+		case OpLeader:
+			if err := checkWeak(op, math.MaxInt64, ops); err != nil {
+				return err
+			}
+		case OpStale:
+			if err := checkWeak(op, op.MaxStaleness, ops); err != nil {
+				return err
+			}
+		}
+	}
+	result, info := porcupine.CheckOperationsVerbose(register, strict, timeout)
+	if result == porcupine.Ok {
+		return nil
+	}
+	return fmt.Errorf("history of %d operations: %s, partial orders %d", len(strict), result, len(info.PartialLinearizations()))
+}
+
+func strictOperation(op Op) porcupine.Operation {
+	end := op.Return.Nanoseconds()
+	if op.Unknown {
+		end = math.MaxInt64
+	}
+	return porcupine.Operation{ClientId: op.Client, Input: op, Call: op.Call.Nanoseconds(), Output: op.Value, Return: end}
+}
+
+// register is one integer a key, absent (0) at first.
+var register = porcupine.Model{
+	Partition: partitionByKey,
+	Init:      func() any { return int64(0) },
+	Step: func(state, input, output any) (bool, any) {
+		op := input.(Op)
+		if op.Kind == OpWrite {
+			return true, op.Value
+		}
+		return output.(int64) == state.(int64), state
+	},
+	DescribeOperation: func(input, output any) string {
+		return fmt.Sprintf("%+v -> %v", input, output)
+	},
+}
+
+func partitionByKey(history []porcupine.Operation) [][]porcupine.Operation {
+	byKey := map[int][]porcupine.Operation{}
+	for _, op := range history {
+		k := op.Input.(Op).Key
+		byKey[k] = append(byKey[k], op)
+	}
+	parts := make([][]porcupine.Operation, 0, len(byKey))
+	for _, ops := range byKey {
+		parts = append(parts, ops)
+	}
+	return parts
+}
+
+// checkWeak refuses a value that nobody had begun to write when the read ended,
+// and one that was certainly overwritten longer ago than the bound allows: some
+// other write began after this value's write had ended, and itself ended more
+// than the bound before the read began.
+func checkWeak(read Op, bound time.Duration, ops []Op) error {
+	var source *Op
+	for i := range ops {
+		if ops[i].Kind == OpWrite && ops[i].Key == read.Key && ops[i].Value == read.Value {
+			source = &ops[i]
+		}
+	}
+	if source == nil && read.Value != 0 || source != nil && source.Call > read.Return {
+		return fmt.Errorf("read %+v: nobody had written that value", read)
+	}
+	if bound == math.MaxInt64 {
+		return nil
+	}
+	for _, w := range ops {
+		if w.Kind != OpWrite || w.Key != read.Key || w.Unknown || w.Value == read.Value {
+			continue
+		}
+		afterSource := source == nil || !source.Unknown && w.Call > source.Return
+		if afterSource && w.Return+bound < read.Call {
+			return fmt.Errorf("read %+v is staler than %v: %+v had overwritten it", read, bound, w)
+		}
+	}
+	return nil
+}
