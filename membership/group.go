@@ -94,4 +94,7 @@ type Database struct {
 	Name      string
 	Retention time.Duration // 0: keep for ever
 	CreatedAt time.Time     // UTC, stamped by the node that proposed it
+	// Collections that were created by name, sorted. Others exist by their
+	// points alone: only the shards know them.
+	Collections []string
 }

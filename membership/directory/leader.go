@@ -1,0 +1,126 @@
+package directory
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// votersEvery is how often the leader looks whether its own configuration
+// should grow. It asks other nodes only when it should.
+const votersEvery = time.Second
+
+// followLeadership runs the leader's loop while this node leads. Each event
+// restarts it: raft's channel keeps only the latest one, and a leader of a
+// later term must apply all before it acts.
+func (d *Directory) followLeadership(ctx context.Context) {
+	var lead sync.WaitGroup
+	stop := func() {}
+	defer func() {
+		stop()
+		lead.Wait()
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case leads := <-d.raft.LeaderCh():
+			stop()
+			lead.Wait()
+			stop = func() {}
+			if leads {
+				leaderCtx, cancel := context.WithCancel(ctx)
+				stop = cancel
+				lead.Go(func() { d.lead(leaderCtx) })
+			}
+		}
+	}
+}
+
+// lead is the life of one leadership.
+func (d *Directory) lead(ctx context.Context) {
+	if !d.becomeReady(ctx) {
+		return
+	}
+	defer d.ready.Store(0)
+	d.logger.Info("leads the meta group", "term", d.ready.Load())
+	voters := time.NewTicker(votersEvery)
+	defer voters.Stop()
+	poll := time.NewTicker(d.cfg.Timers.Poll)
+	defer poll.Stop()
+	for {
+		t := d.Table()
+		d.growVoters(ctx)
+		d.assign(ctx)
+	wait:
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-voters.C:
+				d.growVoters(ctx)
+			case <-t.Changed():
+				break wait
+			case <-poll.C:
+				break wait
+			case <-d.poke:
+				break wait
+			}
+		}
+	}
+}
+
+// becomeReady waits until everything before this leadership is applied.
+func (d *Directory) becomeReady(ctx context.Context) bool {
+	for d.IsLeader() {
+		term := d.raft.CurrentTerm()
+		err := d.await(ctx, d.raft.Barrier(0))
+		if err == nil && d.IsLeader() && d.raft.CurrentTerm() == term {
+			d.ready.Store(term)
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(retryMost):
+		}
+	}
+	return false
+}
+
+// isReady reports whether this node leads and has applied all before.
+func (d *Directory) isReady() bool { return d.ready.Load() != 0 && d.IsLeader() }
+
+func (d *Directory) sendNudge() {
+	select {
+	case d.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// sendNudges puts an empty command behind commits: followers learn of a commit
+// with the next entry, else only after the commit timeout. Commits that come
+// while one is under way share the next.
+func (d *Directory) sendNudges(ctx context.Context) {
+	nudge := Encode(nudgeCommand{})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.nudge:
+		}
+		if voters, err := d.serverCount(); err != nil || voters < 2 {
+			continue
+		}
+		// The outcome does not matter: if it is lost, the timeout serves.
+		_ = d.await(ctx, d.raft.Apply(nudge, 0))
+	}
+}
+
+func (d *Directory) serverCount() (int, error) {
+	f := d.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return 0, err
+	}
+	return len(f.Configuration().Servers), nil
+}

@@ -1,0 +1,150 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// forwardTimeout bounds one attempt: a forward that is not answered by
+	// then is of unknown outcome.
+	forwardTimeout = 2 * time.Second
+	retryFirst     = 20 * time.Millisecond
+	retryMost      = 500 * time.Millisecond
+)
+
+// Apply submits a command, forwarded to the leader where that is another
+// node, and returns its index when it has been applied here too. It waits for
+// a leader as long as ctx lives.
+//
+// Errors: a refusal (nothing changed), ErrNoLeader (not applied), ErrUnknown
+// (it may be applied or not; commands that may be repeated are repeated
+// until ctx ends).
+func (d *Directory) Apply(ctx context.Context, c Command) (uint64, error) {
+	index, _, err := d.apply(ctx, c)
+	return index, err
+}
+
+// apply reports beside the index whether the command changed the table.
+func (d *Directory) apply(ctx context.Context, c Command) (uint64, bool, error) {
+	c = c.stamped(d.cfg.Now())
+	if err := c.check(); err != nil {
+		return 0, false, err
+	}
+	p, err := d.submit(ctx, request{op: opApply, body: Encode(c), repeat: c.repeatable()})
+	if err != nil {
+		return p.index, false, fmt.Errorf("apply command of kind %d: %w", c.Kind(), err)
+	}
+	return p.index, p.changed, d.WaitFor(ctx, p.index)
+}
+
+// submit sends a request to the leader until it has an answer.
+func (d *Directory) submit(ctx context.Context, q request) (reply, error) {
+	failure := ErrNoLeader
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		p := d.attempt(ctx, q)
+		switch {
+		case p.code == codeOK:
+			return p, nil
+		case p.err() != nil:
+			return p, p.err()
+		case p.code == codeUnknown && !q.repeat:
+			return p, fmt.Errorf("%w: %s", ErrUnknown, p.text)
+		case p.code == codeUnknown:
+			failure = ErrUnknown
+		case p.code == codeNoNodes && !errors.Is(failure, ErrUnknown):
+			failure = ErrNoNodes
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return p, fmt.Errorf("%w: %s (%w)", failure, p.text, ctx.Err())
+		case <-d.stopped:
+			timer.Stop()
+			return p, ErrClosed
+		}
+	}
+}
+
+// attempt asks the leader once. What it returns says what happened.
+func (d *Directory) attempt(ctx context.Context, q request) reply {
+	if ctx.Err() != nil {
+		return reply{code: codeNotApplied, text: "not sent"}
+	}
+	if d.IsLeader() {
+		return d.serveLeader(ctx, q)
+	}
+	leader, ok := d.Leader()
+	if !ok || leader == d.self {
+		return reply{code: codeNotLeader, text: "no leader is known here"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
+	defer cancel()
+	b, err := d.cfg.Caller.Call(ctx, leader.NodeID, q.encode())
+	switch {
+	case errors.Is(err, ErrNotDelivered):
+		return reply{code: codeNotApplied, text: err.Error()}
+	case err != nil:
+		return reply{code: codeUnknown, text: err.Error()}
+	}
+	p, err := decodeReply(b)
+	if err != nil {
+		return reply{code: codeUnknown, text: err.Error()}
+	}
+	return p
+}
+
+// applyHere proposes a command on this node, which should be the leader.
+func (d *Directory) applyHere(ctx context.Context, data []byte) reply {
+	f := d.raft.Apply(data, forwardTimeout/2)
+	if err := d.await(ctx, f); err != nil {
+		return d.failed(err)
+	}
+	o, ok := f.Response().(outcome)
+	if !ok {
+		return reply{code: codeUnknown, text: "the state machine gave no answer"}
+	}
+	d.sendNudge()
+	p := reply{code: codeOK, index: o.index, changed: o.changed}
+	var r *refusal
+	if errors.As(o.err, &r) {
+		p.code, p.text = r.code, r.text
+	}
+	return p
+}
+
+// failed sorts the errors of raft: only these three mean that the entry was
+// not appended (DESIGN 4).
+func (d *Directory) failed(err error) reply {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
+		p := reply{code: codeNotLeader, text: err.Error()}
+		if leader, ok := d.Leader(); ok && leader != d.self {
+			p.leader = leader.String()
+		}
+		return p
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+		return reply{code: codeNotApplied, text: err.Error()}
+	}
+	return reply{code: codeUnknown, text: err.Error()}
+}
+
+// await waits for a future of raft, or for ctx.
+func (d *Directory) await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	if !d.tasks.Go(func() { done <- f.Error() }) {
+		return ErrClosed
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
