@@ -31,6 +31,15 @@ func (b Bitmap) Count(n int) int {
 	return total
 }
 
+// countBits is the number of set bits among the n from off on.
+func countBits(b Bitmap, off, n int) int {
+	total := 0
+	for done := 0; done < n; done += 64 {
+		total += bits.OnesCount64(b.word(off+done) & lowBits(min(64, n-done)))
+	}
+	return total
+}
+
 // word is the 64 bits from bit off on; bits beyond the end read as zero.
 func (b Bitmap) word(off int) uint64 {
 	i, s := off>>6, uint(off&63)

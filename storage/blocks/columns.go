@@ -133,14 +133,21 @@ func Equal(a, b *Columns) bool {
 
 // Check reports the first broken invariant as ErrInvalid. Encode calls it; nothing else has to.
 func (c *Columns) Check() error {
-	for i := 1; i < len(c.Times); i++ {
-		if c.Times[i-1] >= c.Times[i] {
-			return fmt.Errorf("%w: time %d of row %d does not ascend", ErrInvalid, c.Times[i], i)
-		}
+	if err := checkTimes(c.Times); err != nil {
+		return err
 	}
 	for i := range c.Cols {
 		if err := c.checkColumn(i); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func checkTimes(times []int64) error {
+	for i := 1; i < len(times); i++ {
+		if times[i-1] >= times[i] {
+			return fmt.Errorf("%w: time %d of row %d does not ascend", ErrInvalid, times[i], i)
 		}
 	}
 	return nil
