@@ -27,13 +27,17 @@ func residuals(out *[groupLen]uint64, v []uint64, at, m, order int) {
 }
 
 // extent is the least residual of a group, and the bits that hold any residual above it. The order is signed, the
-// difference unsigned: it fits 64 bits even from the least to the greatest int64.
+// difference unsigned: it fits 64 bits even from the least to the greatest int64. Residuals that need all 64 bits are
+// taken above 0, which costs nothing to say.
 func extent(r []uint64) (least uint64, width int) {
 	lo, hi := int64(r[0]), int64(r[0])
 	for _, x := range r {
 		lo, hi = min(lo, int64(x)), max(hi, int64(x))
 	}
-	return uint64(lo), bits.Len64(uint64(hi) - uint64(lo))
+	if width = bits.Len64(uint64(hi) - uint64(lo)); width == 64 {
+		return 0, width
+	}
+	return uint64(lo), width
 }
 
 // heads appends, or sizes, the values that a stream of this order starts with.

@@ -63,7 +63,7 @@ func readTimesHead(b []byte, rows int) (h timesHead, rest []byte, ok bool) {
 		return h, nil, false
 	}
 	high, span := bits.Mul64(h.step, h.steps)
-	if high != 0 || span > uint64(math.MaxInt64)-uint64(h.first) || h.steps < uint64(rows-1) {
+	if high != 0 || h.step == 0 || span > uint64(math.MaxInt64)-uint64(h.first) || h.steps < uint64(rows-1) {
 		return h, nil, false
 	}
 	h.last = int64(uint64(h.first) + span)
