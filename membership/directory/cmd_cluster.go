@@ -97,11 +97,11 @@ func readRegisterNode(r *reader) Command {
 // apply keeps what the operator decided about the name (draining, drained)
 // over restarts and incarnations.
 func (c RegisterNode) apply(d *draft) error {
-	if d.table.ClusterID == "" || c.ClusterID != d.table.ClusterID {
-		return refuse(codeForeign, "node %s of cluster %q, this is %q", c.Node.NodeID, c.ClusterID, d.table.ClusterID)
-	}
 	if d.table.Replaced(c.Node.NodeID) {
 		return refuse(codeReplaced, "node %s", c.Node.NodeID)
+	}
+	if d.table.ClusterID == "" || c.ClusterID != d.table.ClusterID {
+		return refuse(codeForeign, "node %s of cluster %q, this is %q", c.Node.NodeID, c.ClusterID, d.table.ClusterID)
 	}
 	next := c.Node
 	next.State, next.RegisteredAt, next.Epoch = membership.NodeUp, c.At, 1

@@ -84,6 +84,7 @@ type Directory struct {
 	slots   chan struct{}      // requests in work on the leader: MaxRequests
 	poke    chan struct{}      // capacity 1: something about the nodes changed
 	nudge   chan struct{}      // capacity 1: followers should learn of a commit
+	asked   atomic.Uint32      // takes turns through the nodes that askAround asks
 	ready   atomic.Uint64      // term in which this leader has applied all before it; 0: none
 	stop    context.CancelFunc // ends the loops
 	stopped chan struct{}      // closed with it, for callers that wait

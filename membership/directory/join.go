@@ -45,20 +45,17 @@ func (d *Directory) Join(ctx context.Context, clusterID string, peers func() []m
 			return d.awaitCluster(ctx, clusterID)
 		}
 		for _, peer := range peers() {
-			p, err := d.askToJoin(ctx, peer, q)
-			if err == nil {
-				err = p.err()
-				if errors.Is(err, ErrForeign) || errors.Is(err, ErrReplaced) {
-					return fmt.Errorf("join: %w", err)
-				}
+			if peer == d.cfg.Self {
+				continue
 			}
-			if err == nil && p.code == codeOK {
+			p := d.askVia(ctx, peer, q)
+			if p.code == codeOK {
 				break // membership arrives with the log
 			}
-			if err == nil {
-				err = fmt.Errorf("%w: %s", ErrNoLeader, p.text)
+			if err := p.err(); errors.Is(err, ErrForeign) || errors.Is(err, ErrReplaced) {
+				return fmt.Errorf("join: %w", err)
 			}
-			last = err
+			last = fmt.Errorf("%w: %s: %s", ErrNoLeader, peer, p.text)
 		}
 		select {
 		case <-time.After(wait):
@@ -68,31 +65,6 @@ func (d *Directory) Join(ctx context.Context, clusterID string, peers func() []m
 			return ErrClosed
 		}
 	}
-}
-
-// askToJoin asks one peer, and the leader that it names.
-func (d *Directory) askToJoin(ctx context.Context, peer membership.NodeID, q request) (reply, error) {
-	for range 2 {
-		if peer == d.cfg.Self {
-			break
-		}
-		callCtx, cancel := context.WithTimeout(ctx, forwardTimeout)
-		b, err := d.cfg.Caller.Call(callCtx, peer, q.encode())
-		cancel()
-		if err != nil {
-			return reply{}, fmt.Errorf("ask %s: %w", peer, err)
-		}
-		p, err := decodeReply(b)
-		if err != nil {
-			return reply{}, fmt.Errorf("ask %s: %w", peer, err)
-		}
-		leader, err := membership.ParseServerID(p.leader)
-		if p.code != codeNotLeader || err != nil || leader.NodeID == peer {
-			return p, nil
-		}
-		peer = leader.NodeID
-	}
-	return reply{code: codeNotLeader, text: "no leader was found"}, nil
 }
 
 // isMember reports whether this node's log has a configuration that names it.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/flotilla-db/flotilla/membership"
 )
 
 const (
@@ -82,22 +85,49 @@ func (d *Directory) attempt(ctx context.Context, q request) reply {
 	}
 	leader, ok := d.Leader()
 	if !ok || leader == d.self {
-		return reply{code: codeNotLeader, text: "no leader is known here"}
+		return d.askAround(ctx, q)
 	}
+	return d.ask(ctx, leader.NodeID, q)
+}
+
+// ask sends a request to a node that should be the leader.
+func (d *Directory) ask(ctx context.Context, to membership.NodeID, q request) reply {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
-	b, err := d.cfg.Caller.Call(ctx, leader.NodeID, q.encode())
+	b, err := d.cfg.Caller.Call(ctx, to, q.encode())
 	switch {
 	case errors.Is(err, ErrNotDelivered):
 		return reply{code: codeNotApplied, text: err.Error()}
 	case err != nil:
-		return reply{code: codeUnknown, text: err.Error()}
+		return reply{code: codeUnknown, text: fmt.Sprintf("ask %s: %v", to, err)}
 	}
 	p, err := decodeReply(b)
 	if err != nil {
 		return reply{code: codeUnknown, text: err.Error()}
 	}
 	return p
+}
+
+// askVia asks a peer, and then the leader that it names.
+func (d *Directory) askVia(ctx context.Context, peer membership.NodeID, q request) reply {
+	p := d.ask(ctx, peer, q)
+	leader, err := membership.ParseServerID(p.leader)
+	if p.code == codeNotLeader && err == nil && leader.NodeID != peer && leader != d.self {
+		return d.ask(ctx, leader.NodeID, q)
+	}
+	return p
+}
+
+// askAround asks another server of the configuration that this node's log
+// ends with, each time the next one: a node that was taken out of the meta
+// group hears of no leader by itself.
+func (d *Directory) askAround(ctx context.Context, q request) reply {
+	members, err := d.members()
+	members = slices.DeleteFunc(members, func(m Member) bool { return m.ID == d.self })
+	if err != nil || len(members) == 0 {
+		return reply{code: codeNotLeader, text: "no leader is known here"}
+	}
+	return d.askVia(ctx, members[int(d.asked.Add(1)%uint32(len(members)))].ID.NodeID, q)
 }
 
 // applyHere proposes a command on this node, which should be the leader.
