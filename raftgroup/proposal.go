@@ -23,8 +23,8 @@ type Proposal struct {
 
 	state  atomic.Uint32
 	done   chan struct{}
-	expiry *time.Timer // of ProposeAsync's deadline; nil without one
-	index  uint64      // both are written before done is closed
+	expiry atomic.Pointer[time.Timer] // of ProposeAsync's deadline; nil without one
+	index  uint64                     // both are written before done is closed
 	err    error
 }
 
@@ -55,6 +55,18 @@ func (p *Proposal) Wait(ctx context.Context) (uint64, error) {
 	return p.index, p.err
 }
 
+// expireAt has the proposal give itself up at the deadline.
+func (p *Proposal) expireAt(deadline time.Time) {
+	if deadline.IsZero() {
+		return
+	}
+	timer := time.AfterFunc(time.Until(deadline), func() { p.giveUp(context.DeadlineExceeded) })
+	p.expiry.Store(timer)
+	if p.state.Load() == proposalSettled { // settled meanwhile: stop what settle did not see
+		timer.Stop()
+	}
+}
+
 // giveUp settles a proposal that nobody waits for any longer. It loops because
 // a proposal that Raft refused during a transfer moves from submitted back to
 // waiting.
@@ -75,9 +87,9 @@ func (p *Proposal) settle(from uint32, index uint64, err error) bool {
 		return false
 	}
 	p.index, p.err = index, err
-	if p.expiry != nil {
-		p.expiry.Stop()
-	}
 	close(p.done)
+	if timer := p.expiry.Load(); timer != nil {
+		timer.Stop()
+	}
 	return true
 }

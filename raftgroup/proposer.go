@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
 	"github.com/hashicorp/raft"
 )
 
@@ -59,6 +60,12 @@ type proposer struct {
 func (q *proposer) enqueue(p *Proposal) error {
 	if len(p.frames) == 0 || len(p.frames) > MaxEntryBytes {
 		return fmt.Errorf("proposal of %d bytes, allowed are 1 to %d: %w", len(p.frames), MaxEntryBytes, ErrInvalid)
+	}
+	// A frame that is cut short would take those merged behind it along.
+	for _, err := range storage.DecodeCommands(p.frames) {
+		if err != nil {
+			return fmt.Errorf("proposal: %w: %w", ErrInvalid, err)
+		}
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -164,22 +171,30 @@ func (q *proposer) take() ([]*Proposal, []byte) {
 
 // deliver waits for the entry and tells its callers.
 func (q *proposer) deliver(batch []*Proposal, future raft.ApplyFuture) {
-	err := future.Error()
+	index, err := q.outcome(future)
 	if errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		q.holdBack(batch)
 		return
 	}
-	index := uint64(0)
-	if err == nil {
-		index = future.Index()
-		if applyErr, ok := future.Response().(error); ok && applyErr != nil {
-			err = fmt.Errorf("apply entry %d: %w: %w", index, ErrInvalid, applyErr)
-		}
-	} else {
-		err = classify(err, q.leader())
-	}
 	for _, p := range batch {
 		p.settle(proposalSubmitted, index, err)
+	}
+}
+
+// outcome waits for an entry. A committed one that the shard could not take for
+// a reason of its own (closing, damage) is applied elsewhere: unknown here.
+func (q *proposer) outcome(future raft.ApplyFuture) (uint64, error) {
+	if err := future.Error(); err != nil {
+		return 0, classify(err, q.leader())
+	}
+	index := future.Index()
+	switch err, _ := future.Response().(error); {
+	case err == nil:
+		return index, nil
+	case errors.Is(err, storage.ErrBadCommand):
+		return index, fmt.Errorf("apply entry %d: %w: %w", index, ErrInvalid, err)
+	default:
+		return index, fmt.Errorf("apply entry %d: %w: %w", index, ErrUnknown, err)
 	}
 }
 
@@ -213,31 +228,27 @@ func (q *proposer) holdBack(batch []*Proposal) {
 // direct proposes past the queue and its fence, for the fence's owner and for
 // the commands of the group itself.
 func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
+	return q.directAsync(frames).Wait(ctx)
+}
+
+// directAsync is direct for a caller that may not wait.
+func (q *proposer) directAsync(frames []byte) *Proposal {
 	p := newProposal(frames, true)
 	p.state.Store(proposalSubmitted)
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.closed {
-		q.mu.Unlock()
-		return 0, ErrClosed
+		p.settle(proposalSubmitted, 0, ErrClosed)
+		return p
 	}
-	q.wg.Add(1)
-	q.mu.Unlock()
-	go func() {
-		defer q.wg.Done()
+	q.wg.Go(func() {
 		q.submit.Lock()
 		future := q.apply(frames)
 		q.submit.Unlock()
-		err := future.Error()
-		if err == nil {
-			if applyErr, ok := future.Response().(error); ok && applyErr != nil {
-				err = fmt.Errorf("apply entry %d: %w: %w", future.Index(), ErrInvalid, applyErr)
-			}
-			p.settle(proposalSubmitted, future.Index(), err)
-			return
-		}
-		p.settle(proposalSubmitted, 0, classify(err, q.leader()))
-	}()
-	return p.Wait(ctx)
+		index, err := q.outcome(future)
+		p.settle(proposalSubmitted, index, err)
+	})
+	return p
 }
 
 // drained is closed when no worker is left; call it with the queue held.
@@ -284,6 +295,23 @@ func (q *proposer) failQueueLocked(err error) {
 		p.settle(proposalWaiting, 0, err)
 	}
 	q.queue, q.queuedBytes = nil, 0
+}
+
+// awaitWorkers waits for every answer of Raft; false if one does not come.
+func (q *proposer) awaitWorkers(limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() { // ends with the last worker
+		q.wg.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // queued is the number of proposals that wait.

@@ -24,12 +24,16 @@ const (
 type termTally struct {
 	term    uint64 // noted when the check began
 	voters  int    // of the latest configuration, the leader included
-	granted int    // voters whose term was at most term, the leader included
+	granted int    // voters whose term was at most term; the leader from the start, if it votes
 	missing int    // voters that cannot answer
 }
 
-func newTermTally(term uint64, voters int) termTally {
-	return termTally{term: term, voters: voters, granted: 1}
+func newTermTally(term uint64, voters int, selfVotes bool) termTally {
+	t := termTally{term: term, voters: voters}
+	if selfVotes {
+		t.granted = 1
+	}
+	return t
 }
 
 func (t *termTally) majority() int { return t.voters/2 + 1 }
@@ -69,10 +73,10 @@ type termCheck struct {
 	verdict TermVerdict // guarded by mu; written before done is closed
 }
 
-func newTermCheck(term uint64, voters int) *termCheck {
-	c := &termCheck{term: term, done: make(chan struct{}), tally: newTermTally(term, voters)}
+func newTermCheck(term uint64, voters int, selfVotes bool) *termCheck {
+	c := &termCheck{term: term, done: make(chan struct{}), tally: newTermTally(term, voters, selfVotes)}
 	if c.verdict = c.tally.verdict(); c.verdict != TermOpen {
-		close(c.done) // a sole voter, or a configuration without us
+		close(c.done) // a sole voter
 	}
 	return c
 }

@@ -1,0 +1,89 @@
+package raftgroup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// birthRank is how long each voter of a birth record waits for the one
+	// before it.
+	birthRank = 100 * time.Millisecond
+	// birthProbe is the pause between two looks at who is there to vote.
+	birthProbe = 5 * time.Millisecond
+	// birthLimit ends the campaign of a birth; Raft's timers take over.
+	birthLimit = 2 * time.Second
+	// campaignTimeout bounds the hand-over of a TimeoutNow to our own Raft.
+	campaignTimeout = time.Second
+)
+
+// campaign starts an election at once, without pre-vote, if this replica is a
+// voter and a follower of exactly that leader (zero: of nobody). Sent to a
+// non-voter, a TimeoutNow would depose a healthy leader; sent to a leader, the
+// leader itself. Raft checks neither.
+func (in *instance) campaign(ctx context.Context, follows membership.ServerID) error {
+	in.campaigns.Lock()
+	defer in.campaigns.Unlock()
+	if suffrage, ok := suffrageOf(in.configuration(), in.self); !ok || suffrage != raft.Voter {
+		return fmt.Errorf("campaign in group %d: %s is no voter", in.group, in.self)
+	}
+	if leader, _ := in.leader(); leader != follows {
+		return fmt.Errorf("campaign in group %d: the leader is %q, not %q", in.group, leader, follows)
+	}
+	if state := in.raft.State(); state != raft.Follower {
+		return fmt.Errorf("campaign in group %d: %s is %s", in.group, in.self, state)
+	}
+	ctx, cancel := context.WithTimeout(ctx, campaignTimeout)
+	defer cancel()
+	if err := in.transport.Campaign(ctx); err != nil {
+		return fmt.Errorf("campaign in group %d: %w", in.group, err)
+	}
+	return nil
+}
+
+// birthCampaign makes the first listed voter that is there lead a new group. A
+// voter waits for its rank, then until a majority of the voters has opened the
+// group: an election that meets closed doors would be lost for a whole election
+// timeout.
+func (in *instance) birthCampaign(voters []membership.ServerID) {
+	rank := slices.Index(voters, in.self)
+	if rank < 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), birthLimit)
+	defer cancel()
+	in.wg.Go(func() {
+		select {
+		case <-in.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	if sleep(ctx, time.Duration(rank)*birthRank) != nil {
+		return
+	}
+	for {
+		if _, known := in.leader(); known || in.raft.State() != raft.Follower {
+			return
+		}
+		check := in.joinCheck(in.raft.CurrentTerm())
+		select {
+		case <-check.done:
+		case <-ctx.Done():
+			return
+		}
+		if check.result() == TermConfirmed {
+			if err := in.campaign(ctx, membership.ServerID{}); err == nil {
+				return
+			}
+		}
+		if sleep(ctx, birthProbe) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package raftgroup
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+)
+
+// CutOptions describe a cut.
+type CutOptions struct {
+	Purpose string
+	TTL     time.Duration // how long replicas keep the view, each on its own clock
+	HoldLog bool          // also keep the log from the cut on
+	// MaxPause fences the group's writes while the cut commits, and gives the
+	// attempt up after that; 0: writes go on.
+	MaxPause time.Duration
+}
+
+// CutResult names a cut.
+type CutResult struct {
+	ID       string
+	Position storage.Position
+	Fenced   time.Duration // how long writes waited
+}
+
+// Cut proposes a cut, waits until it is applied here, and has a no-op follow it
+// at once: otherwise the followers learn that it is committed with the next
+// AppendEntries only.
+func (g *Group) Cut(ctx context.Context, purpose string, ttl time.Duration) (string, storage.Position, error) {
+	r, err := g.CutWith(ctx, CutOptions{Purpose: purpose, TTL: ttl})
+	return r.ID, r.Position, err
+}
+
+// CutWith is Cut with all options.
+func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, err error) {
+	in, err := g.running()
+	if err != nil {
+		return CutResult{}, err
+	}
+	if _, ok := in.leads(); !ok {
+		return CutResult{}, in.notLeading()
+	}
+	result.ID = uuid.NewString()
+	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
+	if o.MaxPause > 0 {
+		fence, err := in.proposer.raise("cut "+result.ID, o.MaxPause)
+		if err != nil {
+			return CutResult{}, fmt.Errorf("cut group %d: %w", g.id, err)
+		}
+		defer func() { result.Fenced = fence.Lift() }()
+		limited, cancel := context.WithTimeoutCause(ctx, o.MaxPause, ErrFenceExpired)
+		defer cancel()
+		ctx = limited
+	}
+	index, err := in.proposer.direct(ctx, frame)
+	if err != nil {
+		return result, fmt.Errorf("cut group %d: %w", g.id, err)
+	}
+	in.proposer.directAsync(storage.AppendNoop(nil))
+	var entry raft.Log
+	if err := in.entries.GetLog(index, &entry); err != nil {
+		return result, fmt.Errorf("cut group %d: entry %d: %w", g.id, index, err)
+	}
+	result.Position = storage.Position{Index: index, Term: entry.Term}
+	return result, nil
+}
+
+// Lease takes, or renews, a lease on the log from its entry on.
+func (g *Group) Lease(ctx context.Context, l storage.Lease) (uint64, error) {
+	return g.command(ctx, storage.AppendLease(nil, l))
+}
+
+// End ends a cut's view or a lease, by its id.
+func (g *Group) End(ctx context.Context, id string) (uint64, error) {
+	return g.command(ctx, storage.AppendEnd(nil, id))
+}
+
+// command proposes a command of the cluster's own: neither the fence nor the
+// disk reserve holds it.
+func (g *Group) command(ctx context.Context, frames []byte) (uint64, error) {
+	in, err := g.running()
+	if err != nil {
+		return 0, err
+	}
+	return in.proposer.direct(ctx, frames)
+}

@@ -1,0 +1,282 @@
+package raftgroup
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/hashicorp/raft"
+)
+
+// ReplicaState is the state of a replica.
+type ReplicaState uint8
+
+// The states of a local replica. Suspect, disputed and offline are judged by
+// others.
+const (
+	ReplicaReady ReplicaState = iota + 1
+	ReplicaSyncing
+	ReplicaQuarantined
+)
+
+// String gives the word that the API uses.
+func (s ReplicaState) String() string {
+	switch s {
+	case ReplicaReady:
+		return "ready"
+	case ReplicaSyncing:
+		return "syncing"
+	case ReplicaQuarantined:
+		return "quarantined"
+	}
+	return fmt.Sprintf("ReplicaState(%d)", uint8(s))
+}
+
+// Group is this node's replica of one group. It outlives its Raft instance: a
+// group that may not start, or was stopped, answers why.
+type Group struct {
+	id   uint32
+	host *Host
+
+	opening sync.Mutex // held while the group is opened or stopped
+
+	mu       sync.RWMutex
+	instance *instance           // guarded by mu; nil: not running
+	self     membership.ServerID // guarded by mu
+	lineage  string              // guarded by mu
+	state    ReplicaState        // guarded by mu
+	why      string              // guarded by mu; "" when nothing is wrong
+	root     digest.ID           // guarded by mu; of the last cut that was hashed here
+	rootAt   storage.Position    // guarded by mu
+}
+
+// ID is the group's number.
+func (g *Group) ID() uint32 { return g.id }
+
+// Self is the server id under which this replica runs.
+func (g *Group) Self() membership.ServerID {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.self
+}
+
+// Lineage is the history that this replica is of.
+func (g *Group) Lineage() string {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.lineage
+}
+
+// running gives the instance, or why there is none.
+func (g *Group) running() (*instance, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.instance == nil {
+		if g.why != "" {
+			return nil, fmt.Errorf("group %d: %s: %w", g.id, g.why, ErrClosed)
+		}
+		return nil, fmt.Errorf("group %d: %w", g.id, ErrClosed)
+	}
+	return g.instance, nil
+}
+
+// Propose has the commands in frames applied and returns the index of their
+// entry. Concurrent callers share entries. It waits until the entry is applied
+// here; OutcomeOf says what is known after an error. The caller may not change
+// frames afterwards.
+func (g *Group) Propose(ctx context.Context, frames []byte) (uint64, error) {
+	p, err := g.propose(frames)
+	if err != nil {
+		return 0, err
+	}
+	return p.Wait(ctx)
+}
+
+// ProposeAsync is Propose without waiting: the proposal settles by the
+// deadline (none if zero), as not applied if it still waits in the queue then.
+func (g *Group) ProposeAsync(frames []byte, deadline time.Time) *Proposal {
+	p, err := g.propose(frames)
+	if err != nil {
+		p = newProposal(frames, false)
+		p.settle(proposalWaiting, 0, err)
+		return p
+	}
+	p.expireAt(deadline)
+	return p
+}
+
+func (g *Group) propose(frames []byte) (*Proposal, error) {
+	in, err := g.running()
+	if err != nil {
+		return nil, err
+	}
+	if g.host.noSpace.Load() {
+		return nil, fmt.Errorf("group %d: %w", g.id, ErrNoSpace)
+	}
+	if in.raft.State() != raft.Leader {
+		return nil, in.notLeading()
+	}
+	p := newProposal(frames, false)
+	if err := in.proposer.enqueue(p); err != nil {
+		return nil, fmt.Errorf("group %d: %w", g.id, err)
+	}
+	return p, nil
+}
+
+// ReadBarrier makes a linearizable read of the shard possible: it returns nil
+// when this replica led at some moment after the call and the shard holds all
+// that was acked before it. A follower answers ErrNotLeader.
+func (g *Group) ReadBarrier(ctx context.Context) error {
+	in, err := g.running()
+	if err != nil {
+		return err
+	}
+	return in.barrier(ctx)
+}
+
+// Fence pauses this group's writes for its owner, at most for limit.
+func (g *Group) Fence(owner string, limit time.Duration) (*Fence, error) {
+	in, err := g.running()
+	if err != nil {
+		return nil, err
+	}
+	f, err := in.proposer.raise(owner, limit)
+	if err != nil {
+		return nil, fmt.Errorf("group %d: %w", g.id, err)
+	}
+	return f, nil
+}
+
+// Trim flushes the shard, takes a snapshot by reference and drops the log up to
+// what is applied; live leases keep theirs.
+func (g *Group) Trim(ctx context.Context) error {
+	in, err := g.running()
+	if err != nil {
+		return err
+	}
+	return in.trim(ctx, in.shard.Applied().Index)
+}
+
+// Root hashes this replica's state at a cut and remembers it for Status.
+func (g *Group) Root(ctx context.Context, cutID string) (digest.ID, storage.Position, error) {
+	in, err := g.running()
+	if err != nil {
+		return digest.ID{}, storage.Position{}, err
+	}
+	view, err := in.shard.AwaitView(ctx, cutID)
+	if err != nil {
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: view of cut %s: %w", g.id, cutID, err)
+	}
+	defer func() { _ = view.Close() }()
+	root, _, err := view.Root(ctx)
+	if err != nil {
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: root at cut %s: %w", g.id, cutID, err)
+	}
+	at := view.Index()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if at.Index >= g.rootAt.Index {
+		g.root, g.rootAt = root, at
+	}
+	return root, at, nil
+}
+
+// Shard is the state machine, nil while the replica does not run: Status says
+// why.
+func (g *Group) Shard() *storage.Shard {
+	in, err := g.running()
+	if err != nil {
+		return nil
+	}
+	return in.shard
+}
+
+// Leader is the server that this replica holds for the leader.
+func (g *Group) Leader() (membership.ServerID, bool) {
+	in, err := g.running()
+	if err != nil {
+		return membership.ServerID{}, false
+	}
+	return in.leader()
+}
+
+func (g *Group) leaderHint() membership.ServerID {
+	leader, _ := g.Leader()
+	return leader
+}
+
+// IsLeader reports whether this replica holds itself for the leader. It may be
+// deposed without knowing: reads need ReadBarrier.
+func (g *Group) IsLeader() bool {
+	in, err := g.running()
+	return err == nil && in.raft.State() == raft.Leader
+}
+
+// ready reports whether this replica may serve.
+func (g *Group) ready() bool {
+	state, _ := g.condition()
+	return state == ReplicaReady
+}
+
+// condition is the replica's state and what is wrong with it. One that waited
+// to be added is ready once the configuration gives it a vote: nobody gets one
+// before its data is proven.
+func (g *Group) condition() (ReplicaState, string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.joining && g.instance != nil {
+		if suffrage, ok := suffrageOf(g.instance.configuration(), g.self); ok && suffrage == raft.Voter {
+			g.joining, g.state, g.why = false, ReplicaReady, ""
+		}
+	}
+	return g.state, g.why
+}
+
+// start opens the group. The caller holds opening.
+func (g *Group) start(w Want) error {
+	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned}
+	in, d, err := o.open()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.instance, g.self, g.lineage = in, d.Server(g.host.config.Self), d.Lineage
+	switch {
+	case err != nil:
+		g.state, g.why = ReplicaQuarantined, "cannot be opened: "+err.Error()
+		return err
+	case in == nil && d.Lineage == "":
+		g.state, g.why = ReplicaSyncing, d.Why
+		return fmt.Errorf("group %d: %s: %w", g.id, d.Why, ErrUnknownGroup)
+	case in == nil:
+		g.state, g.why = ReplicaQuarantined, d.Why
+		g.host.config.Logger.Warn("group does not start", "group", g.id, "why", d.Why)
+		return nil
+	}
+	g.joining = d.Action == ActionJoin || d.Action == ActionRenew
+	g.state, g.why = ReplicaReady, ""
+	if g.joining {
+		g.state, g.why = ReplicaSyncing, d.Why
+	}
+	if d.Action == ActionRenew {
+		g.host.config.Logger.Warn("replica comes back under a new generation", "group", g.id, "server", g.self, "why", d.Why)
+	}
+	return nil
+}
+
+// stop closes the instance, if there is one, and says why.
+func (g *Group) stop(state ReplicaState, why string) error {
+	g.mu.Lock()
+	in := g.instance
+	g.instance, g.state, g.why = nil, state, why
+	g.mu.Unlock()
+	if in == nil {
+		return nil
+	}
+	if err := in.close(); err != nil {
+		return fmt.Errorf("close group %d: %w", g.id, err)
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package raftgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/snapshot"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/raftlog"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// drainAtClose bounds the wait for entries on their way when an instance
+	// stops; what is still open then becomes unknown.
+	drainAtClose = time.Second
+	// orphanWait bounds the wait for Raft's answers after its shutdown.
+	orphanWait = 5 * time.Second
+)
+
+// instance is one running Raft node of one shard. It is replaced as a whole
+// when the group is stopped and started again.
+type instance struct {
+	group   uint32
+	lineage string
+	self    membership.ServerID
+	log     *slog.Logger
+
+	shard     *storage.Shard
+	entries   raftlog.Log
+	transport Transport
+	snapshots *snapshot.Store
+	fsm       *fsm
+	raft      *raft.Raft
+	proposer  *proposer
+	reads     readGate
+	gaps      gapAlarm
+	trimming  trimming
+
+	onChange func(group uint32)
+	notify   chan bool             // Raft's leadership, written by its main loop
+	seen     chan raft.Observation // a hint that the leader changed
+
+	campaigns sync.Mutex // held while a campaign is checked and started
+	leadSince atomic.Int64
+
+	stop     chan struct{}
+	stopOnce sync.Once
+	wg       sync.WaitGroup // watch, birth campaign
+}
+
+// parts are what opening hands to an instance, which closes them.
+type parts struct {
+	shard     *storage.Shard
+	entries   raftlog.Log
+	votes     raft.StableStore
+	transport Transport
+	snapshots *snapshot.Store
+}
+
+// startInstance wires Raft to its parts and starts it. On an error the parts
+// are still the caller's.
+func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error) {
+	self := d.Server(h.config.Self)
+	in := &instance{
+		group: group, lineage: d.Lineage, self: self,
+		log:   h.config.Logger.With("group", group),
+		shard: p.shard, entries: p.entries, transport: p.transport, snapshots: p.snapshots,
+		fsm:      newFSM(p.shard),
+		onChange: h.config.OnChange,
+		notify:   make(chan bool, 16),
+		seen:     make(chan raft.Observation, 1),
+		stop:     make(chan struct{}),
+	}
+	in.reads.lanes = h.lanes
+	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
+	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
+	p.transport.OnGap(in.gaps.raise)
+
+	config := h.config.Timers.raftConfig(self)
+	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
+	config.NotifyCh = in.notify
+	node, err := raft.NewRaft(config, in.fsm, p.entries, p.votes, p.snapshots, p.transport)
+	if err != nil {
+		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
+	}
+	in.raft = node
+	p.entries.SetFloor(in.floor) // until here nothing may be compacted
+	in.proposer = &proposer{
+		apply:    func(data []byte) raft.ApplyFuture { return node.Apply(data, 0) },
+		leader:   func() membership.ServerID { leader, _ := in.leader(); return leader },
+		inFlight: h.config.InFlight,
+	}
+	node.RegisterObserver(raft.NewObserver(in.seen, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	}))
+	in.wg.Go(in.watch)
+	return in, nil
+}
+
+// watch follows the leadership. It never blocks: Raft's main loop waits for it.
+func (in *instance) watch() {
+	for {
+		select {
+		case leads := <-in.notify:
+			if leads {
+				in.leadSince.Store(time.Now().UnixNano())
+				// The FSM sees neither Raft's no-op nor, through it, that all of the
+				// earlier terms is applied: this command shows it.
+				in.proposer.directAsync(storage.AppendNoop(nil))
+			} else {
+				in.leadSince.Store(0)
+				in.proposer.depose()
+				in.gaps.clear()
+			}
+		case <-in.seen:
+		case <-in.stop:
+			return
+		}
+		if in.onChange != nil {
+			in.onChange(in.group)
+		}
+	}
+}
+
+// leader is the server that this replica holds for the leader.
+func (in *instance) leader() (membership.ServerID, bool) {
+	_, id := in.raft.LeaderWithID()
+	if id == "" {
+		return membership.ServerID{}, false
+	}
+	server, err := membership.ParseServerID(string(id))
+	return server, err == nil
+}
+
+// leads notes the term in which this replica leads: the term, the state, and
+// the same term again.
+func (in *instance) leads() (term uint64, ok bool) {
+	term = in.raft.CurrentTerm()
+	if in.raft.State() != raft.Leader || in.raft.CurrentTerm() != term {
+		return 0, false
+	}
+	return term, true
+}
+
+func (in *instance) configuration() raft.Configuration {
+	return in.raft.GetConfiguration().Configuration()
+}
+
+// close stops Raft, then the shard, then the log. Leaders were handed over
+// before by the owner.
+func (in *instance) close() error {
+	in.stopOnce.Do(func() { close(in.stop) })
+	ctx, cancel := context.WithTimeout(context.Background(), drainAtClose)
+	defer cancel()
+	in.proposer.close()
+	select {
+	case <-in.proposer.drained():
+	case <-ctx.Done():
+	}
+	// Raft writes its last change of leadership into notify; nobody reads it
+	// any longer, and at shutdown it does not wait for that.
+	errs := []error{in.raft.Shutdown().Error()}
+	if !in.proposer.awaitWorkers(orphanWait) {
+		in.log.Error("raft lost answers at shutdown: their outcome is unknown")
+	}
+	in.wg.Wait()
+	errs = append(errs, in.transport.Close(), in.shard.Close(), in.entries.Close())
+	return errors.Join(errs...)
+}

@@ -1,0 +1,124 @@
+package raftgroup
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/raftgroup/failover"
+	"github.com/hashicorp/raft"
+)
+
+// standing is how a replica stands before leadership is moved to it.
+//
+// Its frame: version (1 B) | flags (1 B: here, voter, ready) | current term |
+// last index | applied index, as unsigned varints.
+type standing struct {
+	here, voter, ready bool
+	currentTerm        uint64
+	lastIndex          uint64
+	applied            uint64
+}
+
+const (
+	standingHere = 1 << iota
+	standingVoter
+	standingReady
+)
+
+func (s standing) append(dst []byte) []byte {
+	flags := byte(0)
+	for _, f := range []struct {
+		set bool
+		bit byte
+	}{{s.here, standingHere}, {s.voter, standingVoter}, {s.ready, standingReady}} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	dst = append(dst, termFrameVersion, flags)
+	dst = binary.AppendUvarint(dst, s.currentTerm)
+	dst = binary.AppendUvarint(dst, s.lastIndex)
+	return binary.AppendUvarint(dst, s.applied)
+}
+
+func decodeStanding(b []byte) (standing, error) {
+	if len(b) < 2 || b[0] != termFrameVersion {
+		return standing{}, fmt.Errorf("standing: %w", errTermFrame)
+	}
+	flags := b[1]
+	r := frameReader{rest: b[2:]}
+	s := standing{
+		here: flags&standingHere != 0, voter: flags&standingVoter != 0, ready: flags&standingReady != 0,
+		currentTerm: r.uvarint(), lastIndex: r.uvarint(), applied: r.uvarint(),
+	}
+	if r.failed || len(r.rest) > 0 {
+		return standing{}, fmt.Errorf("standing: %w", errTermFrame)
+	}
+	return s, nil
+}
+
+func (in *instance) standing(ready bool) standing {
+	suffrage, ok := suffrageOf(in.configuration(), in.self)
+	return standing{
+		here: true, voter: ok && suffrage == raft.Voter, ready: ready,
+		currentTerm: in.raft.CurrentTerm(), lastIndex: in.raft.LastIndex(), applied: in.shard.Applied().Index,
+	}
+}
+
+// LedBy lists the local replicas that follow a leader on peer, for failover;
+// for the zero NodeID those of followers that know no leader.
+func (h *Host) LedBy(peer membership.NodeID) []failover.Standing {
+	var list []failover.Standing
+	for _, g := range h.Groups() {
+		in, err := g.running()
+		if err != nil || in.raft.State() != raft.Follower {
+			continue
+		}
+		leader, _ := in.leader()
+		if leader.NodeID != peer {
+			continue
+		}
+		list = append(list, g.failoverStanding(in, leader))
+	}
+	return list
+}
+
+func (g *Group) failoverStanding(in *instance, leader membership.ServerID) failover.Standing {
+	c := in.configuration()
+	suffrage, ok := suffrageOf(c, in.self)
+	lastIndex, lastTerm := in.lastEntry()
+	return failover.Standing{
+		Group: g.id, Self: in.self, Leader: leader,
+		LastTerm: lastTerm, LastIndex: lastIndex, CurrentTerm: in.raft.CurrentTerm(),
+		Voter: ok && suffrage == raft.Voter, Ready: g.ready(),
+		Primary: g.host.isPrimary(g.id), Voters: votersOf(c),
+	}
+}
+
+// lastEntry is the end of the log: an entry, or the snapshot record.
+func (in *instance) lastEntry() (index, term uint64) {
+	var entry raft.Log
+	last, err := in.entries.LastIndex()
+	if err == nil && last > 0 && in.entries.GetLog(last, &entry) == nil {
+		return entry.Index, entry.Term
+	}
+	record := in.shard.Durable()
+	return record.Index, record.Term
+}
+
+// Campaign starts an election in a group for failover; see instance.campaign.
+func (h *Host) Campaign(group uint32, leader membership.ServerID) error {
+	g, ok := h.Group(group)
+	if !ok {
+		return fmt.Errorf("campaign in group %d: %w", group, ErrUnknownGroup)
+	}
+	in, err := g.running()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), campaignTimeout)
+	defer cancel()
+	return in.campaign(ctx, leader)
+}

@@ -1,0 +1,43 @@
+package raftgroup
+
+import (
+	"context"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/hashicorp/raft"
+)
+
+// Transport is what a group's Raft instance speaks through. The value must
+// also implement raft.WithPreVote, or pre-vote would be off without a word; its
+// addresses are server ids.
+type Transport interface {
+	raft.Transport
+	// Campaign puts a TimeoutNow on the transport's own consumer channel and
+	// returns when Raft has taken it. It checks nothing: see instance.campaign.
+	Campaign(ctx context.Context) error
+	// OnGap sets the gap alarm: it is called, in place of sending an
+	// InstallSnapshot, with the peer that the log no longer reaches.
+	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))
+	// Close ends all RPCs of the group, in both directions.
+	Close() error
+}
+
+// TransportFactory gives the transport of one server of one lineage.
+type TransportFactory func(group uint32, lineage string, self membership.ServerID) (Transport, error)
+
+// Method tells the calls of this package apart; the node maps them to methods
+// of its stream, and hands what arrives to Host.Handle.
+type Method uint8
+
+// The methods.
+const (
+	// MethodTerms asks for the current terms of many groups. Readers wait for
+	// it: send it at once.
+	MethodTerms Method = iota + 1
+	// MethodStanding asks how one replica stands before a planned transfer.
+	MethodStanding
+)
+
+// Caller asks another node. The error says nothing of whether it was executed:
+// both methods only read.
+type Caller func(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error)

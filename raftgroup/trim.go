@@ -1,0 +1,74 @@
+package raftgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+)
+
+// trimming is what bounds the deletion of log entries.
+type trimming struct {
+	mu sync.Mutex // held by the one trim that is running
+
+	through atomic.Uint64 // the running trim may delete up to here; 0: none runs
+	settled atomic.Bool   // see leasesKnown
+}
+
+// leasesKnown reports whether the FSM has, since the start, applied a command
+// of the term that was current then. Only now is every lease known that may lie
+// in the part of the log that the shard had not flushed.
+func (in *instance) leasesKnown() bool {
+	if in.trimming.settled.Load() {
+		return true
+	}
+	term, _ := in.fsm.appliedTerm()
+	if term == 0 || term != in.raft.CurrentTerm() {
+		return false
+	}
+	in.trimming.settled.Store(true)
+	return true
+}
+
+// floor is the first index that must stay in the log: a deletion ends at
+// min(durable applied, lowest live lease - 1), and at what the running trim
+// wants. The snapshot record is the durable applied.
+func (in *instance) floor() uint64 {
+	if !in.leasesKnown() {
+		return 0
+	}
+	floor := in.shard.Durable().Index + 1
+	if through := in.trimming.through.Load(); through < math.MaxUint64 {
+		floor = min(floor, through+1)
+	}
+	if lease, ok := in.shard.LeaseFloor(); ok {
+		floor = min(floor, lease)
+	}
+	return floor
+}
+
+// trim flushes the shard, takes a snapshot by reference and drops the log up to
+// and including through, as far as the floor allows.
+func (in *instance) trim(ctx context.Context, through uint64) error {
+	in.trimming.mu.Lock()
+	defer in.trimming.mu.Unlock()
+	if !in.leasesKnown() {
+		if err := in.fsm.awaitTerm(ctx, in.raft.CurrentTerm); err != nil {
+			return fmt.Errorf("trim group %d: nothing of the current term is applied yet: %w", in.group, err)
+		}
+	}
+	in.trimming.through.Store(through)
+	defer in.trimming.through.Store(0)
+	err := in.raft.Snapshot().Error()
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return fmt.Errorf("trim group %d: %w", in.group, err)
+	}
+	if err := in.entries.Compact(); err != nil {
+		return fmt.Errorf("trim group %d: %w", in.group, err)
+	}
+	return nil
+}
