@@ -20,6 +20,9 @@ var (
 	ErrBelowSnapshot = errors.New("truncation reaches below the snapshot record")
 	// ErrTooLarge: an entry above MaxEntryBytes. Nothing was written. Split the proposal.
 	ErrTooLarge = errors.New("log entry is too large")
+	// ErrNoSpace: the disk has no room for another segment. Nothing was written; the engine goes on, and
+	// appends work again when there is room. Refuse new data, hand over leaderships.
+	ErrNoSpace = errors.New("no space for the log")
 	// ErrFailed: a disk error or a missed deadline has stopped the engine; the outcome of the call that
 	// met it is unknown. Exit the process.
 	ErrFailed = errors.New("log has failed")
