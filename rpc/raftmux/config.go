@@ -29,6 +29,9 @@ type Config struct {
 	Key []byte
 	// Logger is tagged by its owner; nil discards.
 	Logger *slog.Logger
+	// ObserveSnapshot, if set, sees the group of every InstallSnapshot that is
+	// sent or received: tests assert that it is never a data group's.
+	ObserveSnapshot func(group uint32)
 	// Timings; zero fields take the defaults.
 	Timings Timings
 }

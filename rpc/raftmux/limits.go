@@ -1,5 +1,7 @@
 package raftmux
 
+import "github.com/flotilla-db/flotilla/membership"
+
 // The bounds of everything that can grow here.
 const (
 	// MaxPayload bounds the payload of a Call and of its answer, in bytes.
@@ -14,13 +16,13 @@ const (
 	maxEntries = 1024
 
 	// maxFrame bounds a frame that is sent whole; larger ones go in fragments.
-	maxFrame = 32 << 10
+	maxFrame = 24 << 10
 	// fragmentSize is what one lane adds to a message.
 	fragmentSize = 64 << 10
 	// segmentSize is the size of a gathered message.
 	segmentSize = 32 << 10
 	// maxMessage bounds a gRPC message: a segment and a fragment of each lane.
-	maxMessage = segmentSize + 3*(fragmentSize+64) + 1024
+	maxMessage = segmentSize + laneCount*(fragmentSize+64) + 1024
 
 	// maxQueueBytes bounds what waits on one link before senders are held
 	// back (calls, answers) or refused (Raft).
@@ -54,10 +56,19 @@ const (
 	maxErrorText = 512
 	// maxName bounds an id in the handshake, in bytes.
 	maxName = 128
+	// maxPeers bounds the nodes that a Mux keeps links with.
+	maxPeers = 1024
 	// maxSenderIDs bounds the server ids of a peer that a link remembers.
 	maxSenderIDs = 16
 )
 
 // MetaGroup is the id of the meta group: the only one whose snapshots cross
 // the wire.
-const MetaGroup uint32 = 65535
+// streamWindow and connWindow are the flow control windows of HTTP/2, in
+// bytes; fixed ones spare gRPC its bandwidth probes, which cost an idle node.
+const (
+	streamWindow = 4 << 20
+	connWindow   = 16 << 20
+)
+
+const MetaGroup = membership.MetaGroup
