@@ -50,6 +50,7 @@ type Group struct {
 	lineage  string              // guarded by mu
 	state    ReplicaState        // guarded by mu
 	why      string              // guarded by mu; "" when nothing is wrong
+	joining  bool                // guarded by mu; not a voter yet
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
 }
