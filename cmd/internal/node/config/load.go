@@ -112,7 +112,7 @@ func readEnvironment(environ []string) (l layer, warnings []string) {
 		}
 		g, known := byName[name]
 		if !known {
-			warnings = append(warnings, fmt.Sprintf("environment variable %s is no setting%s", name, didYouMean(name, names)))
+			warnings = append(warnings, fmt.Sprintf("environment variable %s is no setting%s", name, DidYouMean(name, names)))
 			continue
 		}
 		g.value, g.source = value, Source("environment "+name)

@@ -83,7 +83,7 @@ func Nearest(key string) string {
 			keys = append(keys, s.Also)
 		}
 	}
-	return didYouMean(key, keys)
+	return DidYouMean(key, keys)
 }
 
 // Categories of settings, as `start --help` groups them.

@@ -5,11 +5,9 @@ import (
 	"strings"
 )
 
-// didYouMean returns a hint with the word of known that is nearest to wrong, or nothing when none is near.
-// DidYouMean returns " (did you mean \"x\"?)" for the word of known that is nearest to wrong, or an empty string.
-func DidYouMean(wrong string, known []string) string { return didYouMean(wrong, known) }
-
-func didYouMean(wrong string, known []string) string {
+// DidYouMean returns " (did you mean \"x\"?)" with the word of known that is nearest to wrong, or an empty string when
+// none is near.
+func DidYouMean(wrong string, known []string) string {
 	best, distance := "", len(wrong)/3+2
 	for _, k := range known {
 		if strings.HasSuffix(k, "."+wrong) { // the right name without its section
