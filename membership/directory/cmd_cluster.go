@@ -55,7 +55,7 @@ func (c InitCluster) apply(d *draft) error {
 // RegisterNode writes a node's own row: a new node, changed addresses, or a
 // new incarnation, which takes the places of the old one of its name.
 type RegisterNode struct {
-	ClusterID string // the cluster that the node believes to be in
+	ClusterID string // the cluster that the node believes to be in; "": its table has not told it yet
 	Node      membership.Node
 	At        time.Time // stamp of the proposer
 }
@@ -100,7 +100,7 @@ func (c RegisterNode) apply(d *draft) error {
 	if d.table.Replaced(c.Node.NodeID) {
 		return refuse(codeReplaced, "node %s", c.Node.NodeID)
 	}
-	if d.table.ClusterID == "" || c.ClusterID != d.table.ClusterID {
+	if d.table.ClusterID == "" || c.ClusterID != "" && c.ClusterID != d.table.ClusterID {
 		return refuse(codeForeign, "node %s of cluster %q, this is %q", c.Node.NodeID, c.ClusterID, d.table.ClusterID)
 	}
 	next := c.Node

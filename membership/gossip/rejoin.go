@@ -1,0 +1,101 @@
+package gossip
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+)
+
+const (
+	// rejoinFirst is how often seeds are tried while nobody else is here;
+	// the pause doubles up to rejoinEvery.
+	rejoinFirst = time.Second
+	rejoinEvery = 15 * time.Second
+	// maxTargets bounds the addresses that are tried in one round.
+	maxTargets = 32
+)
+
+// rejoin tries seeds and the last known peers for ever. memberlist does not:
+// a node that was cut off forgets the others and stays alone.
+func (g *Gossip) rejoin(ctx context.Context) {
+	turn := 0
+	for pause := rejoinFirst; ; {
+		targets := g.targets()
+		for i := range min(len(targets), maxTargets) {
+			if ctx.Err() != nil {
+				return
+			}
+			g.tryJoin(targets[(turn+i)%len(targets)])
+		}
+		turn += maxTargets
+		if g.alone() {
+			pause = min(2*pause, rejoinEvery)
+		} else {
+			pause = rejoinEvery
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// targets lists the addresses of nodes that are not here, in a fixed order.
+func (g *Gossip) targets() []string {
+	all := slices.Clone(g.cfg.Seeds)
+	if g.cfg.Peers != nil {
+		all = append(all, g.cfg.Peers()...)
+	}
+	here := map[string]bool{"": true, g.Addr(): true}
+	for _, m := range g.Members() {
+		if m.State == membership.NodeUp {
+			here[m.Addr] = true
+		} else {
+			all = append(all, m.Addr)
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(addr string) bool { return here[addr] })
+}
+
+func (g *Gossip) alone() bool {
+	for _, m := range g.Members() {
+		if m.State == membership.NodeUp && m.NodeID != g.cfg.Self {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Gossip) tryJoin(addr string) {
+	if _, err := g.list.Join([]string{addr}); err != nil {
+		g.refusals.say(addr, &joinError{addr, err})
+	}
+}
+
+// joinError puts memberlist's errors, which span lines, on one line, with what
+// an operator may look at.
+type joinError struct {
+	addr string
+	err  error
+}
+
+func (e *joinError) Unwrap() error { return e.err }
+
+func (e *joinError) Error() string {
+	text := strings.Join(strings.Fields(e.err.Error()), " ")
+	hint := "it is tried again for ever"
+	switch {
+	case strings.Contains(text, "EOF"), strings.Contains(text, "connection reset"):
+		hint = "it answers and hangs up: is it of another --cluster, or has it another --cluster-key-file?"
+	case strings.Contains(text, "ncrypt"):
+		hint = "the cluster keys differ: check --cluster-key-file"
+	}
+	return "join " + e.addr + ": " + text + ": " + hint
+}
