@@ -1,27 +1,203 @@
 package raftlog
 
-import "log/slog"
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// maxBoltGroups bounds the search for groups that have a file.
+const maxBoltGroups = 4096
 
 // BoltOptions configure the boltdb engine.
 type BoltOptions struct {
-	// Groups lists the groups that have a file (the owner knows the directory layout). Nil: none.
+	// Groups lists the groups that have a file. Nil: the paths of ids below 4096 are looked at.
 	Groups func() ([]uint32, error)
+	// AppendDeadline is the longest a write may take before the engine stops: AppendDeadline by default.
+	AppendDeadline time.Duration
 	// Fatal is called once, on a disk error or a missed deadline; the process must then exit.
 	Fatal     func(error)
-	OnCorrupt func(*CorruptError)
+	OnCorrupt func(*CorruptError) // as in SharedOptions
 	Logger    *slog.Logger
 }
 
 // Bolt is the engine with one raft-boltdb file a group.
-type Bolt struct{}
+type Bolt struct {
+	path func(group uint32) string
+	o    BoltOptions
+
+	failing sync.Once
+
+	mu     sync.Mutex // guards what follows
+	known  map[uint32]bool
+	open   map[uint32]*boltLog
+	closed bool
+	err    error // why nothing can be written any more
+}
 
 // OpenBolt makes the engine; path gives the file of a group, whose directory is created when needed.
-func OpenBolt(path func(group uint32) string, o BoltOptions) (*Bolt, error) { panic("todo") }
+func OpenBolt(path func(group uint32) string, o BoltOptions) (*Bolt, error) {
+	if o.AppendDeadline <= 0 {
+		o.AppendDeadline = AppendDeadline
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	b := &Bolt{path: path, o: o, known: make(map[uint32]bool), open: make(map[uint32]*boltLog)}
+	if o.Groups == nil {
+		for group := range uint32(maxBoltGroups) {
+			if _, err := os.Stat(path(group)); err == nil {
+				b.known[group] = true
+			}
+		}
+		return b, nil
+	}
+	groups, err := o.Groups()
+	if err != nil {
+		return nil, fmt.Errorf("list logs: %w", err)
+	}
+	for _, group := range groups {
+		b.known[group] = true
+	}
+	return b, nil
+}
 
-func (b *Bolt) Open(group uint32) (Log, error) { panic("todo") }
-func (b *Bolt) Groups() []uint32               { panic("todo") }
-func (b *Bolt) Bytes() int64                   { panic("todo") }
-func (b *Bolt) Name() string                   { return "boltdb" }
-func (b *Bolt) Close() error                   { panic("todo") }
+// Name is "boltdb".
+func (b *Bolt) Name() string { return "boltdb" }
+
+// Open opens or creates the group's file and reads and checks every entry of it.
+func (b *Bolt) Open(group uint32) (Log, error) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if _, open := b.open[group]; open {
+		b.mu.Unlock()
+		return nil, fmt.Errorf("open log of group %d: %w", group, ErrOpen)
+	}
+	b.open[group] = nil // reserved
+	b.mu.Unlock()
+
+	l, err := b.openFile(group)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil || b.closed {
+		delete(b.open, group)
+		if err == nil {
+			err = errors.Join(ErrClosed, l.shut())
+		}
+		return nil, fmt.Errorf("open log of group %d: %w", group, err)
+	}
+	b.known[group], b.open[group] = true, l
+	return l, nil
+}
+
+func (b *Bolt) openFile(group uint32) (*boltLog, error) {
+	path := b.path(group)
+	_, statErr := os.Stat(path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	l := &boltLog{engine: b, group: group, writer: make(chan struct{}, 1)}
+	err := guard("log file", func() error {
+		var err error
+		l.store, err = raftboltdb.New(raftboltdb.Options{
+			Path:        path,
+			BoltOptions: &bbolt.Options{Timeout: votesOpenTimeout, FreelistType: bbolt.FreelistMapType},
+		})
+		if err == nil {
+			err = l.load()
+		}
+		return err
+	})
+	if isStructural(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err == nil && statErr != nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		if l.store != nil && !errors.Is(err, ErrDamaged) {
+			err = errors.Join(err, l.store.Close())
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// Groups lists the groups that have a file.
+func (b *Bolt) Groups() []uint32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := make([]uint32, 0, len(b.known))
+	for id := range b.known {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Bytes is what the entries of the open logs take.
+func (b *Bolt) Bytes() int64 {
+	var n int64
+	for _, l := range b.logs() {
+		n += l.Bytes()
+	}
+	return n
+}
+
+func (b *Bolt) logs() []*boltLog {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	logs := make([]*boltLog, 0, len(b.open))
+	for _, l := range b.open {
+		if l != nil {
+			logs = append(logs, l)
+		}
+	}
+	return logs
+}
+
+// Close closes every log.
+func (b *Bolt) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	var errs []error
+	for _, l := range b.logs() {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// failed is why nothing can be written any more.
+func (b *Bolt) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// fail stops all writing for good.
+func (b *Bolt) fail(cause error) {
+	b.failing.Do(func() {
+		err := fmt.Errorf("%w: %w", ErrFailed, cause)
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+		b.o.Logger.Error("log has failed", "error", cause)
+		if b.o.Fatal != nil {
+			b.o.Fatal(err)
+		}
+	})
+}
 
 var _ Engine = (*Bolt)(nil)

@@ -32,6 +32,8 @@ var (
 	ErrFormat = errors.New("unknown log format")
 	// ErrDamaged: a bbolt file whose structure is damaged. It is closed and not written again.
 	ErrDamaged = errors.New("file is damaged")
+	// ErrVotesMissing: a used directory without its vote file. The node needs a new incarnation.
+	ErrVotesMissing = errors.New("vote file is missing")
 	// ErrVoteUnreadable: a vote record that fails its CRC. The group may not start under this generation.
 	ErrVoteUnreadable = errors.New("vote record is unreadable")
 )
