@@ -81,7 +81,9 @@ func (l *boltLog) load() error {
 	return nil
 }
 
-func entryBytes(log *raft.Log) int64 { return int64(len(log.Data)+len(log.Extensions)) + maxRecordOverhead }
+func entryBytes(log *raft.Log) int64 {
+	return int64(len(log.Data)+len(log.Extensions)) + maxRecordOverhead
+}
 
 // bound asks the file for first and last.
 func (l *boltLog) bound() error {
@@ -240,11 +242,11 @@ func (l *boltLog) Check() error {
 	l.scanned = false
 	first, last := l.first, l.last
 	l.mu.Unlock()
-	if scanned {
-		if bad != nil && bad.Index >= first && bad.Index <= last {
-			return bad
-		}
+	switch {
+	case scanned && bad == nil:
 		return nil
+	case scanned && bad.Index >= first && bad.Index <= last:
+		return bad
 	}
 	for i := first; i != 0 && i <= last; i++ {
 		var log raft.Log
