@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/flotilla-db/flotilla/storage/blocks"
+)
+
+// sortedBytes is how much of an answer is held back: an answer that fits is
+// sorted (by the query's ids, else by id) and an error within it reaches the
+// client as one. What is larger streams in the order of groups.
+const sortedBytes = 4 << 20
+
+// collector passes rows on to their taker.
+type collector struct {
+	q         *Query
+	rows      Rows
+	held      []heldRows
+	bytes     int
+	streaming bool // rows have gone out: nothing can be taken back
+}
+
+type heldRows struct {
+	device string
+	c      *blocks.Columns
+}
+
+func (k *collector) add(device string, c *blocks.Columns) error {
+	if c.Len() == 0 {
+		return nil
+	}
+	if k.streaming {
+		return k.rows(device, c)
+	}
+	k.held = append(k.held, heldRows{device, c})
+	if k.bytes += rowBytes(c); k.bytes < sortedBytes {
+		return nil
+	}
+	return k.release()
+}
+
+func (k *collector) release() error {
+	k.streaming = true
+	for _, h := range k.held {
+		if err := k.rows(h.device, h.c); err != nil {
+			return err
+		}
+	}
+	k.held = nil
+	return nil
+}
+
+// finish gives out what was held back, sorted.
+func (k *collector) finish() error {
+	if k.streaming {
+		return nil
+	}
+	place := make(map[string]int, len(k.q.Devices))
+	for i, device := range k.q.Devices {
+		place[device] = i
+	}
+	slices.SortStableFunc(k.held, func(a, b heldRows) int {
+		if d := place[a.device] - place[b.device]; d != 0 {
+			return d
+		}
+		return strings.Compare(a.device, b.device)
+	})
+	return k.release()
+}

@@ -1,0 +1,109 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// Defaults of Config.
+const (
+	DefaultWriteTimeout = 5 * time.Second
+	// reportTimeout bounds how long a table waits for a node's report.
+	reportTimeout = 2 * time.Second
+)
+
+// Config is what a Gateway is made of. Directory, Host, Peers and Liveness
+// are required.
+type Config struct {
+	Self      membership.NodeID
+	Directory Directory
+	Databases Databases
+	Host      Host
+	Peers     Peers
+	Liveness  Liveness
+
+	Limits       storage.Limits
+	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read
+	AutoCreate   func() bool   // whether a write makes its database; nil: yes
+	// Now stamps points without a time. It fails while the node's clock is
+	// further from the majority's than max_clock_offset. nil: time.Now.
+	Now      func() (time.Time, error)
+	JobsPath string // file of finished jobs; "" keeps them in memory only
+	Version  string
+	Logger   *slog.Logger
+}
+
+// Gateway carries out the operations of this node. It is safe for concurrent
+// use.
+type Gateway struct {
+	cfg       Config
+	logger    *slog.Logger
+	hints     *hints
+	lastStamp atomic.Int64 // ns; stamps rise strictly, so that two points of a device never share one
+	jobs      *Jobs
+}
+
+// New checks the config and makes a Gateway. Close it to end its jobs.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Directory == nil || cfg.Host == nil || cfg.Peers == nil || cfg.Liveness == nil || cfg.Databases == nil {
+		return nil, errors.New("gateway: directory, databases, host, peers and liveness are required")
+	}
+	if err := cfg.Self.Validate(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	cfg.Limits = cfg.Limits.WithDefaults()
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = DefaultWriteTimeout
+	}
+	if cfg.AutoCreate == nil {
+		cfg.AutoCreate = func() bool { return true }
+	}
+	if cfg.Now == nil {
+		cfg.Now = func() (time.Time, error) { return time.Now(), nil }
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	jobs, err := openJobs(cfg.JobsPath, cfg.Self.Name, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs}, nil
+}
+
+// Limits are the bounds of a batch.
+func (g *Gateway) Limits() storage.Limits { return g.cfg.Limits }
+
+// WriteTimeout bounds a write with its retries.
+func (g *Gateway) WriteTimeout() time.Duration { return g.cfg.WriteTimeout }
+
+// Self is the name of this node.
+func (g *Gateway) Self() string { return g.cfg.Self.Name }
+
+// Close cancels the jobs of this node and waits for them.
+func (g *Gateway) Close() error { return g.jobs.close() }
+
+// node finds the id of a node by name.
+func (t *Table) node(name string) (membership.NodeID, bool) {
+	n, ok := t.Nodes[name]
+	return n.NodeID, ok
+}
+
+// pause waits d or until ctx ends; false when it ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

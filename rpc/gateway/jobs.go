@@ -1,0 +1,307 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// maxRunningJobs bounds the jobs of one node that run at once.
+const maxRunningJobs = 256
+
+// Jobs is the registry of the jobs that this node runs and ran.
+type Jobs struct {
+	node   string
+	logger *slog.Logger
+	ctx    context.Context // ends with close: the jobs' own, no request's
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+
+	// mu guards what follows; every job of running is in jobs.
+	mu      sync.Mutex
+	jobs    map[string]*api.Job
+	running map[string]context.CancelFunc
+	file    *jobFile // nil: memory only
+	closed  bool
+}
+
+// openJobs reads the jobs of earlier processes. One that was cut short by the
+// end of its process has failed.
+func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}}
+	js.ctx, js.stop = context.WithCancel(context.Background())
+	if path == "" {
+		return js, nil
+	}
+	file, list, err := openJobFile(path)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	for i := range list {
+		if j := &list[i]; !j.Final() {
+			text := "its node " + node + " ended before the job did"
+			j.Status, j.Error, j.FinishedAt = api.StatusFailed, &text, api.At(now)
+		}
+	}
+	list = retained(list, now)
+	for i := range list {
+		js.jobs[list[i].ID] = &list[i]
+	}
+	if err := file.rewrite(list); err != nil {
+		return nil, err
+	}
+	js.file = file
+	return js, nil
+}
+
+// close cancels what runs and waits for it.
+func (js *Jobs) close() error {
+	js.mu.Lock()
+	js.closed = true
+	js.mu.Unlock()
+	js.stop()
+	js.wg.Wait()
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if js.file == nil {
+		return nil
+	}
+	return js.file.close()
+}
+
+// work is what a job does. Its result becomes Job.Result. progress changes
+// the job's row while it runs.
+type work func(ctx context.Context, progress func(func(*api.Job))) (result any, err error)
+
+// start begins a job and returns its row. The work runs until its end, its
+// cancellation, or that of the node.
+func (js *Jobs) start(kind string, group *uint32, target, mode *string, do work) (api.Job, error) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if js.closed {
+		return api.Job{}, api.E(api.NotReady, "use another node", "the node is shutting down")
+	}
+	if len(js.running) >= maxRunningJobs {
+		return api.Job{}, api.E(api.Busy, "wait for jobs to end; see `flotilla jobs list`", "%d jobs run on this node", len(js.running))
+	}
+	now := api.At(time.Now())
+	stage := "running"
+	j := &api.Job{ID: kind + "-" + js.node + "-" + uuid.NewString()[:13], Kind: kind, GroupID: group, Target: target, Mode: mode, Stage: &stage,
+		Sources: []api.JobSource{}, Attempt: 1, StartedAt: now, LastProgressAt: now, Status: api.StatusRunning}
+	ctx, cancel := context.WithCancel(js.ctx)
+	js.jobs[j.ID], js.running[j.ID] = j, cancel
+	js.keepLocked(j)
+	js.wg.Go(func() {
+		defer cancel()
+		result, err := do(ctx, func(change func(*api.Job)) { js.progress(j.ID, change) })
+		js.finish(ctx, j.ID, result, err)
+	})
+	return *j, nil
+}
+
+func (js *Jobs) progress(id string, change func(*api.Job)) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j := js.jobs[id]
+	change(j)
+	j.LastProgressAt = api.At(time.Now())
+}
+
+func (js *Jobs) finish(ctx context.Context, id string, result any, err error) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j := js.jobs[id]
+	delete(js.running, id)
+	now := api.At(time.Now())
+	j.FinishedAt, j.LastProgressAt, j.Status, j.Stage = now, now, api.StatusDone, nil
+	if result != nil {
+		b, marshal := json.Marshal(result)
+		err = errors.Join(err, marshal)
+		j.Result = b
+	}
+	if err != nil {
+		text := err.Error()
+		j.Status, j.Error = api.StatusFailed, &text
+		if errors.Is(ctx.Err(), context.Canceled) {
+			j.Status = api.StatusCancelled
+		}
+	}
+	js.keepLocked(j)
+}
+
+// keepLocked writes a job's state down. A disk that refuses it costs the
+// record, not the job.
+func (js *Jobs) keepLocked(j *api.Job) {
+	if len(js.jobs) > maxJobs {
+		js.forgetLocked()
+	}
+	if js.file == nil {
+		return
+	}
+	full, err := js.file.append(j)
+	if err == nil && full {
+		js.forgetLocked()
+		err = js.file.rewrite(js.listLocked())
+	}
+	if err != nil {
+		js.logger.Warn("a job could not be recorded", "job", j.ID, "error", err)
+	}
+}
+
+// forgetLocked drops the jobs that need not be kept any longer.
+func (js *Jobs) forgetLocked() {
+	keep := map[string]bool{}
+	for _, j := range retained(js.listLocked(), time.Now()) {
+		keep[j.ID] = true
+	}
+	for id := range js.jobs {
+		if !keep[id] {
+			delete(js.jobs, id)
+		}
+	}
+}
+
+func (js *Jobs) listLocked() []api.Job {
+	out := make([]api.Job, 0, len(js.jobs))
+	for _, j := range js.jobs {
+		out = append(out, *j)
+	}
+	return out
+}
+
+// list gives the jobs of this node, or the one with that id.
+func (js *Jobs) list(id string) []api.Job {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if id == "" {
+		return js.listLocked()
+	}
+	if j, ok := js.jobs[id]; ok {
+		return []api.Job{*j}
+	}
+	return nil
+}
+
+// byGroup gives the running job of each group that has one.
+func (js *Jobs) byGroup() map[uint32]string {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	out := map[uint32]string{}
+	for id := range js.running {
+		if j := js.jobs[id]; j.GroupID != nil {
+			out[*j.GroupID] = id
+		}
+	}
+	return out
+}
+
+// cancel asks a running job to end; false if this node does not know it.
+func (js *Jobs) cancel(id string) bool {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if cancel, ok := js.running[id]; ok {
+		cancel()
+	}
+	_, known := js.jobs[id]
+	return known
+}
+
+type jobRequest struct {
+	ID string `json:"id"`
+}
+
+type jobReply struct {
+	Jobs  []api.Job `json:"jobs"`
+	Known bool      `json:"known"`
+}
+
+func (g *Gateway) serveJobs(payload []byte) ([]byte, error) {
+	var m jobRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("jobs: %w", errPayload)
+	}
+	return json.Marshal(jobReply{Jobs: g.jobs.list(m.ID)})
+}
+
+func (g *Gateway) serveCancel(payload []byte) ([]byte, error) {
+	var m jobRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("cancel: %w", errPayload)
+	}
+	return json.Marshal(jobReply{Known: g.jobs.cancel(m.ID)})
+}
+
+// askJobs asks all nodes for their jobs. Nodes that are away are left out:
+// their jobs run nowhere either.
+func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs []api.Job, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, node := range g.cfg.Directory.Table().Nodes {
+		if state, _ := g.seen(node); state == membership.NodeDown {
+			continue
+		}
+		wg.Go(func() {
+			var reply jobReply
+			if err := g.askJSON(ctx, node.NodeID, method, jobRequest{id}, &reply); err != nil {
+				g.logger.Debug("a node gave no jobs", "peer", node.Name, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			jobs = append(jobs, reply.Jobs...)
+			known = known || reply.Known
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(jobs, func(a, b api.Job) int {
+		if c := b.StartedAt.Compare(a.StartedAt.Time); c != 0 {
+			return c
+		}
+		return slices.Compare([]byte(a.ID), []byte(b.ID))
+	})
+	return jobs, known
+}
+
+// ListJobs gives the jobs of every node that answers, newest first.
+func (g *Gateway) ListJobs(ctx context.Context) ([]api.Job, error) {
+	jobs, _ := g.askJobs(ctx, MethodJobs, "")
+	if jobs == nil {
+		jobs = []api.Job{}
+	}
+	return jobs, nil
+}
+
+// GetJob finds one job.
+func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
+	jobs := g.jobs.list(id)
+	if len(jobs) == 0 {
+		jobs, _ = g.askJobs(ctx, MethodJobs, id)
+	}
+	if len(jobs) == 0 {
+		return api.Job{}, api.E(api.JobNotFound, "see `flotilla jobs list`", "job %q is not known to any node that answers", id)
+	}
+	return jobs[0], nil
+}
+
+// CancelJob asks a job to end and gives its row; it ends soon after.
+func (g *Gateway) CancelJob(ctx context.Context, id string) (api.Job, error) {
+	if id == "" || !g.jobs.cancel(id) {
+		if _, known := g.askJobs(ctx, MethodCancelJob, id); !known {
+			return api.Job{}, api.E(api.JobNotFound, "see `flotilla jobs list`", "job %q is not known to any node that answers", id)
+		}
+	}
+	return g.GetJob(ctx, id)
+}

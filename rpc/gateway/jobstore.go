@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// How long finished jobs are kept, and the bound of all.
+const (
+	keepJobsFor  = 24 * time.Hour
+	keepJobs     = 2000
+	maxJobs      = 20_000
+	maxJobLine   = 16 << 20
+	rewriteAfter = 8 << 20 // bytes appended since the file was last written whole
+)
+
+// jobFile keeps jobs over restarts: one JSON object a line, the last line of
+// an id counts. It is a record for people: a line that a crash cut short is
+// dropped, and appends are not fsynced.
+type jobFile struct {
+	path  string
+	f     *os.File
+	grown int64
+}
+
+// openJobFile reads what is kept and opens the file for appending.
+func openJobFile(path string) (*jobFile, []api.Job, error) {
+	jobs := map[string]api.Job{}
+	var order []string
+	old, err := os.Open(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("open jobs: %w", err)
+	}
+	if err == nil {
+		scanner := bufio.NewScanner(old)
+		scanner.Buffer(nil, maxJobLine)
+		for scanner.Scan() {
+			var j api.Job
+			if json.Unmarshal(scanner.Bytes(), &j) != nil || j.ID == "" {
+				continue
+			}
+			if _, known := jobs[j.ID]; !known {
+				order = append(order, j.ID)
+			}
+			jobs[j.ID] = j
+		}
+		if err := errors.Join(scanner.Err(), old.Close()); err != nil {
+			return nil, nil, fmt.Errorf("read jobs: %w", err)
+		}
+	}
+	list := make([]api.Job, 0, len(order))
+	for _, id := range order {
+		list = append(list, jobs[id])
+	}
+	jf := &jobFile{path: path}
+	return jf, list, nil
+}
+
+// rewrite replaces the file by these jobs.
+func (jf *jobFile) rewrite(jobs []api.Job) error {
+	var b bytes.Buffer
+	for i := range jobs {
+		line, err := json.Marshal(&jobs[i])
+		if err != nil {
+			return fmt.Errorf("write jobs: %w", err)
+		}
+		b.Write(line)
+		b.WriteByte('\n')
+	}
+	tmp := jf.path + ".tmp"
+	if err := os.WriteFile(tmp, b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write jobs: %w", err)
+	}
+	if err := jf.close(); err != nil { // before the rename: Windows does not replace open files
+		return err
+	}
+	if err := os.Rename(tmp, jf.path); err != nil {
+		return fmt.Errorf("write jobs: %w", err)
+	}
+	f, err := os.OpenFile(jf.path, os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write jobs: %w", err)
+	}
+	jf.f, jf.grown = f, 0
+	return nil
+}
+
+// append adds the state of a job; it reports whether the file should be
+// written whole.
+func (jf *jobFile) append(j *api.Job) (full bool, err error) {
+	line, err := json.Marshal(j)
+	if err != nil {
+		return false, fmt.Errorf("write job %s: %w", j.ID, err)
+	}
+	n, err := jf.f.Write(append(line, '\n'))
+	if err != nil {
+		return false, fmt.Errorf("write job %s: %w", j.ID, err)
+	}
+	jf.grown += int64(n)
+	return jf.grown > rewriteAfter, nil
+}
+
+func (jf *jobFile) close() error {
+	if jf.f == nil {
+		return nil
+	}
+	err := jf.f.Close()
+	jf.f = nil
+	return err
+}
+
+// retained gives the jobs to keep at a moment, oldest first: what runs, what
+// ended within keepJobsFor, and the keepJobs youngest; maxJobs in all.
+func retained(jobs []api.Job, now time.Time) []api.Job {
+	slices.SortStableFunc(jobs, func(a, b api.Job) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	out := make([]api.Job, 0, len(jobs))
+	for i, j := range jobs {
+		fromEnd := len(jobs) - i
+		young := now.Sub(j.FinishedAt.Time) < keepJobsFor && fromEnd <= maxJobs
+		if !j.Final() || young || fromEnd <= keepJobs {
+			out = append(out, j)
+		}
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// errNoHolder: the node asked holds no replica of the group.
+var errNoHolder = errors.New("no replica of the group on this node")
+
+// answerOf wraps the outcome of a question about a replica.
+func answerOf[T any](v T, err error) ([]byte, error) {
+	r := replicaReply[T]{Value: v}
+	if err != nil {
+		r.Error = err.Error()
+		nl, ok := errors.AsType[*NotLeaderError](err)
+		if r.NotLeader = ok; ok {
+			r.Leader = nl.Leader
+		}
+		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned)
+		r.Refused = errors.Is(err, ErrRefused)
+	}
+	return json.Marshal(r)
+}
+
+func (r *replicaReply[T]) failure(node string) error {
+	switch {
+	case r.Error == "":
+		return nil
+	case r.NotLeader:
+		return fmt.Errorf("node %s: %w", node, &NotLeaderError{Leader: r.Leader})
+	case r.NotPinned:
+		return fmt.Errorf("node %s: %w", node, ErrNotPinned)
+	case r.Refused:
+		return fmt.Errorf("node %s: %s: %w", node, r.Error, ErrRefused)
+	}
+	return fmt.Errorf("node %s: %s", node, r.Error)
+}
+
+// askReplica asks one node about its replica.
+func askReplica[T any](ctx context.Context, g *Gateway, to membership.NodeID, method Method, request any) (T, error) {
+	var r replicaReply[T]
+	if err := g.askJSON(ctx, to, method, request, &r); err != nil {
+		return r.Value, err
+	}
+	return r.Value, r.failure(to.Name)
+}
+
+// askLeader asks whoever leads the group, and looks for it until ctx ends. A
+// question whose answer was lost is not asked again: it may have been carried
+// out.
+func askLeader[T any](ctx context.Context, g *Gateway, group uint32, method Method, request any) (value T, leader string, err error) {
+	failed := ""
+	err = errNoHolder
+	for attempt := 0; ; attempt++ {
+		if attempt > 0 && !pause(ctx, backOff(attempt)) {
+			return value, "", fmt.Errorf("find the leader of group %d: %w", group, err)
+		}
+		to, ok := g.route(g.cfg.Directory.Table(), group, attempt, failed)
+		if !ok {
+			continue
+		}
+		value, err = askReplica[T](ctx, g, to, method, request)
+		nl, elsewhere := errors.AsType[*NotLeaderError](err)
+		switch {
+		case err == nil:
+			g.hints.set(group, to.Name)
+			return value, to.Name, nil
+		case elsewhere:
+			g.hints.set(group, nl.Leader)
+			if failed = to.Name; nl.Leader != "" {
+				failed = ""
+			}
+		case errors.Is(err, ErrUnreachable):
+			failed = to.Name
+			g.hints.set(group, "")
+		default:
+			return value, to.Name, err
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// Questions about one replica, answered by its node.
+
+type cutRequest struct {
+	Group   uint32 `json:"group"`
+	Purpose string `json:"purpose"`
+	TTLms   int64  `json:"ttl_ms"`
+}
+
+type cutAnswer struct {
+	ID    string `json:"id"`
+	Index uint64 `json:"index"`
+}
+
+type rootRequest struct {
+	Group uint32 `json:"group"`
+	Cut   string `json:"cut"` // "": at what is applied now
+}
+
+type groupRequest struct {
+	Group uint32 `json:"group"`
+	To    string `json:"to"`
+}
+
+func (g *Gateway) held(id uint32) (Group, error) {
+	group, ok := g.cfg.Host.Group(id)
+	if !ok {
+		return nil, fmt.Errorf("group %d: %w", id, errNoHolder)
+	}
+	return group, nil
+}
+
+func (g *Gateway) serveCut(ctx context.Context, payload []byte) ([]byte, error) {
+	var m cutRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("cut: %w", errPayload)
+	}
+	group, err := g.held(m.Group)
+	if err != nil {
+		return answerOf(cutAnswer{}, &NotLeaderError{})
+	}
+	id, index, err := group.Cut(ctx, m.Purpose, time.Duration(m.TTLms)*time.Millisecond)
+	return answerOf(cutAnswer{id, index}, err)
+}
+
+func (g *Gateway) serveRoots(ctx context.Context, payload []byte) ([]byte, error) {
+	var m rootRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("root: %w", errPayload)
+	}
+	group, err := g.held(m.Group)
+	if err != nil {
+		return answerOf(Root{}, err)
+	}
+	if m.Cut == "" {
+		return answerOf(group.CurrentRoot(ctx))
+	}
+	return answerOf(group.AwaitRoot(ctx, m.Cut))
+}
+
+func (g *Gateway) serveTrim(ctx context.Context, payload []byte) ([]byte, error) {
+	var m groupRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("trim: %w", errPayload)
+	}
+	group, err := g.held(m.Group)
+	if err == nil {
+		err = group.Trim(ctx)
+	}
+	detail := ""
+	if err == nil {
+		r := group.Status().Replica
+		detail = fmt.Sprintf("log %d..%d", r.LogFirst, r.LogLast)
+	}
+	return answerOf(detail, err)
+}
+
+func (g *Gateway) serveStepDown(ctx context.Context, payload []byte) ([]byte, error) {
+	var m groupRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("step down: %w", errPayload)
+	}
+	group, err := g.held(m.Group)
+	if err != nil {
+		return answerOf("", &NotLeaderError{})
+	}
+	return answerOf("", group.StepDown(ctx, m.To))
+}
+
+// endCut ends the views of a cut on every replica, through the log.
+func (g *Gateway) endCut(ctx context.Context, group uint32, id string) error {
+	p := &part{group: group, frames: storage.AppendEnd(nil, id)}
+	return g.deliver(ctx, [][]*part{{p}}, time.Now().Add(g.cfg.WriteTimeout))
+}
+
+// stepDownTimeout bounds one hand-over with its search for the leader.
+const stepDownTimeout = 10 * time.Second
+
+// StepDown starts the job that hands a group's leadership over, to a node or
+// ("") to whoever is best.
+func (g *Gateway) StepDown(ctx context.Context, id uint32, to string) (api.Job, error) {
+	if err := g.checkGroup(ctx, id); err != nil {
+		return api.Job{}, err
+	}
+	var target *string
+	if to != "" {
+		if !g.cfg.Directory.Table().Assignments[id].Holds(to) {
+			return api.Job{}, api.E(api.Conflict, fmt.Sprintf("see `flotilla group %d`", id), "node %q holds no replica of group %d", to, id)
+		}
+		target = &to
+	}
+	return g.jobs.start(api.JobStepDown, &id, target, nil, func(ctx context.Context, _ func(func(*api.Job))) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, stepDownTimeout)
+		defer cancel()
+		_, leader, err := askLeader[string](ctx, g, id, MethodStepDown, groupRequest{id, to})
+		g.hints.set(id, "")
+		return api.StepDownResult{GroupID: id, From: leader, To: target}, err
+	})
+}

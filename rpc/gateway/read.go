@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/pb"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/blocks"
+)
+
+// readClass says what to do about a group that could not be read. The numbers
+// are on the wire (GroupError.reason).
+type readClass uint32
+
+const (
+	readNotLeader readClass = 1 + iota // ask the leader named
+	readAgain                          // ask again, here or elsewhere
+	readFinal                          // tell the client
+)
+
+// readError is why a group could not be read.
+type readError struct {
+	class  readClass
+	leader string
+	err    error
+}
+
+func (e *readError) Error() string { return e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// classifyRead makes a readError of whatever went wrong on a replica.
+func classifyRead(err error) *readError {
+	if e, ok := errors.AsType[*readError](err); ok {
+		return e
+	}
+	if nl, ok := errors.AsType[*NotLeaderError](err); ok {
+		return &readError{readNotLeader, nl.Leader, err}
+	}
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		class := readFinal
+		if e.Code == api.Stale || e.Code == api.Unavailable {
+			class = readAgain
+		}
+		return &readError{class, "", e}
+	}
+	return &readError{readAgain, "", err}
+}
+
+// admit makes the following reads of a replica as consistent as was asked.
+func admit(ctx context.Context, r Reader, q *Query) error {
+	switch q.Consistency {
+	case pb.Consistency_LINEARIZABLE:
+		return r.ReadBarrier(ctx)
+	case pb.Consistency_LEADER:
+		if !r.IsLeader() {
+			return &NotLeaderError{}
+		}
+		return nil
+	}
+	age, known := r.Contact()
+	if q.MaxStaleness > 0 && (!known || age > q.MaxStaleness) {
+		return api.E(api.Stale, "raise max_staleness, or read from the leader", "the replica last heard from a leader %s ago, allowed are %s", age, q.MaxStaleness)
+	}
+	return nil
+}
+
+// admitAll admits many groups at once: the checks of all of them travel in
+// the same frames. The result has one error a group.
+func (g *Gateway) admitAll(ctx context.Context, groups []uint32, q *Query) []error {
+	errs := make([]error, len(groups))
+	check := func(i int) {
+		group, ok := g.cfg.Host.Group(groups[i])
+		if !ok {
+			errs[i] = &readError{readAgain, "", fmt.Errorf("node %s holds no replica of group %d", g.cfg.Self.Name, groups[i])}
+			return
+		}
+		errs[i] = admit(ctx, group, q)
+	}
+	if len(groups) == 1 || q.Consistency != pb.Consistency_LINEARIZABLE {
+		for i := range groups {
+			check(i)
+		}
+		return errs
+	}
+	var wg sync.WaitGroup // bounded by the number of groups
+	for i := range groups {
+		wg.Go(func() { check(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// scanGroup reads what the query wants of one group that was admitted. The
+// rows are the taker's to keep and come in the query's order.
+func (g *Gateway) scanGroup(ctx context.Context, id uint32, q *Query, totalGroups uint32, rows Rows) error {
+	group, ok := g.cfg.Host.Group(id)
+	if !ok {
+		return &readError{readAgain, "", fmt.Errorf("node %s holds no replica of group %d", g.cfg.Self.Name, id)}
+	}
+	yield := func(s storage.Series, c *blocks.Columns) error {
+		return rows(s.Device, cloneRows(c, q.Descending))
+	}
+	sq := storage.Query{Series: storage.Series{Database: q.Database, Collection: q.Collection},
+		From: q.From, To: q.To, Fields: q.Fields, Descending: q.Descending, Limit: q.Limit}
+	finish := func() error { return nil }
+	if q.Aggregation != pb.Aggregation_NONE {
+		a := &aggregator{q: q, yield: yield}
+		sq.Limit, yield, finish = 0, a.add, a.finish
+	}
+	data := group.Data()
+	if len(q.Devices) == 0 {
+		if err := data.Scan(ctx, sq, yield); err != nil {
+			return err
+		}
+		return finish()
+	}
+	for _, device := range q.Devices {
+		if storage.GroupOf(q.Database, q.Collection, device, totalGroups) != id {
+			continue
+		}
+		sq.Device = device
+		if err := data.Scan(ctx, sq, yield); err != nil {
+			return err
+		}
+	}
+	return finish()
+}
+
+// readHere reads groups of this node one after the other. done is told how
+// each one ended; an error from rows or done ends the whole read.
+func (g *Gateway) readHere(ctx context.Context, groups []uint32, q *Query, rows Rows, done func(group uint32, emitted bool, err error) error) error {
+	total := g.cfg.Directory.Table().TotalGroups
+	admission, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
+	errs := g.admitAll(admission, groups, q)
+	cancel()
+	for i, group := range groups {
+		err := errs[i]
+		emitted := false
+		var taker error // of rows: not the replica's failure
+		if err == nil {
+			err = g.scanGroup(ctx, group, q, total, func(device string, c *blocks.Columns) error {
+				emitted = true
+				taker = rows(device, c)
+				return taker
+			})
+		}
+		if taker != nil {
+			return taker
+		}
+		if err := done(group, emitted, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/flotilla-db/flotilla/membership"
+)
+
+// Serve answers a request of a peer. The composition root registers it for
+// each of Methods. An error travels as its text.
+func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Method, payload []byte) ([]byte, error) {
+	switch method {
+	case MethodWrite:
+		return g.serveWrite(ctx, payload)
+	case MethodQuery:
+		return g.serveQuery(ctx, payload)
+	case MethodCollections:
+		return g.serveCollections(ctx, payload)
+	case MethodReport:
+		return json.Marshal(g.report())
+	case MethodJobs:
+		return g.serveJobs(payload)
+	case MethodCancelJob:
+		return g.serveCancel(payload)
+	case MethodCut:
+		return g.serveCut(ctx, payload)
+	case MethodRoots:
+		return g.serveRoots(ctx, payload)
+	case MethodTrim:
+		return g.serveTrim(ctx, payload)
+	case MethodStepDown:
+		return g.serveStepDown(ctx, payload)
+	}
+	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
+}
+
+// askJSON asks a node, this one included, one of the rare questions.
+func (g *Gateway) askJSON(ctx context.Context, to membership.NodeID, method Method, request, reply any) error {
+	payload, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	var b []byte
+	if to == g.cfg.Self {
+		b, err = g.Serve(ctx, to, method, payload)
+	} else {
+		b, err = g.cfg.Peers.Call(ctx, to, method, payload)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", to.Name, err)
+	}
+	if err := json.Unmarshal(b, reply); err != nil {
+		return fmt.Errorf("answer of node %s: %w", to.Name, errPayload)
+	}
+	return nil
+}
+
+// replicaReply is the answer to a question about one replica. What went wrong
+// on the replica is data here, so that the asker can tell it from a broken
+// connection.
+type replicaReply[T any] struct {
+	Value     T      `json:"value"`
+	NotLeader bool   `json:"not_leader"`
+	Leader    string `json:"leader"`
+	NotPinned bool   `json:"not_pinned"`
+	Refused   bool   `json:"refused"`
+	Error     string `json:"error"`
+}

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+const (
+	// cutTTL is how long the views of a check live if nobody ends them.
+	cutTTL = 2 * time.Minute
+	// cutTimeout bounds the search for a leader and the commit of a cut.
+	cutTimeout = 10 * time.Second
+	// rootTimeout bounds how long a replica is waited for.
+	rootTimeout = 30 * time.Second
+	// verifyAttempts is how often a group is tried that could not be checked
+	// for a passing reason: a leader that changed, a view that was lost.
+	verifyAttempts = 2
+)
+
+// Verify starts the job that compares the roots of all assigned replicas of
+// some groups (none: all that exist).
+func (g *Gateway) Verify(ctx context.Context, groups []uint32, mode string) (api.Job, error) {
+	switch mode {
+	case "":
+		mode = api.ModeAdvancedVerify
+	case api.ModeVerify, api.ModeAdvancedVerify:
+	default:
+		return api.Job{}, api.E(api.InvalidArgument, "verify or advanced-verify", "mode %q is not known", mode)
+	}
+	groups, err := g.existing(ctx, groups)
+	if err != nil {
+		return api.Job{}, err
+	}
+	return g.jobs.start(api.JobVerify, only(groups), nil, &mode, func(ctx context.Context, progress func(func(*api.Job))) (any, error) {
+		return g.verify(ctx, groups, mode, progress)
+	})
+}
+
+func (g *Gateway) verify(ctx context.Context, groups []uint32, mode string, progress func(func(*api.Job))) (any, error) {
+	begin := time.Now()
+	result := api.VerifyResult{Mode: mode, GroupsTotal: len(groups), Findings: []api.Finding{}, Unchecked: []api.Unchecked{}}
+	var mu sync.Mutex
+	eachGroup(ctx, groups, func(group uint32) {
+		c, bytes := g.verifyGroup(ctx, group, mode)
+		mu.Lock()
+		result.BytesRead += bytes
+		switch {
+		case c.Equal:
+			result.GroupsEqual++
+		case len(c.Findings) > 0:
+			result.GroupsDamaged++
+			result.Findings = append(result.Findings, c.Findings...)
+		default:
+			result.GroupsUnchecked++
+			result.Unchecked = append(result.Unchecked, api.Unchecked{GroupID: group, Reason: c.Unchecked})
+		}
+		mu.Unlock()
+		progress(func(j *api.Job) { j.BytesDone += bytes })
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	result.DurationMs = time.Since(begin).Milliseconds()
+	slices.SortFunc(result.Findings, func(a, b api.Finding) int { return int(a.GroupID) - int(b.GroupID) })
+	slices.SortFunc(result.Unchecked, func(a, b api.Unchecked) int { return int(a.GroupID) - int(b.GroupID) })
+	return result, nil
+}
+
+// verifyGroup checks one group. It tries again where the reason may pass.
+func (g *Gateway) verifyGroup(ctx context.Context, group uint32, mode string) (c Comparison, bytes int64) {
+	for range verifyAttempts {
+		var roots []ReplicaRoot
+		if mode == api.ModeVerify {
+			roots = g.rootsOf(ctx, group, "")
+		} else {
+			var err error
+			if roots, err = g.rootsAtCut(ctx, group); err != nil {
+				c = Comparison{Unchecked: err.Error()}
+				continue
+			}
+		}
+		for i := range roots {
+			bytes += roots[i].Root.Bytes
+		}
+		if c = Compare(group, roots); c.Unchecked == "" || !passing(roots) {
+			break
+		}
+	}
+	return c, bytes
+}
+
+// passing reports whether another try may check what this one could not:
+// every replica is there, only the moment was wrong.
+func passing(roots []ReplicaRoot) bool {
+	return !slices.ContainsFunc(roots, func(r ReplicaRoot) bool { return r.Err != nil && !errors.Is(r.Err, ErrNotPinned) })
+}
+
+// rootsAtCut puts a cut into the group's log, asks every assigned replica for
+// its root there, and ends the cut's views again.
+func (g *Gateway) rootsAtCut(ctx context.Context, group uint32) ([]ReplicaRoot, error) {
+	cctx, cancel := context.WithTimeout(ctx, cutTimeout)
+	defer cancel()
+	cut, _, err := askLeader[cutAnswer](cctx, g, group, MethodCut, cutRequest{group, "verify", cutTTL.Milliseconds()})
+	if err != nil {
+		return nil, fmt.Errorf("no cut: %w", err)
+	}
+	roots := g.rootsOf(ctx, group, cut.ID)
+	if err := g.endCut(context.WithoutCancel(ctx), group, cut.ID); err != nil {
+		g.logger.Warn("the views of a check end by their ttl only", "group", group, "cut", cut.ID, "error", err)
+	}
+	return roots, nil
+}
+
+// rootsOf asks every assigned replica at once.
+func (g *Gateway) rootsOf(ctx context.Context, group uint32, cut string) []ReplicaRoot {
+	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
+	defer cancel()
+	t := g.cfg.Directory.Table()
+	names := t.Assignments[group].Nodes()
+	out := make([]ReplicaRoot, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		out[i].Node = name
+		node, known := t.Nodes[name]
+		if state, _ := g.seen(node); !known || state == membership.NodeDown {
+			out[i].Err = fmt.Errorf("node %s is down", name)
+			continue
+		}
+		wg.Go(func() {
+			out[i].Root, out[i].Err = askReplica[Root](ctx, g, node.NodeID, MethodRoots, rootRequest{group, cut})
+		})
+	}
+	wg.Wait()
+	return out
+}
