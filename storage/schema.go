@@ -2,6 +2,8 @@ package storage
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
@@ -9,10 +11,11 @@ import (
 // schema is the list of fields that rows of a put share. Rows of equal schemas lie together in a head's run: numbers
 // in one array, strings in another, each with as many values a row as the schema has of them.
 type schema struct {
-	fields  []schemaField
-	numbers int  // values a row in the numbers array
-	strings int  // values a row in the strings array
-	floats  bool // every field is a float64: the fast path
+	fields  []schemaField // as in the log
+	sorted  []schemaField // those that are not dead, by name: the columns of a block
+	numbers int           // values a row in the numbers array
+	strings int           // values a row in the strings array
+	floats  bool          // every field is a float64: the fast path
 }
 
 type schemaField struct {
@@ -76,5 +79,11 @@ func parseSchema(raw []byte) (*schema, error) {
 	if len(s.fields) == 0 {
 		return nil, fmt.Errorf("%w: put: schema without fields", ErrBadCommand)
 	}
+	for _, f := range s.fields {
+		if !f.dead {
+			s.sorted = append(s.sorted, f)
+		}
+	}
+	slices.SortFunc(s.sorted, func(a, b schemaField) int { return strings.Compare(a.name, b.name) })
 	return s, nil
 }

@@ -1,0 +1,124 @@
+package storage
+
+import (
+	"encoding/binary"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// digests are leaf digests that were computed but are not in the file yet: they are written with the next flush, so that
+// a check costs no commit of its own. The shard's lock guards them.
+type digests struct {
+	pending map[digest.Leaf]knownDigest
+	// lastTouch is the index of the last flush that wrote a leaf, kept while there are views: a digest computed from an
+	// older view must not be taken for the leaf's.
+	lastTouch map[digest.Leaf]uint64
+}
+
+// knownDigest holds for every view from index on.
+type knownDigest struct {
+	digest.LeafDigest
+	index uint64
+}
+
+// maxPending bounds pending; what does not fit is computed again by the next check.
+const maxPending = 8192
+
+func newDigests() digests {
+	return digests{pending: make(map[digest.Leaf]knownDigest), lastTouch: make(map[digest.Leaf]uint64)}
+}
+
+// offer takes digests computed from a view at an index.
+func (d *digests) offer(entries []digest.Entry, index uint64) {
+	for _, e := range entries {
+		if d.lastTouch[e.Leaf] <= index && len(d.pending) < maxPending {
+			d.pending[e.Leaf] = knownDigest{e.LeafDigest, index}
+		}
+	}
+}
+
+// at is the digest of a leaf in a view at an index, if it is known.
+func (d *digests) at(leaf digest.Leaf, index uint64) (digest.LeafDigest, bool) {
+	k, ok := d.pending[leaf]
+	return k.LeafDigest, ok && k.index <= index
+}
+
+// ready is a copy of what waits to be written.
+func (d *digests) ready() map[digest.Leaf]knownDigest {
+	ready := make(map[digest.Leaf]knownDigest, len(d.pending))
+	for leaf, k := range d.pending {
+		ready[leaf] = k
+	}
+	return ready
+}
+
+// written forgets what a commit has brought into the file.
+func (d *digests) written(ready map[digest.Leaf]knownDigest) {
+	for leaf, k := range ready {
+		if d.pending[leaf] == k {
+			delete(d.pending, leaf)
+		}
+	}
+}
+
+// touched forgets the digests of leaves that a flush at an index has written.
+func (d *digests) touched(leaves map[digest.Leaf]bool, index uint64, views bool) {
+	for leaf := range leaves {
+		delete(d.pending, leaf)
+		if views {
+			d.lastTouch[leaf] = index
+		}
+	}
+}
+
+// untouch is called when there are no views left.
+func (d *digests) untouch() { clear(d.lastTouch) }
+
+// putDigests writes digests into the bucket, but for the leaves that this transaction touches.
+func (w *headWrite) putDigests(ready map[digest.Leaf]knownDigest) error {
+	for leaf, k := range ready {
+		if w.touched[leaf] {
+			continue
+		}
+		key := appendLeaf(nil, leaf)
+		value := append(make([]byte, 0, digestBytes+crcBytes), k.ID[:]...)
+		value = binary.LittleEndian.AppendUint64(value, k.Points)
+		value = binary.LittleEndian.AppendUint64(value, k.Bytes)
+		value = binary.LittleEndian.AppendUint64(value, k.index)
+		if err := w.digests.Put(key, seal(key, value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const digestBytes = 32 + 3*8
+
+// parseDigest reads a record of the digests bucket.
+func parseDigest(key, sealed []byte) (d digest.LeafDigest, index uint64, err error) {
+	v, err := unseal(key, sealed)
+	if err != nil {
+		return d, 0, err
+	}
+	if len(v) != digestBytes {
+		return d, 0, errShort
+	}
+	copy(d.ID[:], v)
+	d.Points = binary.LittleEndian.Uint64(v[32:])
+	d.Bytes = binary.LittleEndian.Uint64(v[40:])
+	return d, binary.LittleEndian.Uint64(v[48:]), nil
+}
+
+// storedDigest is the digest of a leaf in a transaction. A record that fails its CRC counts as absent: it is computed
+// again from blocks that have their own.
+func storedDigest(tx *bolt.Tx, leaf digest.Leaf) (digest.LeafDigest, bool) {
+	key := appendLeaf(nil, leaf)
+	sealed := tx.Bucket(bucketDigests).Get(key)
+	if sealed == nil {
+		return digest.LeafDigest{}, false
+	}
+	d, _, err := parseDigest(key, sealed)
+	return d, err == nil
+}

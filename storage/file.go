@@ -1,0 +1,218 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Options of bbolt: DESIGN 6 and the notes on bbolt say why.
+const (
+	mapBytes64   = 8 << 30  // a long read transaction blocks a write that must remap a larger file: never remap
+	mapBytes32   = 64 << 20 // where address space is short, or a map makes the file as long (windows)
+	allocBytes   = 1 << 20
+	lockTimeout  = 2 * time.Second
+	leafFill     = 0.9 // keys are written in ascending order: leave little room in a page
+	mapReserve   = 1 << 20
+	smallestSize = 4 * 4096 // a bbolt file has four pages at least
+)
+
+// file is the bbolt file of a shard. Every transaction goes through guard: a damaged page makes bbolt panic or touch
+// memory that is not there, and the process must outlive that.
+type file struct {
+	path      string
+	mapBytes  int
+	onDamaged func(error)
+
+	// mu is held shared by every read transaction, from begin to rollback, and exclusively to close or swap db. The
+	// one write transaction belongs to the flusher, who also swaps: it needs no lock.
+	mu sync.RWMutex
+	db *bolt.DB
+
+	damaged atomic.Pointer[DamageError] // once set, nothing is read or written
+	stuck   bool                        // a write transaction died and kept bbolt's lock: db cannot be closed
+}
+
+func mapBytes(o int) int {
+	if o > 0 {
+		return o
+	}
+	if ^uint(0)>>32 == 0 || runtime.GOOS == "windows" {
+		return mapBytes32
+	}
+	b := int64(mapBytes64) // by way of a variable: the constant overflows int on 32-bit systems
+	return int(b)
+}
+
+// openFile opens or makes the file.
+func openFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (*file, error) {
+	f := &file{path: path, mapBytes: mapBytes, onDamaged: onDamaged}
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size() < smallestSize {
+		return nil, f.damage(fmt.Errorf("file has %d bytes", info.Size()))
+	}
+	return f, f.open(readOnly)
+}
+
+func (f *file) open(readOnly bool) error {
+	return f.guard("open", func() error {
+		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly}
+		if !readOnly {
+			options.InitialMmapSize = f.mapBytes
+			if runtime.GOOS != "windows" {
+				options.MaxSize = f.mapBytes - mapReserve
+			}
+		}
+		db, err := bolt.Open(f.path, 0o600, options)
+		if err != nil {
+			return f.openError(err)
+		}
+		db.AllocSize = allocBytes
+		f.db = db
+		return nil
+	})
+}
+
+// openError tells damage from other reasons: a lock held, no right, no memory.
+func (f *file) openError(err error) error {
+	for _, damage := range []error{bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
+		if errors.Is(err, damage) {
+			return f.damage(err)
+		}
+	}
+	if strings.Contains(err.Error(), "page size") || strings.Contains(err.Error(), "file size too small") {
+		return f.damage(err)
+	}
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("open %s: another process has it open: %w", f.path, err)
+	}
+	return fmt.Errorf("open %s: %w", f.path, err)
+}
+
+// guard runs fn on pages of the file. A panic or a fault in it is damage of structure.
+func (f *file) guard(op string, fn func() error) (err error) {
+	if d := f.damaged.Load(); d != nil {
+		return d
+	}
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			err = f.damage(fmt.Errorf("%s: %v", op, r))
+		}
+	}()
+	return fn()
+}
+
+// damage makes the damage final and tells the owner once.
+func (f *file) damage(err error) error {
+	d := &DamageError{Path: f.path, Structure: true, Err: err}
+	if !f.damaged.CompareAndSwap(nil, d) {
+		return f.damaged.Load()
+	}
+	if f.onDamaged != nil {
+		f.onDamaged(d)
+	}
+	return d
+}
+
+// begin opens a read transaction, which end must close.
+func (f *file) begin() (tx *bolt.Tx, err error) {
+	f.mu.RLock()
+	err = f.guard("begin", func() error {
+		if f.db == nil {
+			return ErrClosed
+		}
+		tx, err = f.db.Begin(false)
+		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+			return ErrClosed
+		}
+		return err
+	})
+	if err != nil {
+		f.mu.RUnlock()
+		return nil, err
+	}
+	return tx, nil
+}
+
+// end closes a read transaction, of a damaged file too.
+func (f *file) end(tx *bolt.Tx) {
+	defer f.mu.RUnlock()
+	_ = tx.Rollback() // a read transaction's rollback touches no page
+}
+
+// view runs fn in a read transaction.
+func (f *file) view(op string, fn func(*bolt.Tx) error) error {
+	tx, err := f.begin()
+	if err != nil {
+		return err
+	}
+	defer f.end(tx)
+	return f.guard(op, func() error { return fn(tx) })
+}
+
+// update runs fn in a write transaction and commits it. An error of fn rolls back; an error of the commit is an unknown
+// outcome, and comes wrapped in ErrStorage. Only the flusher and OpenShard call it.
+func (f *file) update(op string, fn func(*bolt.Tx) error) error {
+	var tx *bolt.Tx
+	err := f.guard(op, func() (err error) {
+		if f.db == nil {
+			return ErrClosed
+		}
+		if tx, err = f.db.Begin(true); err != nil {
+			return fmt.Errorf("%w: begin: %w", ErrStorage, err)
+		}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		err = tx.Commit()
+		tx = nil
+		if err != nil {
+			return fmt.Errorf("%w: commit: %w", ErrStorage, err)
+		}
+		return nil
+	})
+	if err != nil && tx != nil {
+		f.rollback(tx)
+	}
+	return err
+}
+
+// rollback ends a failed write transaction. On a damaged file bbolt may panic here again, before it gives its lock back;
+// then the file stays open until the process ends, because closing it would wait for that lock for ever.
+func (f *file) rollback(tx *bolt.Tx) {
+	f.stuck = true
+	d := f.damaged.Swap(nil) // guard refuses damaged files, but this one must run
+	_ = f.guard("rollback", func() error {
+		_ = tx.Rollback()
+		f.stuck = false
+		return nil
+	})
+	if d != nil {
+		f.damaged.Store(d)
+	}
+}
+
+// close waits for readers and closes the file.
+func (f *file) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db == nil || f.stuck {
+		return nil
+	}
+	db := f.db
+	f.db = nil
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", f.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// fileFormat is the version of the file's layout (format.go).
+const fileFormat = 1
+
+// Names of the meta bucket. Values: numbers as 8 bytes, names as bytes, others as their encode says.
+const (
+	metaFormat        = "format"
+	metaCluster       = "cluster"
+	metaGroup         = "group"
+	metaLineage       = "lineage"
+	metaWindow        = "window"        // ns
+	metaApplied       = "applied"       // index (8) | term (8)
+	metaConfiguration = "configuration" // index (8) | as the entry carried it
+	metaLeases        = "leases"        // (lp id | lp purpose | ttl (8) | index (8) | flags (1))*; flag 1 log, 2 view
+	metaBlockFormat   = "block-format"  // version in force
+	metaTotals        = "totals"        // rows (8) | block bytes (8) | parts (8) | series (8)
+)
+
+// state is what the file holds beside points: everything that applying the log sets.
+type state struct {
+	applied            Position
+	configuration      []byte // never changed in place
+	configurationIndex uint64
+	leases             []Record
+	blockFormat        uint8
+}
+
+// totals count what is in the file.
+type totals struct{ rows, blockBytes, parts, series uint64 }
+
+// identityRecords are written once, when the file is made.
+func putIdentity(b *bolt.Bucket, id Identity, window time.Duration) error {
+	for _, r := range []struct {
+		name  string
+		value []byte
+	}{
+		{metaFormat, number(fileFormat)},
+		{metaCluster, []byte(id.ClusterID)},
+		{metaGroup, number(uint64(id.Group))},
+		{metaLineage, []byte(id.Lineage)},
+		{metaWindow, number(uint64(window))},
+	} {
+		if err := putMeta(b, r.name, r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func number(v uint64) []byte { return binary.LittleEndian.AppendUint64(nil, v) }
+
+func putMeta(b *bolt.Bucket, name string, value []byte) error {
+	return b.Put([]byte(name), seal([]byte(name), slices.Clip(value)))
+}
+
+// getMeta is a value of the meta bucket; nil when absent.
+func getMeta(b *bolt.Bucket, name string) ([]byte, error) {
+	sealed := b.Get([]byte(name))
+	if sealed == nil {
+		return nil, nil
+	}
+	value, err := unseal([]byte(name), sealed)
+	if err != nil {
+		return nil, fmt.Errorf("meta %s: %w", name, err)
+	}
+	return value, nil
+}
+
+// fixedMeta is a value of a known length.
+func fixedMeta(b *bolt.Bucket, name string, length int) ([]byte, error) {
+	value, err := getMeta(b, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) != length {
+		return nil, fmt.Errorf("meta %s: %d bytes instead of %d", name, len(value), length)
+	}
+	return value, nil
+}
+
+func numberMeta(b *bolt.Bucket, name string) (uint64, error) {
+	value, err := fixedMeta(b, name, 8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(value), nil
+}
+
+func getIdentity(b *bolt.Bucket) (id Identity, window time.Duration, err error) {
+	cluster, err := getMeta(b, metaCluster)
+	if err != nil {
+		return id, 0, err
+	}
+	lineage, err := getMeta(b, metaLineage)
+	if err != nil {
+		return id, 0, err
+	}
+	group, err := numberMeta(b, metaGroup)
+	if err != nil {
+		return id, 0, err
+	}
+	ns, err := numberMeta(b, metaWindow)
+	return Identity{ClusterID: string(cluster), Group: uint32(group), Lineage: string(lineage)}, time.Duration(ns), err
+}
+
+func putState(b *bolt.Bucket, s *state, t totals) error {
+	applied := binary.LittleEndian.AppendUint64(number(s.applied.Index), s.applied.Term)
+	sums := binary.LittleEndian.AppendUint64(number(t.rows), t.blockBytes)
+	sums = binary.LittleEndian.AppendUint64(sums, t.parts)
+	sums = binary.LittleEndian.AppendUint64(sums, t.series)
+	for _, r := range []struct {
+		name  string
+		value []byte
+	}{
+		{metaApplied, applied},
+		{metaConfiguration, append(number(s.configurationIndex), s.configuration...)},
+		{metaLeases, appendLeases(nil, s.leases)},
+		{metaBlockFormat, []byte{s.blockFormat}},
+		{metaTotals, sums},
+	} {
+		if err := putMeta(b, r.name, r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func getState(b *bolt.Bucket) (s state, t totals, err error) {
+	applied, err := fixedMeta(b, metaApplied, 16)
+	if err != nil {
+		return s, t, err
+	}
+	s.applied = Position{binary.LittleEndian.Uint64(applied), binary.LittleEndian.Uint64(applied[8:])}
+	configuration, err := getMeta(b, metaConfiguration)
+	if err != nil {
+		return s, t, err
+	}
+	if len(configuration) < 8 {
+		return s, t, fmt.Errorf("meta %s: %w", metaConfiguration, errShort)
+	}
+	s.configurationIndex = binary.LittleEndian.Uint64(configuration)
+	if s.configurationIndex > 0 {
+		s.configuration = slices.Clone(configuration[8:])
+	}
+	leases, err := getMeta(b, metaLeases)
+	if err != nil {
+		return s, t, err
+	}
+	if s.leases, err = parseLeases(leases); err != nil {
+		return s, t, fmt.Errorf("meta %s: %w", metaLeases, err)
+	}
+	format, err := fixedMeta(b, metaBlockFormat, 1)
+	if err != nil {
+		return s, t, err
+	}
+	s.blockFormat = format[0]
+	sums, err := fixedMeta(b, metaTotals, 32)
+	if err != nil {
+		return s, t, err
+	}
+	for i, v := range []*uint64{&t.rows, &t.blockBytes, &t.parts, &t.series} {
+		*v = binary.LittleEndian.Uint64(sums[8*i:])
+	}
+	return s, t, nil
+}
+
+func appendLeases(dst []byte, leases []Record) []byte {
+	for _, l := range leases {
+		dst = appendLease(dst, l.ID, l.Purpose, l.TTL)
+		dst = binary.LittleEndian.AppendUint64(dst, l.Index)
+		flags := byte(0)
+		if l.Log {
+			flags |= 1
+		}
+		if l.View {
+			flags |= 2
+		}
+		dst = append(dst, flags)
+	}
+	return dst
+}
+
+func parseLeases(b []byte) (leases []Record, err error) {
+	for len(b) > 0 {
+		l, rest, err := cutLease(b)
+		if err != nil {
+			return nil, err
+		}
+		if len(rest) < 9 {
+			return nil, errShort
+		}
+		leases = append(leases, Record{ID: l.ID, Purpose: l.Purpose, TTL: l.TTL,
+			Index: binary.LittleEndian.Uint64(rest), Log: rest[8]&1 != 0, View: rest[8]&2 != 0})
+		b = rest[9:]
+	}
+	return leases, nil
+}
+
+// differs says how an identity is not the wanted one; "" when it is.
+func (id Identity) differs(want Identity) string {
+	var wrong []string
+	if want.ClusterID != "" && id.ClusterID != want.ClusterID {
+		wrong = append(wrong, fmt.Sprintf("cluster %s instead of %s", id.ClusterID, want.ClusterID))
+	}
+	if id.Group != want.Group {
+		wrong = append(wrong, fmt.Sprintf("group %d instead of %d", id.Group, want.Group))
+	}
+	if want.Lineage != "" && id.Lineage != want.Lineage {
+		wrong = append(wrong, fmt.Sprintf("lineage %s instead of %s", id.Lineage, want.Lineage))
+	}
+	return strings.Join(wrong, ", ")
+}
