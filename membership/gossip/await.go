@@ -91,15 +91,7 @@ func (g *Gossip) promise(set []membership.NodeID) error {
 
 // wait says what a node without a cluster waits for, once a minute.
 func (r *refusals) wait(reason string) {
-	r.mu.Lock()
-	now := time.Now()
-	last, before := r.said[reason]
-	again := !before || now.Sub(last) >= sayAgainAfter
-	if again {
-		r.said[reason] = now
-	}
-	r.mu.Unlock()
-	if again {
+	if r.due("wait " + reason) {
 		r.logger.Info("waits for a cluster", "why", reason)
 	}
 }

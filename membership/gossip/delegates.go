@@ -127,18 +127,21 @@ func newRefusals(logger *slog.Logger) *refusals {
 }
 
 func (r *refusals) say(about string, why error) {
-	r.mu.Lock()
-	key, now := about+why.Error(), time.Now()
-	last, before := r.said[key]
-	again := !before || now.Sub(last) >= sayAgainAfter
-	if again {
-		if len(r.said) >= maxSaid {
-			clear(r.said)
-		}
-		r.said[key] = now
-	}
-	r.mu.Unlock()
-	if again {
+	if r.due(about + why.Error()) {
 		r.logger.Warn("refused by gossip", "peer", about, "why", why)
 	}
+}
+
+func (r *refusals) due(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if last, before := r.said[key]; before && now.Sub(last) < sayAgainAfter {
+		return false
+	}
+	if len(r.said) >= maxSaid {
+		clear(r.said)
+	}
+	r.said[key] = now
+	return true
 }

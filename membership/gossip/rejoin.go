@@ -75,7 +75,10 @@ func (g *Gossip) alone() bool {
 
 func (g *Gossip) tryJoin(addr string) {
 	if _, err := g.list.Join([]string{addr}); err != nil {
-		g.refusals.say(addr, &joinError{addr, err})
+		why := &joinError{addr, err}
+		if g.refusals.due(why.Error()) {
+			g.logger.Warn("cannot join", "addr", addr, "why", why)
+		}
 	}
 }
 
