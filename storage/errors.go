@@ -37,6 +37,7 @@ type DamageError struct {
 	Leaf      digest.Leaf // where Structure is false
 	Series    Series      // where Structure is false and the key could be read
 	Err       error
+	Stack     string // of the panic that showed the damage, if one did
 }
 
 func (e *DamageError) Error() string {

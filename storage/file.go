@@ -106,7 +106,7 @@ func (f *file) guard(op string, fn func() error) (err error) {
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			err = f.damage(fmt.Errorf("%s: %v", op, r))
+			err = f.final(&DamageError{Path: f.path, Structure: true, Err: fmt.Errorf("%s: %v", op, r), Stack: string(debug.Stack())})
 		}
 	}()
 	return fn()
@@ -114,7 +114,10 @@ func (f *file) guard(op string, fn func() error) (err error) {
 
 // damage makes the damage final and tells the owner once.
 func (f *file) damage(err error) error {
-	d := &DamageError{Path: f.path, Structure: true, Err: err}
+	return f.final(&DamageError{Path: f.path, Structure: true, Err: err})
+}
+
+func (f *file) final(d *DamageError) error {
 	if !f.damaged.CompareAndSwap(nil, d) {
 		return f.damaged.Load()
 	}

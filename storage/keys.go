@@ -61,7 +61,7 @@ func splitPart(key []byte) (leaf digest.Leaf, series []byte, part uint32, err er
 	}
 	leaf, err = leafOf(key)
 	n := len(key) - partBytes
-	return leaf, key[leafKeyBytes:n], binary.BigEndian.Uint32(key[n:]), err
+	return leaf, key[leafKeyBytes:n:n], binary.BigEndian.Uint32(key[n:]), err
 }
 
 // successor is the first key behind all keys that begin with the prefix; nil when there is none. It is a new slice.

@@ -185,6 +185,10 @@ func (s *Shard) loadMeta(tx *bolt.Tx, meta *bolt.Bucket) error {
 // damaged is told by the file, once.
 func (s *Shard) damaged(err error) {
 	s.log.Error("shard file is damaged", "path", s.o.Path, "err", err)
+	var d *DamageError
+	if errors.As(err, &d) && d.Stack != "" {
+		s.log.Debug("shard file is damaged", "stack", d.Stack)
+	}
 	if s.o.Damaged != nil {
 		s.o.Damaged(err)
 	}

@@ -196,7 +196,7 @@ func (v *View) ReadLeaf(ctx context.Context, leaf digest.Leaf, yield func(series
 				return nil
 			}
 			err := canonical(partLayers(parts, nil), lo, hi, func(block []byte, _ int) error { return yield(series, block) })
-			return r.blame(append(appendLeaf(nil, leaf), append(series, 0, 0, 0, 0)...), err)
+			return r.blame(partKey(string(appendLeaf(nil, leaf))+string(series), 0), err)
 		})
 	})
 }
