@@ -78,7 +78,7 @@ func (c *Columns) Lookup(row int, name string) (Value, bool) {
 	return Value{}, false
 }
 
-// Rows is the half-open range of rows with from <= time < to.
+// Rows is the half-open range of rows with from <= time < to, empty if to is not above from.
 func (c *Columns) Rows(from, to int64) (lo, hi int) {
 	lo, _ = slices.BinarySearch(c.Times, from)
 	hi, _ = slices.BinarySearch(c.Times[lo:], to)

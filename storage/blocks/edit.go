@@ -2,14 +2,12 @@ package blocks
 
 // DeleteRange removes the rows with from <= time < to.
 func (c *Columns) DeleteRange(from, to int64) {
-	if from < to {
-		c.deleteRows(c.Rows(from, to))
-	}
+	c.deleteRows(c.Rows(from, to))
 }
 
 // Slice keeps only the rows with from <= time < to.
 func (c *Columns) Slice(from, to int64) {
-	lo, hi := c.Rows(from, max(from, to))
+	lo, hi := c.Rows(from, to)
 	c.deleteRows(hi, c.Len())
 	c.deleteRows(0, lo)
 }

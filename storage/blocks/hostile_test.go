@@ -42,7 +42,7 @@ func wantSound(t failer, b []byte) {
 func FuzzDecode(f *testing.F) {
 	files, _ := filepath.Glob(filepath.Join(goldenDir, "*.block"))
 	for _, path := range files {
-		if b, err := os.ReadFile(path); err == nil && len(b) > crcBytes {
+		if b, err := os.ReadFile(path); err == nil && len(b) > crcBytes && len(b) < 2000 { // large seeds mutate slowly
 			f.Add(b[:len(b)-crcBytes])
 		}
 	}

@@ -1,7 +1,7 @@
 package blocks
 
 // fillMixed appends to dst the columns of one field that has several kinds in the sources: in a row the last value wins,
-// whatever its kind, so rows are taken one by one.
+// whatever its kind, so a value also takes its row from the other kinds.
 func (m *merger) fillMixed(dst *Columns, keys []columnKey) {
 	base := len(dst.Cols)
 	for _, key := range keys {
@@ -11,30 +11,15 @@ func (m *merger) fillMixed(dst *Columns, keys []columnKey) {
 	group := dst.Cols[base:]
 	for _, s := range m.sources {
 		var from [String]*Column // by place in keys
-		found := 0
 		for k, key := range keys {
-			if from[k] = findColumn(s.cols, key); from[k] != nil {
-				found++
-			}
+			from[k] = findColumn(s.cols, key)
 		}
-		for _, r := range m.runs[s.lo:s.hi] {
-			if found == 1 {
-				replaceKinds(group, from[:len(keys)], r)
-				continue
+		for _, r := range m.runs[s.lo:s.hi] { // the rows of one run do not meet, so its kinds may go one after another
+			for k, src := range from[:len(keys)] {
+				if src != nil {
+					replaceRun(group, k, src, r)
+				}
 			}
-			// Rows of one source may meet in one row of the result, so the order of rows goes before that of kinds.
-			for i := range r.n {
-				replaceKinds(group, from[:len(keys)], run{r.src + i, r.dst + i, 1})
-			}
-		}
-	}
-}
-
-// replaceKinds copies a run of all kinds that a source has; of several kinds, only one is present in a row.
-func replaceKinds(group []Column, from []*Column, r run) {
-	for k, src := range from {
-		if src != nil {
-			replaceRun(group, k, src, r)
 		}
 	}
 }

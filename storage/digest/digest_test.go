@@ -219,6 +219,41 @@ func TestParseStopsAtTheVisitorsError(t *testing.T) {
 	}
 }
 
+func TestParseRefusesWhatTheHasherNeverWrites(t *testing.T) {
+	b := block(t, 1, 1)
+	header, end := appendHeader(nil, Leaf{1, 2}, 1), appendEnd(nil, 1, 1, 1)
+	named := append(appendRecordHead(nil, recordSeries, 1), 'a')
+	held := append(appendRecordHead(nil, recordBlock, len(b)), b...)
+	later := append(appendRecordHead(nil, recordSeries, 1), 'b')
+	if _, err := Parse(slices.Concat(header, named, held, end), Visitor{}); err != nil {
+		t.Fatalf("the leaf is meant to be good: %v", err)
+	}
+	layout2, slot16 := slices.Clone(header), slices.Clone(header)
+	layout2[len(leafMagic)]++
+	slot16[headerBytes-1] = Slots
+	for name, raw := range map[string][]byte{
+		"nothing":                nil,
+		"header only":            header,
+		"no end":                 slices.Concat(header, named, held),
+		"half an end":            slices.Concat(header, named, held, end[:9]),
+		"behind the end":         slices.Concat(header, named, held, end, []byte{0}),
+		"wrong counts":           slices.Concat(header, named, held, appendEnd(nil, 1, 1, 2)),
+		"series without a block": slices.Concat(header, named, later, held, end),
+		"last without a block":   slices.Concat(header, named, held, later, end),
+		"block without a series": slices.Concat(header, held, end),
+		"unknown record":         slices.Concat(header, []byte{'X', 0, 0, 0, 0}, named, held, end),
+		"record past the bytes":  slices.Concat(header, appendRecordHead(nil, recordSeries, 1<<30), named, held, end),
+		"layout of the future":   slices.Concat(layout2, named, held, end),
+		"slot out of range":      slices.Concat(slot16, named, held, end),
+		"magic of a root":        slices.Concat([]byte(rootMagic), header[len(leafMagic):], named, held, end),
+		"block damaged":          slices.Concat(header, named, held[:len(held)-1], []byte{held[len(held)-1] ^ 1}, end),
+	} {
+		if p, err := Parse(raw, Visitor{}); !errors.Is(err, ErrLeafBytes) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	_, raw := leafOf(f, Leaf{-5, 3}, 1, part{"a", [][]byte{block(f, 1, 2), block(f, 9, 1)}}, part{"b", [][]byte{block(f, 1, 1)}})
 	f.Add(raw)
