@@ -1,0 +1,442 @@
+package raftgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/raftlog"
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errCut = errors.New("test network: unreachable")
+
+// testNet is a network in memory whose links can be cut.
+type testNet struct {
+	mu    sync.Mutex
+	nodes map[membership.NodeID]*testNode
+	doors map[door]*testTransport
+	cut   map[[2]string]bool // by node names, one direction
+}
+
+// door is where a server of a group listens.
+type door struct {
+	group uint32
+	addr  raft.ServerAddress
+}
+
+func newTestNet() *testNet {
+	return &testNet{
+		nodes: make(map[membership.NodeID]*testNode),
+		doors: make(map[door]*testTransport),
+		cut:   make(map[[2]string]bool),
+	}
+}
+
+// isolate cuts the node's links in both directions, or heals them.
+func (n *testNet) isolate(name string, cut bool, except ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id := range n.nodes {
+		open := false
+		for _, e := range except {
+			open = open || id.Name == e
+		}
+		if id.Name != name && !open {
+			n.cut[[2]string{name, id.Name}], n.cut[[2]string{id.Name, name}] = cut, cut
+		}
+	}
+}
+
+func (n *testNet) door(from membership.NodeID, group uint32, to raft.ServerAddress) (*testTransport, error) {
+	server, err := membership.ParseServerID(string(to))
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.doors[door{group, to}], n.linkLocked(from, server.NodeID)
+}
+
+func (n *testNet) linkLocked(from, to membership.NodeID) error {
+	if n.cut[[2]string{from.Name, to.Name}] {
+		return errCut
+	}
+	return nil
+}
+
+func (n *testNet) call(from membership.NodeID) Caller {
+	return func(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error) {
+		n.mu.Lock()
+		node, err := n.nodes[to], n.linkLocked(from, to)
+		n.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if node == nil || node.host == nil {
+			return nil, errCut
+		}
+		reply, err := node.host.Handle(ctx, from, method, payload)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return reply, errors.Join(err, n.linkLocked(to, from))
+	}
+}
+
+// testTransport is Transport over the test network; RPCs are unary.
+type testTransport struct {
+	net   *testNet
+	group uint32
+	self  membership.ServerID
+	addr  raft.ServerAddress
+	inbox chan raft.RPC
+	gap   func(membership.ServerID, *raft.InstallSnapshotRequest)
+	gone  chan struct{}
+	once  sync.Once
+}
+
+var (
+	_ Transport        = (*testTransport)(nil)
+	_ raft.WithPreVote = (*testTransport)(nil)
+)
+
+func (n *testNet) transport(group uint32, _ string, self membership.ServerID) (Transport, error) {
+	t := &testTransport{
+		net: n, group: group, self: self, addr: raft.ServerAddress(self.String()),
+		inbox: make(chan raft.RPC, 64), gone: make(chan struct{}),
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doors[door{group, t.addr}] = t
+	return t, nil
+}
+
+func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) error {
+	peer, err := t.net.door(t.self.NodeID, t.group, to)
+	if err != nil {
+		return err
+	}
+	if peer == nil {
+		return fmt.Errorf("%s has not opened group %d", to, t.group)
+	}
+	answer := make(chan raft.RPCResponse, 1)
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case peer.inbox <- raft.RPC{Command: command, RespChan: answer}:
+	case <-peer.gone:
+		return errCut
+	case <-t.gone:
+		return errCut
+	case <-timer.C:
+		return errCut
+	}
+	select {
+	case r := <-answer:
+		if _, err := t.net.door(peer.self.NodeID, t.group, t.addr); err != nil {
+			return err // the way back
+		}
+		if r.Error != nil {
+			return r.Error
+		}
+		out(r.Response)
+		return nil
+	case <-peer.gone:
+		return errCut
+	case <-t.gone:
+		return errCut
+	case <-timer.C:
+		return errCut
+	}
+}
+
+func (t *testTransport) Consumer() <-chan raft.RPC     { return t.inbox }
+func (t *testTransport) LocalAddr() raft.ServerAddress { return t.addr }
+func (t *testTransport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+func (t *testTransport) AppendEntries(_ raft.ServerID, to raft.ServerAddress, a *raft.AppendEntriesRequest, r *raft.AppendEntriesResponse) error {
+	return t.rpc(to, a, func(v any) { *r = *v.(*raft.AppendEntriesResponse) })
+}
+func (t *testTransport) RequestVote(_ raft.ServerID, to raft.ServerAddress, a *raft.RequestVoteRequest, r *raft.RequestVoteResponse) error {
+	return t.rpc(to, a, func(v any) { *r = *v.(*raft.RequestVoteResponse) })
+}
+func (t *testTransport) RequestPreVote(_ raft.ServerID, to raft.ServerAddress, a *raft.RequestPreVoteRequest, r *raft.RequestPreVoteResponse) error {
+	return t.rpc(to, a, func(v any) { *r = *v.(*raft.RequestPreVoteResponse) })
+}
+func (t *testTransport) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, a *raft.InstallSnapshotRequest, _ *raft.InstallSnapshotResponse, _ io.Reader) error {
+	if peer, err := membership.ParseServerID(string(id)); err == nil && t.gap != nil {
+		t.gap(peer, a)
+	}
+	return errors.New("behind the log")
+}
+func (t *testTransport) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, a *raft.TimeoutNowRequest, r *raft.TimeoutNowResponse) error {
+	return t.rpc(to, a, func(v any) { *r = *v.(*raft.TimeoutNowResponse) })
+}
+func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte         { return []byte(a) }
+func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                          { return raft.ServerAddress(b) }
+func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                              {}
+func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest)) { t.gap = f }
+func (t *testTransport) Campaign(context.Context) error {
+	return t.TimeoutNow("", t.addr, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.addr), Addr: []byte(t.addr),
+	}}, &raft.TimeoutNowResponse{})
+}
+func (t *testTransport) Close() error {
+	t.once.Do(func() {
+		close(t.gone)
+		t.net.mu.Lock()
+		defer t.net.mu.Unlock()
+		if at := (door{t.group, t.addr}); t.net.doors[at] == t {
+			delete(t.net.doors, at)
+		}
+	})
+	return nil
+}
+
+// testNode is one node of a testCluster; host is nil while it is down.
+type testNode struct {
+	id     membership.NodeID
+	dir    string
+	engine raftlog.Engine
+	votes  *raftlog.Votes
+	host   *Host
+}
+
+// testCluster runs Hosts on one network.
+type testCluster struct {
+	t      *testing.T
+	net    *testNet
+	nodes  []*testNode
+	births map[uint32]*membership.Birth
+	tune   func(*HostConfig)
+}
+
+func newTestCluster(t *testing.T, size int, tune func(*HostConfig)) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, net: newTestNet(), births: make(map[uint32]*membership.Birth), tune: tune}
+	root := t.TempDir()
+	for i := range size {
+		id := membership.NodeID{Name: "n" + strconv.Itoa(i+1), Incarnation: fmt.Sprintf("%08x", i+1)}
+		n := &testNode{id: id, dir: filepath.Join(root, id.Name)}
+		c.nodes = append(c.nodes, n)
+		c.net.nodes[id] = n
+	}
+	for _, n := range c.nodes {
+		c.start(n)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+func (c *testCluster) start(n *testNode) {
+	c.t.Helper()
+	must := func(err error) {
+		c.t.Helper()
+		if err != nil {
+			c.t.Fatalf("start %s: %v", n.id.Name, err)
+		}
+	}
+	fatal := func(err error) { c.t.Errorf("%s: fatal: %v", n.id.Name, err) }
+	must(os.MkdirAll(filepath.Join(n.dir, "log"), 0o750))
+	engine, err := raftlog.OpenShared(filepath.Join(n.dir, "log"), raftlog.SharedOptions{SegmentBytes: 1 << 20, Fatal: fatal})
+	must(err)
+	n.engine = engine
+	n.votes, err = raftlog.OpenVotes(filepath.Join(n.dir, "votes.db"), raftlog.VotesOptions{Fatal: fatal})
+	must(err)
+	config := HostConfig{
+		Self: n.id, ClusterID: "3b9f7e34-0000-4000-8000-00000000c1c1", Dir: n.dir,
+		Engine: n.engine, Votes: n.votes,
+		Transport: c.net.transport, Call: c.net.call(n.id),
+		Budget:    storage.NewBudget(64 << 20),
+		Logger:    slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Fatal:     fatal,
+		TuneShard: func(o *storage.Options) { o.InitialMmapSize = 1 << 20 },
+	}
+	if c.tune != nil {
+		c.tune(&config)
+	}
+	host, err := Open(config)
+	must(err)
+	c.net.mu.Lock()
+	n.host = host
+	c.net.mu.Unlock()
+	var wants []Want
+	for group, birth := range c.births {
+		_, listed := birth.Voter(n.id)
+		wants = append(wants, Want{Group: group, Birth: birth, Assigned: listed})
+	}
+	must(host.EnsureAll(context.Background(), wants))
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b)
+	return len(b), nil
+}
+
+// stop ends a node; handOver gives its leaderships away first.
+func (c *testCluster) stop(n *testNode, handOver bool) {
+	c.t.Helper()
+	c.net.mu.Lock()
+	host := n.host
+	n.host = nil
+	c.net.mu.Unlock()
+	if host == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	if !handOver {
+		cancel()
+	}
+	defer cancel()
+	if err := errors.Join(host.Close(ctx), n.votes.Close(), n.engine.Close()); err != nil {
+		c.t.Errorf("stop %s: %v", n.id.Name, err)
+	}
+}
+
+// crash ends a node as kill -9 would: what its shards had not flushed is gone.
+func (c *testCluster) crash(n *testNode) {
+	c.t.Helper()
+	shards := make(map[string][]byte)
+	for _, g := range n.host.Groups() {
+		path := n.host.shardPath(g.ID())
+		b, err := os.ReadFile(path)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		shards[path] = b
+	}
+	c.net.isolate(n.id.Name, true)
+	c.stop(n, false)
+	c.net.isolate(n.id.Name, false)
+	for path, b := range shards {
+		if err := os.WriteFile(path, b, 0o640); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+func (c *testCluster) close() {
+	var wg sync.WaitGroup
+	for _, n := range c.nodes {
+		wg.Go(func() { c.stop(n, false) })
+	}
+	wg.Wait()
+}
+
+// bear commits births of groups on the first size nodes and opens them there,
+// with the primaries spread.
+func (c *testCluster) bear(size int, groups ...uint32) {
+	c.t.Helper()
+	wants := make([][]Want, size)
+	for _, id := range groups {
+		b := &membership.Birth{Group: id, Lineage: fmt.Sprintf("6f1c8a3e-0000-4000-8000-%012d", id), Epoch: 1}
+		for i := range size {
+			b.Voters = append(b.Voters, c.nodes[(int(id)+i)%size].id.Server(0))
+		}
+		c.births[id] = b
+		for i := range size {
+			wants[i] = append(wants[i], Want{Group: id, Birth: b, Assigned: true})
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range size {
+		wg.Go(func() {
+			if err := c.nodes[i].host.EnsureAll(context.Background(), wants[i]); err != nil {
+				c.t.Errorf("open groups on %s: %v", c.nodes[i].id.Name, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// await waits, in virtual time, for a condition.
+func await(t *testing.T, what string, limit time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v for %s", limit, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// leader waits for one leader of a group among the nodes that are up, ready to
+// read.
+func (c *testCluster) leader(group uint32) *Group {
+	c.t.Helper()
+	var found *Group
+	await(c.t, fmt.Sprintf("a leader of group %d", group), 60*time.Second, func() bool {
+		for _, n := range c.nodes {
+			if n.host == nil {
+				continue
+			}
+			if g, ok := n.host.Group(group); ok && g.IsLeader() {
+				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+				err := g.ReadBarrier(ctx)
+				cancel()
+				if err == nil {
+					found = g
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func (c *testCluster) group(node int, group uint32) *Group {
+	c.t.Helper()
+	g, ok := c.nodes[node].host.Group(group)
+	if !ok {
+		c.t.Fatalf("%s has no group %d", c.nodes[node].id.Name, group)
+	}
+	return g
+}
+
+const (
+	testDB   = "weather"
+	testColl = "hourly"
+)
+
+func putFrame(device string, at, value int64) []byte {
+	return storage.AppendPut(nil, []storage.Point{{
+		Series: storage.Series{Database: testDB, Collection: testColl, Device: device},
+		Time:   at,
+		Fields: []storage.Field{{Name: "v", Value: blocks.Int(value)}},
+	}})
+}
+
+// readAll returns time -> value of a device.
+func readAll(t *testing.T, g *Group, device string) map[int64]int64 {
+	t.Helper()
+	got := make(map[int64]int64)
+	q := storage.Query{Series: storage.Series{Database: testDB, Collection: testColl, Device: device}, From: -1 << 62, To: storage.NoEnd}
+	err := g.Shard().Scan(context.Background(), q, func(_ storage.Series, c *blocks.Columns) error {
+		for i, at := range c.Times {
+			got[at] = int64(c.Cols[0].Nums[i])
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("scan group %d on %s: %v", g.ID(), g.Self(), err)
+	}
+	return got
+}
