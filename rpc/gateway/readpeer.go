@@ -44,7 +44,7 @@ func (g *Gateway) serveQuery(ctx context.Context, payload []byte) ([]byte, error
 	reply, bytes := &pb.ScanReply{}, 0
 	whole := 0 // rows of groups that have ended
 	err = g.readHere(ctx, m.GetGroups(), &q, func(device string, c *blocks.Columns) error {
-		reply.Rows = append(reply.Rows, RowsMessage(device, c))
+		reply.Rows = append(reply.Rows, pb.RowsMessage(device, c))
 		if bytes += rowBytes(c); bytes > callReplyBytes {
 			return errTooLargeForCall
 		}
@@ -73,7 +73,7 @@ func (g *Gateway) ServeScan(ctx context.Context, m *pb.ScanRequest, send func(*p
 		return err
 	}
 	return g.readHere(ctx, m.GetGroups(), &q, func(device string, c *blocks.Columns) error {
-		return send(&pb.ScanReply{Rows: []*pb.QueryReply{RowsMessage(device, c)}})
+		return send(&pb.ScanReply{Rows: []*pb.QueryReply{pb.RowsMessage(device, c)}})
 	}, func(group uint32, _ bool, err error) error {
 		reply := &pb.ScanReply{}
 		note(reply, group, err)
@@ -90,7 +90,7 @@ func note(reply *pb.ScanReply, group uint32, err error) {
 	e := classifyRead(err)
 	out := &pb.GroupError{Group: group, Reason: uint32(e.class), Leader: e.leader, Detail: e.Error()}
 	if e.class == readFinal {
-		out.Problem = ProblemMessage(api.AsError(e.err))
+		out.Problem = pb.ProblemMessage(api.AsError(e.err))
 	}
 	reply.Failed = append(reply.Failed, out)
 }
@@ -100,7 +100,7 @@ func readErrorOf(node string, m *pb.GroupError) error {
 	e := &readError{class: readClass(m.GetReason()), leader: m.GetLeader(), err: fmt.Errorf("node %s: %s", node, m.GetDetail())}
 	switch {
 	case m.GetProblem() != nil:
-		e.class, e.err = readFinal, ErrorOf(m.GetProblem())
+		e.class, e.err = readFinal, pb.ErrorOf(m.GetProblem())
 	case e.class != readNotLeader:
 		e.class = readAgain
 	}
@@ -173,7 +173,7 @@ func (g *Gateway) readStream(ctx context.Context, r *remoteRead, q *Query, rows 
 
 func takeRows(m *pb.ScanReply, rows Rows) error {
 	for _, in := range m.GetRows() {
-		c, err := RowsOf(in)
+		c, err := pb.RowsOf(in)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 // Package pb is the generated code of flotilla.proto: messages and service
-// stubs, nothing written by hand. Nobody edits it; change the .proto file and
-// run `make proto`, which is:
+// stubs. Beside it are the translations that both ends need: rows (rows.go)
+// and problem documents (problem.go). The .pb.go files are never edited;
+// change the .proto file and run `make proto`, which is:
 //
 //	cd rpc/pb && protoc --go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative flotilla.proto
 //

@@ -1,0 +1,9 @@
+// Package server is the gRPC face of a node: it translates flotilla.proto to
+// the gateway and back. It decides nothing.
+//
+// Register adds the services Flotilla and Peer, health and reflection to a
+// gRPC server that somebody else owns and stops. Errors leave as a status
+// whose details hold the problem document (status.go maps the codes). Each
+// in-flight write of a WriteStream is a goroutine that ends with its write;
+// their number is bounded, and the stream waits for them before it returns.
+package server
