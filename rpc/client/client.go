@@ -1,0 +1,140 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/pb"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/blocks"
+)
+
+// The nouns of a point.
+type (
+	Point   = storage.Point
+	Series  = storage.Series
+	Field   = storage.Field
+	Value   = blocks.Value
+	Columns = blocks.Columns
+)
+
+// The five kinds of values.
+var (
+	Float   = blocks.Float
+	Int     = blocks.Int
+	Uint    = blocks.Uint
+	Boolean = blocks.Boolean
+	Text    = blocks.Text
+)
+
+// NoTime as the Time of a point lets the node that accepts it stamp it.
+const NoTime = api.NoTime
+
+// Defaults of Options.
+const (
+	DefaultRetryFor = 30 * time.Second
+	maxReplyBytes   = 256 << 20
+)
+
+// Options of New.
+type Options struct {
+	Addrs []string // host:port of --rpc-addr; at least one
+	// Connections is how many connections a Client holds to each address. 0: 1.
+	Connections int
+	// RetryFor bounds all attempts of one call, as far as the context allows.
+	// 0: DefaultRetryFor. Negative: one attempt.
+	RetryFor time.Duration
+	// NoRetryUnknown reports a write whose outcome is unknown at once instead
+	// of repeating it with the same timestamps. The name is such that the zero
+	// value is the default: RetryUnknown is on.
+	NoRetryUnknown bool
+	// Dial are further options, credentials for instance. None: no TLS.
+	Dial []grpc.DialOption
+}
+
+// Client talks to a cluster. It is safe for concurrent use; Close it.
+type Client struct {
+	o     Options
+	conns []*conn
+	turn  atomic.Uint64
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// conn is one connection with its stream of writes.
+type conn struct {
+	addr   string
+	cc     *grpc.ClientConn
+	api    pb.FlotillaClient
+	writes writeStreams
+}
+
+// New makes a Client. Connections are opened when they are needed, so a node
+// that is down is no error here.
+func New(o Options) (*Client, error) {
+	if len(o.Addrs) == 0 {
+		return nil, errors.New("new client: no address")
+	}
+	if o.Connections <= 0 {
+		o.Connections = 1
+	}
+	if o.RetryFor == 0 {
+		o.RetryFor = DefaultRetryFor
+	}
+	dial := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		// A node comes back within seconds: never wait much longer for it.
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 2 * time.Second,
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBytes)),
+	}
+	dial = append(dial, o.Dial...)
+	c := &Client{o: o}
+	for range o.Connections { // the addresses in turn, so that calls go round them
+		for _, addr := range o.Addrs {
+			cc, err := grpc.NewClient(addr, dial...)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("new client: address %q: %w", addr, err), c.Close())
+			}
+			n := &conn{addr: addr, cc: cc, api: pb.NewFlotillaClient(cc)}
+			n.writes.open = n.openStream
+			c.conns = append(c.conns, n)
+		}
+	}
+	return c, nil
+}
+
+// Close ends all connections and waits for the Client's goroutines. Writes on
+// their way end with an unknown outcome.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() {
+		var errs []error
+		for _, n := range c.conns {
+			n.writes.close()
+			errs = append(errs, n.cc.Close())
+		}
+		c.closeErr = errors.Join(errs...)
+	})
+	return c.closeErr
+}
+
+// next gives the connection whose turn it is.
+func (c *Client) next() *conn { return c.conns[int(c.turn.Add(1)-1)%len(c.conns)] }
+
+// bounded limits a call with its repetitions.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.o.RetryFor < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.o.RetryFor)
+}

@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/pb"
+)
+
+// The levels of a read.
+const (
+	Linearizable = pb.Consistency_LINEARIZABLE // default: sees every write that was acked before the read began
+	Leader       = pb.Consistency_LEADER       // from who believes to lead, unchecked
+	Stale        = pb.Consistency_STALE        // from any replica
+)
+
+// The aggregates.
+const (
+	None  = pb.Aggregation_NONE
+	Mean  = pb.Aggregation_MEAN
+	Min   = pb.Aggregation_MIN
+	Max   = pb.Aggregation_MAX
+	Sum   = pb.Aggregation_SUM
+	Count = pb.Aggregation_COUNT
+	First = pb.Aggregation_FIRST
+	Last  = pb.Aggregation_LAST
+)
+
+// Query is a read of one collection.
+type Query struct {
+	Database, Collection string
+	Devices              []string // none: all of the collection
+	From, To             *int64   // ns, To exclusive; nil: without a bound
+	Fields               []string // none: all
+	Limit                int      // points of each device; 0: all
+	Descending           bool
+	Consistency          pb.Consistency
+	MaxStaleness         time.Duration // of Stale; 0: any age
+	Aggregation          pb.Aggregation
+	Every                time.Duration // of an Aggregation; 0: one row over the range
+}
+
+// At is a bound of a Query.
+func At(t time.Time) *int64 { ns := t.UnixNano(); return &ns }
+
+func (q *Query) message() *pb.QueryRequest {
+	return &pb.QueryRequest{
+		Database: q.Database, Collection: q.Collection, Devices: q.Devices, From: q.From, To: q.To, Fields: q.Fields, Limit: uint64(q.Limit),
+		Descending: q.Descending, Consistency: q.Consistency, MaxStalenessMs: uint32(q.MaxStaleness.Milliseconds()),
+		Aggregation: q.Aggregation, EveryNs: int64(q.Every),
+	}
+}
+
+// Query hands the rows to a function as they arrive: some rows of one device
+// a call, the rows of a device in a row and in the order that was asked for.
+// A query that fails before its first rows is repeated; one that returns nil
+// is complete.
+func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c *Columns) error) error {
+	var taken error // of rows
+	begun := false
+	err := c.do(ctx, false, func(ctx context.Context, n *conn) error {
+		if begun {
+			return taken
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := n.api.Query(ctx, q.message())
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				if begun { // what was handed out cannot be taken back
+					taken = errorOf(err, false)
+					return nil
+				}
+				return err
+			}
+			cols, err := pb.RowsOf(m)
+			if err != nil {
+				return err
+			}
+			begun = true
+			if taken = rows(m.GetDevice(), cols); taken != nil {
+				return nil
+			}
+		}
+	})
+	if taken != nil {
+		return taken
+	}
+	return err
+}
+
+// Last reads the newest point of one device; ok is false where it has none.
+func (c *Client) Last(ctx context.Context, s Series, consistency pb.Consistency) (p Point, ok bool, err error) {
+	q := Query{Database: s.Database, Collection: s.Collection, Devices: []string{s.Device}, Limit: 1, Descending: true, Consistency: consistency}
+	err = c.Query(ctx, q, func(_ string, cols *Columns) error {
+		if !ok && cols.Len() > 0 {
+			ok = true
+			p = Point{Series: s, Time: cols.Times[0]}
+			for name, v := range cols.Row(0) {
+				p.Fields = append(p.Fields, Field{Name: name, Value: v})
+			}
+		}
+		return nil
+	})
+	return p, ok, err
+}
+
+// Delete removes the points of a time range of some devices, of a collection
+// (no devices) or of a database (no collection). It is repeated only if it
+// was certainly not carried out.
+func (c *Client) Delete(ctx context.Context, database, collection string, devices []string, from, to *int64) error {
+	return c.do(ctx, true, func(ctx context.Context, n *conn) error {
+		_, err := n.api.Delete(ctx, &pb.DeleteRequest{Database: database, Collection: collection, Devices: devices, From: from, To: to})
+		return err
+	})
+}
