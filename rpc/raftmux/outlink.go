@@ -25,6 +25,10 @@ var (
 // refusedPause is the pause after a refusal that only an operator can cure.
 const refusedPause = time.Second
 
+// dialWindow is how long one gRPC connection attempt, with all our tries, may
+// take before gRPC begins the next.
+const dialWindow = 20 * time.Second
+
 // outLink keeps a stream to a peer open.
 type outLink struct {
 	peer   *peer
@@ -53,8 +57,8 @@ func newOutLink(p *peer) (*outLink, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(l.dial),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: t.Redial, Multiplier: 1.6, Jitter: 0.2, MaxDelay: t.RedialMax},
-			MinConnectTimeout: t.DialTimeout,
+			Backoff:           backoff.Config{BaseDelay: t.Redial, Multiplier: 1, MaxDelay: t.Redial},
+			MinConnectTimeout: dialWindow,
 		}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithInitialWindowSize(streamWindow),
@@ -70,8 +74,37 @@ func newOutLink(p *peer) (*outLink, error) {
 	return l, nil
 }
 
-// dial is what gRPC calls for each connection: the address is resolved anew.
+// dial is what gRPC calls for each connection. It tries until it succeeds: the
+// pauses are ours, since gRPC's cannot be cut short (ResetConnectBackoff of
+// 1.85 iterates over a map without its lock).
 func (l *outLink) dial(ctx context.Context, _ string) (net.Conn, error) {
+	pause := l.peer.mux.timings.Redial
+	for {
+		conn, err := l.try(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		l.pause(ctx, pause)
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		pause = min(pause*3/2, l.peer.mux.timings.RedialMax)
+	}
+}
+
+// pause waits; a sign of life of the peer ends it.
+func (l *outLink) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.kick:
+	case <-ctx.Done():
+	}
+}
+
+// try dials once and notes what came of it.
+func (l *outLink) try(ctx context.Context) (net.Conn, error) {
 	l.update(func() { l.dialing = true })
 	conn, err := l.dialOnce(ctx)
 	refused := isRefused(err)
@@ -84,9 +117,18 @@ func (l *outLink) dial(ctx context.Context, _ string) (net.Conn, error) {
 	if refused {
 		l.peer.refused()
 	}
+	if err == nil {
+		// A stopped process accepts connections and says nothing.
+		time.AfterFunc(l.peer.mux.timings.Hello, func() {
+			if l.session.Load() == nil {
+				conn.Close()
+			}
+		})
+	}
 	return conn, err
 }
 
+// dialOnce resolves the address, anew each time, and dials it.
 func (l *outLink) dialOnce(ctx context.Context) (net.Conn, error) {
 	addr, ok := l.peer.mux.config.Resolve(l.peer.id)
 	if !ok {
@@ -128,13 +170,7 @@ func (l *outLink) run(ctx context.Context) {
 		default:
 			pause = min(pause*3/2, l.peer.mux.timings.RedialMax)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-l.kick:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		l.pause(ctx, pause)
 	}
 	l.update(func() { l.ended, l.dialing = ErrClosed, false })
 	l.conn.Close()
@@ -241,7 +277,6 @@ func (l *outLink) redialNow() {
 	if l.session.Load() != nil {
 		return
 	}
-	l.conn.ResetConnectBackoff()
 	select {
 	case l.kick <- struct{}{}:
 	default:

@@ -92,6 +92,9 @@ func raftConfig(id string) *raft.Config {
 	c.Logger = hclog.NewNullLogger()
 	c.SnapshotThreshold = 1 << 40
 	c.TrailingLogs = 0
+	// A pipeline sends at most this many entries a wake-up; what is left waits
+	// for the next entry or for the commit timeout.
+	c.MaxAppendEntries = maxEntries
 	c.NoLegacyTelemetry = true
 	return c
 }
