@@ -101,7 +101,9 @@ func (g *groupLog) truncate(first, next uint64, seg *segment) {
 	}
 	if g.index.empty() {
 		g.next = max(end, first)
-		g.anchor = seg
+		if g.anchor == nil || g.life == 0 && g.generation == 0 {
+			g.anchor = seg // else that of the reset stays: it is older, and its copy will say next, too
+		}
 	}
 }
 

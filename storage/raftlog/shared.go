@@ -198,10 +198,13 @@ func (s *Shared) Close() error {
 	s.mu.Unlock()
 	err := s.committer.close()
 	s.reclaimer.close()
-	if errors.Is(err, ErrFailed) {
-		return err // the committer may hang in the file: leave it to the exit
+	select {
+	case <-s.committer.stopped:
+		return errors.Join(err, s.segments.close())
+	default: // it has failed, and hangs in a file: leave that to the exit
+		close(s.segments.stop)
+		return err
 	}
-	return errors.Join(err, s.segments.close())
 }
 
 var _ Engine = (*Shared)(nil)
