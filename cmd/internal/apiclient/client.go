@@ -213,3 +213,6 @@ func accept(answer *http.Response) (io.ReadCloser, error) {
 	}
 	return nil, failure
 }
+
+// Addresses returns the URLs that are tried, in order.
+func (c *Client) Addresses() []string { return append([]string(nil), c.bases...) }

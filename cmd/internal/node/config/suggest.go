@@ -8,7 +8,10 @@ import (
 // DidYouMean returns " (did you mean \"x\"?)" with the word of known that is nearest to wrong, or an empty string when
 // none is near.
 func DidYouMean(wrong string, known []string) string {
-	best, distance := "", len(wrong)/3+2
+	best, distance := "", len(wrong)/3+2 // a word this far off is another word
+	if len(wrong) < 5 {
+		distance = 2
+	}
 	for _, k := range known {
 		if strings.HasSuffix(k, "."+wrong) { // the right name without its section
 			return fmt.Sprintf(" (did you mean %q?)", k)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+func groupVerb(streams) *cli.Command {
+	return &cli.Command{
+		Name:      "group",
+		Usage:     "one group: its replicas, and what may be done with it",
+		ArgsUsage: "ID",
+		Subcommands: []*cli.Command{
+			{
+				Name: "show", ArgsUsage: "ID", Usage: "replicas, indices, log range, roots, last proof, job",
+				Flags:       clientFlags(),
+				Action:      showGroup,
+				Description: "flotilla group 42\nflotilla group 42 -o wide",
+			},
+			{
+				Name: "step-down", ArgsUsage: "ID", Usage: "hand the leadership of a group to another voter",
+				Flags:       jobFlags(&cli.StringFlag{Name: "to", Usage: "name of the node that should lead; default: the one that is nearest"}),
+				Action:      stepDown,
+				Description: "flotilla group step-down 42\nflotilla group step-down 42 --to n2",
+			},
+			{
+				Name: "trim", ArgsUsage: "ID|--all", Usage: "flush, snapshot, and drop the log up to applied, on every live replica",
+				Flags:       jobFlags(&cli.BoolFlag{Name: "all", Usage: "every group that exists"}),
+				Action:      trim,
+				Description: "flotilla group trim 42\nflotilla group trim --all\n\nReplicas that are offline are named and are no failure.",
+			},
+		},
+		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group trim --all",
+	}
+}
+
+func showGroup(c *cli.Context) error {
+	if err := arity(c, 1, 1); err != nil {
+		return err
+	}
+	id, err := groupID(c.Args().First())
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	var g api.Group
+	body, err := s.api.Get(c.Context, fmt.Sprintf("/v1/admin/groups/%d", id), nil, &g)
+	if err != nil {
+		return err
+	}
+	if f := s.print.format; f == outputTable || f == outputWide {
+		if _, err := fmt.Fprint(s.print.w, groupHead(&g)); err != nil {
+			return err
+		}
+	}
+	return s.print.print(body, func() (*table, error) { return replicasTable(&g), nil })
+}
+
+func groupHead(g *api.Group) string {
+	leader := pointerCell(g.Leader)
+	if g.Leader == nil {
+		leader = "none"
+	}
+	return fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d, last proof %s, job %s\n\n",
+		g.GroupID, g.State, g.Epoch, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")),
+		leader, g.Term, g.CommitIndex, timeCell(g.LastProofAt), pointerCell(g.Job))
+}
+
+func replicasTable(g *api.Group) *table {
+	t := &table{columns: []column{
+		{heading: "NODE"}, {heading: "ROLE"}, {heading: "STATE"}, {heading: "APPLIED", right: true}, {heading: "LOG"},
+		{heading: "LAG", right: true}, {heading: "BYTES", right: true}, {heading: "POINTS", right: true},
+		{heading: "ROOT"}, {heading: "AT", right: true}, {heading: "CONTACT", right: true}, {heading: "WHY"},
+		{heading: "WHOLE ROOT", wide: true},
+	}}
+	for _, r := range g.Replicas {
+		at := absent
+		if r.RootIndex != nil {
+			at = countCell(*r.RootIndex)
+		}
+		t.add(r.Node, textCell(r.Role), r.State, countCell(r.AppliedIndex), fmt.Sprintf("%d..%d", r.LogFirst, r.LogLast),
+			countCell(r.Lag), bytesCell(r.Bytes), countCell(r.Points), short(pointerCell(r.Root)), at,
+			ageCell(r.LastContactMs), textCell(r.Why), pointerCell(r.Root))
+	}
+	return t
+}
+
+// short shows as much of a root as tells two apart by eye.
+func short(root string) string { return root[:min(len(root), 12)] }
+
+func stepDown(c *cli.Context) error {
+	if err := arity(c, 1, 1); err != nil {
+		return err
+	}
+	id, err := groupID(c.Args().First())
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	job, err := startAndWait(c, s, apiclient.Request{Method: http.MethodPost,
+		Path: fmt.Sprintf("/v1/admin/groups/%d/step-down", id), Body: map[string]string{"to": c.String("to")}})
+	if err != nil {
+		return err
+	}
+	if err := s.printJob(job); err != nil {
+		return err
+	}
+	return outcome(&job.Job)
+}
+
+func trim(c *cli.Context) error {
+	if err := arity(c, 0, 1); err != nil {
+		return err
+	}
+	groups, err := groupArguments(c)
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	path := "/v1/admin/trim"
+	if len(groups) == 1 {
+		path = fmt.Sprintf("/v1/admin/groups/%d/trim", groups[0])
+	}
+	job, err := startAndWait(c, s, apiclient.Request{Method: http.MethodPost, Path: path})
+	if err != nil {
+		return err
+	}
+	if c.Bool("detach") || !job.Final() || job.Status != api.StatusDone {
+		return errorsFirst(s.printJob(job), outcome(&job.Job))
+	}
+	var result api.TrimResult
+	if err := json.Unmarshal(job.Result, &result); err != nil {
+		return fmt.Errorf("result of job %s: %w", job.ID, err)
+	}
+	return s.print.print(job.body, func() (*table, error) { return trimTable(&result), nil })
+}
+
+func errorsFirst(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func trimTable(r *api.TrimResult) *table {
+	t := &table{columns: []column{{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "RESULT"}, {heading: "DETAIL"}},
+		verdict: fmt.Sprintf("%d groups: %d replicas trimmed, %d offline, %d failed", r.Groups, len(r.Trimmed), len(r.Offline), len(r.Failed))}
+	for _, part := range []struct {
+		word     string
+		replicas []api.TrimReplica
+	}{{"trimmed", r.Trimmed}, {"offline", r.Offline}, {"failed", r.Failed}} {
+		for _, replica := range part.replicas {
+			t.add(countCell(replica.GroupID), replica.Node, part.word, textCell(replica.Detail))
+		}
+	}
+	return t
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+func queryVerb(streams) *cli.Command {
+	return &cli.Command{
+		Name:  "query",
+		Usage: "read points",
+		Flags: clientFlags(
+			&cli.StringFlag{Name: "db", Usage: "database"},
+			&cli.StringFlag{Name: "collection", Usage: "collection"},
+			&cli.StringSliceFlag{Name: "device", Usage: "only this device, repeatable"},
+			&cli.StringFlag{Name: "from", Usage: "inclusive: " + timeUsage},
+			&cli.StringFlag{Name: "to", Usage: "exclusive"},
+			&cli.StringFlag{Name: "fields", Usage: "only these fields, comma-separated"},
+			&cli.IntFlag{Name: "limit", Usage: "points of each device", DefaultText: "all"},
+			&cli.StringFlag{Name: "order", Value: "asc", Usage: "asc or desc"},
+			&cli.StringFlag{Name: "consistency", Value: "linearizable", Usage: "linearizable, leader or stale"},
+			&cli.StringFlag{Name: "max-staleness", Usage: "stale: oldest contact with a leader that is good enough", DefaultText: "any"},
+			&cli.StringFlag{Name: "every", Usage: "aggregate over steps of this length"},
+			&cli.StringFlag{Name: "agg", Usage: "mean, min, max, sum, count, first or last"},
+		),
+		Action: query,
+		Description: `flotilla query --db weather --collection daily --device Seattle --from 2015-07-01 --to 2015-07-08
+flotilla query --db weather --collection daily --device Seattle --every 30d --agg mean --fields temp_max
+flotilla query --db weather --collection daily --device Seattle --order desc --limit 1 -o json
+flotilla query --db metrics --collection cpu --from -1h -o csv > cpu.csv`,
+	}
+}
+
+func query(c *cli.Context) error {
+	if err := errors.Join(arity(c, 0, 0), need(c, "db", "collection")); err != nil {
+		return firstOf(err)
+	}
+	parameters, err := queryParameters(c)
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	request := apiclient.Request{Query: parameters, Accept: "application/json",
+		Path: "/v1/databases/" + segment(c.String("db")) + "/collections/" + segment(c.String("collection")) + "/query"}
+	switch s.print.format {
+	case outputCSV:
+		request.Accept = "text/csv"
+		return s.copyAnswer(c.Context, request)
+	case outputJSON:
+		return s.copyAnswer(c.Context, request)
+	}
+	answer, err := s.stream(c.Context, request)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	body, err := io.ReadAll(io.LimitReader(answer, apiclient.MaxBodyBytes+1))
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if len(body) > apiclient.MaxBodyBytes {
+		return fmt.Errorf("the answer is too long for a table: use -o csv or -o json, or narrow it")
+	}
+	return s.print.print(body, func() (*table, error) { return resultsTable(body) })
+}
+
+// queryParameters turns flags into the parameters of the HTTP query.
+func queryParameters(c *cli.Context) (url.Values, error) {
+	v := url.Values{}
+	for flag, parameter := range map[string]string{"from": "start_time", "to": "end_time"} {
+		ns, given, err := timeFlag(c, flag)
+		if err != nil {
+			return nil, err
+		}
+		if given {
+			v.Set(parameter, strconv.FormatInt(ns, 10))
+		}
+	}
+	if devices := c.StringSlice("device"); len(devices) > 0 {
+		ids, err := json.Marshal(devices)
+		if err != nil {
+			return nil, err
+		}
+		v.Set("ids", string(ids))
+	}
+	for _, choice := range []struct {
+		flag, parameter string
+		words           []string
+	}{
+		{"order", "order", []string{"asc", "desc"}},
+		{"consistency", "consistency", []string{"linearizable", "leader", "stale"}},
+		{"agg", "aggregation", []string{"", "mean", "min", "max", "sum", "count", "first", "last"}},
+	} {
+		text := c.String(choice.flag)
+		if err := oneOf(choice.flag, text, choice.words); err != nil {
+			return nil, err
+		}
+		if text != "" && c.IsSet(choice.flag) {
+			v.Set(choice.parameter, text)
+		}
+	}
+	if c.IsSet("limit") {
+		if c.Int("limit") < 1 {
+			return nil, usagef("--limit must be at least 1")
+		}
+		v.Set("limit", strconv.Itoa(c.Int("limit")))
+	}
+	if fields := c.String("fields"); fields != "" {
+		v.Set("fields", fields)
+	}
+	return v, durationsOfQuery(c, v)
+}
+
+func durationsOfQuery(c *cli.Context, v url.Values) error {
+	every, err := durationFlag(c, "every")
+	if err != nil {
+		return err
+	}
+	staleness, err := durationFlag(c, "max-staleness")
+	if err != nil {
+		return err
+	}
+	if every > 0 {
+		if c.String("agg") == "" {
+			return usagef("--every needs --agg")
+		}
+		v.Set("interval", every.String())
+	}
+	if staleness > 0 {
+		if c.String("consistency") != "stale" {
+			return usagef("--max-staleness is for --consistency stale")
+		}
+		v.Set("max_staleness", staleness.String())
+	}
+	return nil
+}
+
+func oneOf(flag, value string, words []string) error {
+	for _, w := range words {
+		if value == w {
+			return nil
+		}
+	}
+	return usagef("--%s %q is not one of %s", flag, value, strings.TrimPrefix(strings.Join(words, ", "), ", "))
+}
+
+// stream asks, and bounds only the wait for the answer's begin by --timeout: a long result may take longer.
+func (s *session) stream(ctx context.Context, r apiclient.Request) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(s.timeout, func() { cancel(context.DeadlineExceeded) })
+	answer, err := s.api.Stream(ctx, r)
+	timer.Stop()
+	if err != nil {
+		defer cancel(nil)
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return nil, &apiclient.UnreachableError{Addresses: s.api.Addresses(), Err: fmt.Errorf("no answer within %s", s.timeout)}
+		}
+		return nil, err
+	}
+	return cancelOnClose{answer, cancel}, nil
+}
+
+type cancelOnClose struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (c cancelOnClose) Close() error {
+	defer c.cancel(nil)
+	return c.ReadCloser.Close()
+}
+
+// copyAnswer hands an answer of any length on as it comes.
+func (s *session) copyAnswer(ctx context.Context, r apiclient.Request) error {
+	answer, err := s.stream(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	end := &lastByte{w: s.print.w}
+	if _, err := io.Copy(end, answer); err != nil {
+		return fmt.Errorf("the answer broke off: %w", err)
+	}
+	if end.b != '\n' && end.b != 0 {
+		_, err = s.print.w.Write([]byte{'\n'})
+	}
+	return err
+}
+
+type lastByte struct {
+	w io.Writer
+	b byte
+}
+
+func (l *lastByte) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		l.b = b[len(b)-1]
+	}
+	return l.w.Write(b)
+}
+
+// resultsTable lays the series of an answer out as rows: id, time, and one column of each field.
+func resultsTable(body []byte) (*table, error) {
+	var answer struct {
+		Results []map[string]json.RawMessage `json:"results"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("answer of the node: %w", err)
+	}
+	t := &table{columns: []column{{heading: "id"}, {heading: "time"}}}
+	place := map[string]int{}
+	points := 0
+	for _, result := range answer.Results {
+		rows, err := resultRows(result, t, place)
+		if err != nil {
+			return nil, err
+		}
+		points += len(rows)
+		t.rows = append(t.rows, rows...)
+	}
+	for i, row := range t.rows { // later series may have brought more fields
+		for len(row) < len(t.columns) {
+			row = append(row, absent)
+		}
+		t.rows[i] = row
+	}
+	t.verdict = fmt.Sprintf("%d points of %d devices", points, len(answer.Results))
+	return t, nil
+}
+
+func resultRows(result map[string]json.RawMessage, t *table, place map[string]int) ([][]string, error) {
+	var id string
+	var times []api.Time
+	if err := errors.Join(json.Unmarshal(result["id"], &id), json.Unmarshal(result["times"], &times)); err != nil {
+		return nil, fmt.Errorf("answer of the node: %w", err)
+	}
+	var fields []string
+	for name := range result {
+		if name != "id" && name != "times" {
+			fields = append(fields, name)
+		}
+	}
+	columns := map[string][]json.RawMessage{}
+	for _, name := range sorted(fields) {
+		var values []json.RawMessage
+		if err := json.Unmarshal(result[name], &values); err != nil || len(values) != len(times) {
+			return nil, fmt.Errorf("answer of the node: field %s is not as long as times", name)
+		}
+		columns[name] = values
+		if _, known := place[name]; !known {
+			place[name] = len(t.columns)
+			t.columns = append(t.columns, column{heading: name, right: true})
+		}
+	}
+	rows := make([][]string, len(times))
+	for i, at := range times {
+		rows[i] = make([]string, len(t.columns))
+		rows[i][0], rows[i][1] = id, at.UTC().Format(time.RFC3339Nano)
+		for n := 2; n < len(rows[i]); n++ {
+			rows[i][n] = absent
+		}
+		for name, values := range columns {
+			rows[i][place[name]] = valueCell(values[i])
+		}
+	}
+	return rows, nil
+}
+
+// valueCell prints a value without its type: 5, true, text; {"i":14} is 14.
+func valueCell(v json.RawMessage) string {
+	var text string
+	var typed map[string]json.RawMessage
+	switch {
+	case string(v) == "null":
+		return absent
+	case json.Unmarshal(v, &text) == nil:
+		return text
+	case json.Unmarshal(v, &typed) == nil && len(typed) == 1:
+		for _, inner := range typed {
+			return string(inner)
+		}
+	}
+	return string(v)
+}

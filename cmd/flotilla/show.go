@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// showList asks for the list at path and prints it: JSON as it came, tables by build.
+func showList[L any](c *cli.Context, path string, query url.Values, build func(L) *table) error {
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	body, err := s.api.List(c.Context, path, query)
+	if err != nil {
+		return err
+	}
+	return s.print.print(body, func() (*table, error) { return decodeTable(body, build) })
+}
+
+func decodeTable[L any](body []byte, build func(L) *table) (*table, error) {
+	var l L
+	if err := json.Unmarshal(body, &l); err != nil {
+		return nil, fmt.Errorf("answer of the node: %w", err)
+	}
+	return build(l), nil
+}
+
+// The cells of tables: what is absent is a dash, never an empty cell.
+
+const absent = "-"
+
+func textCell(s string) string {
+	if s == "" {
+		return absent
+	}
+	return s
+}
+
+func pointerCell(s *string) string {
+	if s == nil {
+		return absent
+	}
+	return textCell(*s)
+}
+
+func timeCell(t api.Time) string {
+	if t.IsZero() {
+		return absent
+	}
+	return t.UTC().Truncate(time.Second).Format(time.RFC3339)
+}
+
+func countCell[T int | int64 | uint64 | uint32](n T) string { return fmt.Sprint(n) }
+
+// bytesCell is for eyes: three digits and a unit of 1024.
+func bytesCell(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	f, u := float64(n)/1024, 0
+	for f >= 1024 && u < len(units)-1 {
+		f, u = f/1024, u+1
+	}
+	return fmt.Sprintf("%.*f %ciB", max(0, 2-len(strconv.Itoa(int(f)))+1), f, units[u])
+}
+
+func ageCell(ms *int64) string {
+	if ms == nil {
+		return absent
+	}
+	d := time.Duration(*ms) * time.Millisecond
+	if d >= time.Second {
+		d = d.Truncate(time.Second)
+	}
+	return d.String()
+}
+
+// segment escapes one part of a path.
+func segment(s string) string { return url.PathEscape(s) }
+
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return names
+}
+
+// retentionCell prints the API's duration as people write it: 2160h0m0s is 90d.
+func retentionCell(text string) string {
+	d, err := config.ParseDuration(text)
+	switch {
+	case text == "" || err == nil && d == 0:
+		return "for ever"
+	case err != nil:
+		return text
+	}
+	return config.FormatDuration(d)
+}
