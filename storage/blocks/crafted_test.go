@@ -62,6 +62,7 @@ func TestEachBrokenRuleIsRefused(t *testing.T) {
 		"step 0":                      {false, block(3, join(first, uint64(0), uint64(2), 0, 0, 2), good)},
 		"delta 0":                     {false, block(3, join(first, uint64(10), uint64(2), 1, 0, 0, 4), good)},
 		"deltas past the span":        {false, block(3, join(first, uint64(10), uint64(2), 0, 0, 4), good)},
+		"deltas that wrap around":     {false, block(3, join(first, uint64(10), uint64(2), 0, 3, 1, 4<<3), good)},
 		"deltas short of the span":    {false, block(3, join(first, uint64(10), uint64(3), 0, 0, 2), good)},
 		"span past 64 bits":           {false, block(3, join(first, uint64(1)<<63, uint64(2), 0, 0, 2), good)},
 		"span past the last int64":    {false, block(3, join(last, uint64(1), uint64(2), 0, 0, 2), good)},
@@ -91,6 +92,7 @@ func TestEachBrokenRuleIsRefused(t *testing.T) {
 		"empty run inside":            {false, block(3, times, column(i64|tagSparse, bitsRuns, 1, 0, 1, 1, 0, 4))},
 		"bool with a form":            {false, block(3, times, column(boolean|1<<tagFormShift, bitsRaw, 5))},
 		"bool":                        {true, block(3, times, column(boolean, bitsRaw, 5))},
+		"bool bits beyond the rows":   {false, block(3, times, column(boolean, bitsRaw, 13))},
 		"xor":                         {true, block(3, times, column(i64|xor, xorOf(3|60<<2|3<<8|9<<14, 18)))},
 		"xor window past 64 bits":     {false, block(3, times, column(i64|xor, xorOf(3|60<<2|4<<8|9<<14, 19)))},
 		"xor window before there is":  {false, block(3, times, column(i64|xor, xorOf(1, 2)))},
@@ -118,6 +120,10 @@ func TestEachBrokenRuleIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, c)
 		}
 		wantSound(t, sealed(tc.b))
+	}
+	unwanted := func(string) bool { return false }
+	if err := DecodeFields(sealed(block(3, times, good, good)), new(Columns), unwanted); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("column twice, not wanted: %v", err)
 	}
 	if err := Decode(block(3, times, good), new(Columns)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("no CRC: %v", err)
