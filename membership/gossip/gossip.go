@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -61,6 +62,8 @@ type Gossip struct {
 	book     *book
 	refusals *refusals
 	stop     context.CancelFunc
+	movedAt  atomic.Int64  // Unix ns of the last sign of an old address of ours, 0: none
+	sawMove  chan struct{} // capacity 1
 	loops    sync.WaitGroup
 
 	mu   sync.Mutex // guards meta and promised
@@ -85,7 +88,7 @@ func Start(cfg Config) (*Gossip, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	logger := cfg.Logger.With("part", "gossip")
-	g := &Gossip{cfg: cfg, logger: logger, book: newBook(), refusals: newRefusals(logger), meta: cfg.Meta, promised: cfg.Promised}
+	g := &Gossip{cfg: cfg, logger: logger, book: newBook(), refusals: newRefusals(logger), sawMove: make(chan struct{}, 1), meta: cfg.Meta, promised: cfg.Promised}
 	if len(cfg.Promised) > 0 {
 		g.meta.Promise = DigestOf(cfg.Promised)
 	}

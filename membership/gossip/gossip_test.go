@@ -107,11 +107,15 @@ func TestChangedAddressIsTakenUp(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
+		began := time.Now()
 		moved := l.start(node(2), addrOf(9), seeds(addrOf(1)))
 		eventually(t, "the new address", func() bool {
 			m, _ := a.Member(node(2))
 			return m.Addr == addrOf(9) && m.State == membership.NodeUp && moved.Alive(node(1))
 		})
+		if took := time.Since(began); took > 15*time.Second {
+			t.Fatalf("it took %v", took)
+		}
 	})
 }
 
@@ -288,4 +292,41 @@ func TestStartRefusesWhatDoesNotFit(t *testing.T) {
 	if !errors.Is(err, ErrMeta) {
 		t.Fatalf("Start = %v", err)
 	}
+}
+
+func TestTwoNodesOverRealSockets(t *testing.T) {
+	changed := make(chan struct{}, 64)
+	onChange := func(c *Config) { c.OnChange = func() { changed <- struct{}{} } }
+	a := startReal(t, Config{Self: node(1), Meta: Meta{ClusterID: clusterA}, Key: []byte("k")}, onChange)
+	b := startReal(t, Config{Self: node(2), Seeds: []string{"localhost:" + a.Addr()[len("127.0.0.1:"):]}, Key: []byte("k")}, onChange)
+	ctx := within(t, time.Minute)
+	if o, err := b.AwaitCluster(ctx); err != nil || o.ClusterID != clusterA {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	for !sees(a, b)() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("a sees %v, b sees %v", a.Members(), b.Members())
+		}
+	}
+	if _, err := Start(Config{Self: node(3), BindAddr: a.Addr()}); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Fatalf("a port in use: %v", err)
+	}
+}
+
+func startReal(t *testing.T, cfg Config, change func(*Config)) *Gossip {
+	t.Helper()
+	cfg.BindAddr = "127.0.0.1:0"
+	change(&cfg)
+	g, err := Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
 }

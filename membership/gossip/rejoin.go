@@ -16,6 +16,10 @@ const (
 	rejoinEvery = 15 * time.Second
 	// maxTargets bounds the addresses that are tried in one round.
 	maxTargets = 32
+	// movedFor is how long after the last sign that others know this node at
+	// an old address it goes on telling them the new one.
+	movedFor   = 10 * time.Second
+	movedEvery = 2 * time.Second
 )
 
 // rejoin tries seeds and the last known peers for ever. memberlist does not:
@@ -31,7 +35,10 @@ func (g *Gossip) rejoin(ctx context.Context) {
 			g.tryJoin(targets[(turn+i)%len(targets)])
 		}
 		turn += maxTargets
-		if g.alone() {
+		saw := g.sawMove
+		if g.hasMoved() {
+			pause, saw = movedEvery, nil // each round sees the old address again
+		} else if g.alone() {
 			pause = min(2*pause, rejoinEvery)
 		} else {
 			pause = rejoinEvery
@@ -39,6 +46,8 @@ func (g *Gossip) rejoin(ctx context.Context) {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
+		case <-saw:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -46,15 +55,35 @@ func (g *Gossip) rejoin(ctx context.Context) {
 	}
 }
 
-// targets lists the addresses of nodes that are not here, in a fixed order.
+// noteMove is called when others announce this node at an old address. They
+// take the new one from an exchange after the old one was given up.
+func (g *Gossip) noteMove() {
+	g.movedAt.Store(time.Now().UnixNano())
+	select {
+	case g.sawMove <- struct{}{}:
+	default:
+	}
+}
+
+func (g *Gossip) hasMoved() bool {
+	at := g.movedAt.Load()
+	return at != 0 && time.Since(time.Unix(0, at)) < movedFor
+}
+
+// targets lists the addresses of nodes that are not here, in a fixed order,
+// and after a change of our address those of the others too.
 func (g *Gossip) targets() []string {
 	all := slices.Clone(g.cfg.Seeds)
 	if g.cfg.Peers != nil {
 		all = append(all, g.cfg.Peers()...)
 	}
 	here := map[string]bool{"": true, g.Addr(): true}
+	moved := g.hasMoved()
 	for _, m := range g.Members() {
-		if m.State == membership.NodeUp {
+		if m.NodeID == g.cfg.Self {
+			continue
+		}
+		if m.State == membership.NodeUp && !moved {
 			here[m.Addr] = true
 		} else {
 			all = append(all, m.Addr)
