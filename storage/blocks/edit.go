@@ -15,19 +15,19 @@ func (c *Columns) Slice(from, to int64) {
 // DropEmptyRows removes the rows in which no column is present.
 func (c *Columns) DropEmptyRows() {
 	n := c.Len()
-	any := NewBitmap(n)
+	filled := NewBitmap(n)
 	for i := range c.Cols {
 		if c.Cols[i].Present == nil {
 			return
 		}
 		for w, x := range c.Cols[i].Present {
-			any[w] |= x
+			filled[w] |= x
 		}
 	}
 	kept := 0
 	for at := 0; at < n; {
-		at += runLength(any, at, n, false)
-		keep := runLength(any, at, n, true)
+		at += runLength(filled, at, n, false)
+		keep := runLength(filled, at, n, true)
 		c.moveRows(kept, at, keep)
 		kept, at = kept+keep, at+keep
 	}

