@@ -209,6 +209,37 @@ func TestI2IsolatedLeaderWithNonVoterServesNoStaleRead(t *testing.T) {
 	})
 }
 
+// I2: a leader that reaches every voter, and does not know that they have
+// elected another one, hears a higher term.
+func TestI2DeposedLeaderHearsAHigherTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		old := c.leader(7)
+		put(t, old, "dev", 1, 1)
+		c.net.setMute(old.Self().Name) // Raft's messages are lost, ours pass
+		for i := range 3 {
+			if g := c.group(i, 7); g != old {
+				if err := c.nodes[i].host.Campaign(7, old.Self()); err != nil {
+					t.Fatal(err)
+				}
+				await(t, "the new leader", time.Second, g.IsLeader)
+				put(t, g, "dev", 1, 2)
+				break
+			}
+		}
+		if !old.IsLeader() {
+			t.Fatal("the old leader has noticed: the test shows nothing")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := old.ReadBarrier(ctx); !errors.Is(err, ErrNoQuorum) {
+			t.Errorf("read of a deposed leader: %v", err)
+		}
+		c.net.setMute("")
+	})
+}
+
 func TestReadOfAFreshLeaderWaitsForItsOwnCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestCluster(t, 3, nil)
@@ -313,6 +344,28 @@ func TestI4CutGivesEqualRootsWhileWritesGoOn(t *testing.T) {
 		}
 		cancel()
 		wg.Wait()
+	})
+}
+
+func TestFollowersLearnOfACutAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		leader := c.leader(7)
+		c.applied(7, put(t, leader, "dev", 1, 1))
+		start := time.Now()
+		id, _, err := leader.Cut(context.Background(), "check", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if _, _, err := c.group(i, 7).Root(context.Background(), id); err != nil {
+				t.Errorf("root on n%d: %v", i+1, err)
+			}
+		}
+		if took := time.Since(start); took > 200*time.Millisecond {
+			t.Errorf("the followers pinned the cut after %v", took)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ type testNet struct {
 	nodes map[membership.NodeID]*testNode
 	doors map[door]*testTransport
 	cut   map[[2]string]bool // by node names, one direction
+	mute  string             // this node's Raft RPCs are lost in both directions; calls pass
 }
 
 // door is where a server of a group listens.
@@ -69,7 +70,16 @@ func (n *testNet) door(from membership.NodeID, group uint32, to raft.ServerAddre
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if from != server.NodeID && (n.mute == from.Name || n.mute == server.Name) {
+		return nil, errCut
+	}
 	return n.doors[door{group, to}], n.linkLocked(from, server.NodeID)
+}
+
+func (n *testNet) setMute(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mute = name
 }
 
 func (n *testNet) linkLocked(from, to membership.NodeID) error {

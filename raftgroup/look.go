@@ -1,9 +1,12 @@
 package raftgroup
 
 import (
+	"context"
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/hashicorp/raft"
 )
 
@@ -40,13 +43,22 @@ func (g *Group) LastContact() (age time.Duration, known bool) {
 	return time.Since(last), !last.IsZero()
 }
 
-// CaughtUp reports whether a leader is known and everything committed, as far
-// as this replica has heard, is applied here.
-func (g *Group) CaughtUp() bool {
-	in, err := g.running()
-	if err != nil {
-		return false
+// CurrentRoot hashes this replica's state as of what it has applied now, and
+// says where that is. It puts nothing in the log: replicas that stand at other
+// indices cannot be compared by it.
+func (g *Group) CurrentRoot(ctx context.Context) (digest.ID, storage.Position, error) {
+	shard := g.Shard()
+	if shard == nil {
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, ErrClosed)
 	}
-	_, led := in.leader()
-	return led && in.raft.AppliedIndex() >= in.raft.CommitIndex()
+	view, err := shard.Look(ctx)
+	if err != nil {
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, err)
+	}
+	defer func() { _ = view.Close() }()
+	root, _, err := view.Root(ctx)
+	if err != nil {
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: root: %w", g.id, err)
+	}
+	return root, view.Index(), nil
 }
