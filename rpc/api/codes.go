@@ -6,36 +6,37 @@ type Code string
 
 // The documented codes.
 const (
-	InvalidArgument    Code = "invalid_argument"    // a parameter, header or body is wrong
-	InvalidPoints      Code = "invalid_points"      // points of a batch are wrong: nothing was written
-	NotNumeric         Code = "not_numeric"         // an aggregate over values that are no numbers
-	ResultTooLarge     Code = "result_too_large"    // the answer does not fit this format: stream it
-	NotFound           Code = "not_found"           // no such route
-	DatabaseNotFound   Code = "database_not_found"  // no such database
-	GroupNotFound      Code = "group_not_found"     // no such group, or it was never written
-	NodeNotFound       Code = "node_not_found"      // no such node
-	JobNotFound        Code = "job_not_found"       // no such job, or it is forgotten
-	MethodNotAllowed   Code = "method_not_allowed"  // the route exists, the method does not
-	AlreadyExists      Code = "already_exists"      // exists with other settings
-	Conflict           Code = "conflict"            // the state does not allow it now
-	TooLarge           Code = "too_large"           // the body is over the limit
-	UnsupportedMedia   Code = "unsupported_media"   // the content type or encoding is not known
-	NotAcceptable      Code = "not_acceptable"      // no such answer format
-	Busy               Code = "busy"                // queues are full: not applied, retry later
-	NotApplied         Code = "not_applied"         // certainly not applied, retry
-	NoLeader           Code = "no_leader"           // certainly not applied: no leader in time
-	OutcomeUnknown     Code = "outcome_unknown"     // may have been applied or may be yet
-	PartlyApplied      Code = "partly_applied"      // some groups of the batch applied it, others did not
-	NoSpace            Code = "no_space"            // the disk reserve is reached: not applied
-	Unavailable        Code = "unavailable"         // a read could not reach a group
-	NotReady           Code = "not_ready"           // the node is not ready
-	Stale              Code = "too_stale"           // no replica within max_staleness
-	Cancelled          Code = "cancelled"           // the caller went away
-	ClockOff           Code = "clock_off"           // the node's clock is off: it stamps no points
-	Internal           Code = "internal"            // a defect, or a failing disk
-	Unimplemented      Code = "unimplemented"       // not in this version
-	IncompatiblePeer   Code = "incompatible_peer"   // a peer speaks another version
-	ConfirmationNeeded Code = "confirmation_needed" // a destructive call without its selector
+	InvalidArgument    Code = "invalid_argument"     // a parameter, header or body is wrong
+	InvalidPoints      Code = "invalid_points"       // points of a batch are wrong: nothing was written
+	NotNumeric         Code = "not_numeric"          // an aggregate over values that are no numbers
+	ResultTooLarge     Code = "result_too_large"     // the answer does not fit this format: stream it
+	NotFound           Code = "not_found"            // no such route
+	DatabaseNotFound   Code = "database_not_found"   // no such database
+	CollectionNotFound Code = "collection_not_found" // no point in such a collection
+	GroupNotFound      Code = "group_not_found"      // no such group, or it was never written
+	NodeNotFound       Code = "node_not_found"       // no such node
+	JobNotFound        Code = "job_not_found"        // no such job, or it is forgotten
+	MethodNotAllowed   Code = "method_not_allowed"   // the route exists, the method does not
+	AlreadyExists      Code = "already_exists"       // exists with other settings
+	Conflict           Code = "conflict"             // the state does not allow it now
+	TooLarge           Code = "too_large"            // the body is over the limit
+	UnsupportedMedia   Code = "unsupported_media"    // the content type or encoding is not known
+	NotAcceptable      Code = "not_acceptable"       // no such answer format
+	Busy               Code = "busy"                 // queues are full: not applied, retry later
+	NotApplied         Code = "not_applied"          // certainly not applied, retry
+	NoLeader           Code = "no_leader"            // certainly not applied: no leader in time
+	OutcomeUnknown     Code = "outcome_unknown"      // may have been applied or may be yet
+	PartlyApplied      Code = "partly_applied"       // some groups of the batch applied it, others did not
+	NoSpace            Code = "no_space"             // the disk reserve is reached: not applied
+	Unavailable        Code = "unavailable"          // a read could not reach a group
+	NotReady           Code = "not_ready"            // the node is not ready
+	Stale              Code = "too_stale"            // no replica within max_staleness
+	Cancelled          Code = "cancelled"            // the caller went away
+	ClockOff           Code = "clock_off"            // the node's clock is off: it stamps no points
+	Internal           Code = "internal"             // a defect, or a failing disk
+	Unimplemented      Code = "unimplemented"        // not in this version
+	IncompatiblePeer   Code = "incompatible_peer"    // a peer speaks another version
+	ConfirmationNeeded Code = "confirmation_needed"  // a destructive call without its selector
 )
 
 // class is what one code means on the wire.
@@ -51,6 +52,7 @@ var classes = map[Code]class{
 	ResultTooLarge:     {422, "Result too large for this format"},
 	NotFound:           {404, "No such route"},
 	DatabaseNotFound:   {404, "No such database"},
+	CollectionNotFound: {404, "No such collection"},
 	GroupNotFound:      {404, "No such group"},
 	NodeNotFound:       {404, "No such node"},
 	JobNotFound:        {404, "No such job"},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/pb"
 )
 
@@ -60,10 +61,8 @@ func (q *Query) message() *pb.QueryRequest {
 func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c *Columns) error) error {
 	var taken error // of rows
 	begun := false
-	err := c.do(ctx, false, func(ctx context.Context, n *conn) error {
-		if begun {
-			return taken
-		}
+	err := c.do(ctx, false, func(_ context.Context, n *conn) error {
+		// RetryFor bounds the repetitions, not the time that rows take.
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream, err := n.api.Query(ctx, q.message())
@@ -84,7 +83,7 @@ func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c 
 			}
 			cols, err := pb.RowsOf(m)
 			if err != nil {
-				return err
+				return api.E(api.IncompatiblePeer, "use an SDK of the node's version", "the answer cannot be read").Because(err)
 			}
 			begun = true
 			if taken = rows(m.GetDevice(), cols); taken != nil {

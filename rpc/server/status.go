@@ -21,6 +21,7 @@ var grpcCodes = map[api.Code]codes.Code{
 	api.ResultTooLarge:     codes.ResourceExhausted,
 	api.NotFound:           codes.NotFound,
 	api.DatabaseNotFound:   codes.NotFound,
+	api.CollectionNotFound: codes.NotFound,
 	api.GroupNotFound:      codes.NotFound,
 	api.NodeNotFound:       codes.NotFound,
 	api.JobNotFound:        codes.NotFound,
