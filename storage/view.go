@@ -16,6 +16,7 @@ import (
 type View struct {
 	shard  *Shard
 	pin    *pin
+	own    bool // the pin ends with the View (Look)
 	closed atomic.Bool
 }
 
@@ -69,7 +70,9 @@ func (v *View) Index() Position { return v.pin.pos }
 
 // Close gives the handle back. The cut stays pinned for others.
 func (v *View) Close() error {
-	v.closed.Store(true)
+	if !v.closed.Swap(true) && v.own {
+		v.pin.end()
+	}
 	return nil
 }
 
@@ -134,9 +137,11 @@ func (v *View) root(ctx context.Context, anew bool) (digest.ID, []digest.Entry, 
 
 // stored is a digest that need not be computed.
 func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error) {
-	v.shard.mu.RLock()
-	d, ok = v.shard.known.at(leaf, v.pin.pos.Index)
-	v.shard.mu.RUnlock()
+	if !v.own {
+		v.shard.mu.RLock()
+		d, ok = v.shard.known.at(leaf, v.pin.pos.Index)
+		v.shard.mu.RUnlock()
+	}
 	if ok {
 		return d, true, nil
 	}
@@ -151,7 +156,7 @@ func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error
 func (v *View) offer(computed []digest.Entry) {
 	v.shard.mu.Lock()
 	defer v.shard.mu.Unlock()
-	if len(computed) > 0 && v.pin.live() && v.shard.err == nil {
+	if len(computed) > 0 && !v.own && v.pin.live() && v.shard.err == nil {
 		v.shard.known.offer(computed, v.pin.pos.Index)
 	}
 }

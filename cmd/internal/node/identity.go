@@ -31,7 +31,12 @@ type Identity struct {
 	Cluster     string    `json:"cluster"`    // gossip label
 	ClusterID   string    `json:"cluster_id"` // "" until the node is part of a cluster
 	CreatedAt   time.Time `json:"created_at"`
-	// Promised is the set of a --bootstrap-expect that this node has promised, "" for none.
+	// Founder is true on the node that made the cluster.
+	Founder bool `json:"founder,omitempty"`
+	// Joined is true once the meta group has counted this node as a member.
+	Joined bool `json:"joined,omitempty"`
+	// Promised is the set of nodes that this node has promised to make a
+	// cluster with (--bootstrap-expect); empty for none.
 	Promised []string `json:"promised,omitempty"`
 }
 

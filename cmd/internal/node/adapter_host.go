@@ -1,0 +1,210 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/raftgroup/reconcile"
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/blocks"
+)
+
+// hostAdapter shows the groups of this node to the gateway. The host exists
+// only once the node is a member of a cluster: before that there are no groups.
+type hostAdapter struct {
+	host      atomic.Pointer[raftgroup.Host]
+	reconcile atomic.Pointer[reconcile.Loop]
+	diskFree  func() int64 // bytes, as last seen
+	quorum    func(*raftgroup.Group) error
+}
+
+// Group implements gateway.Host.
+func (a *hostAdapter) Group(id uint32) (gateway.Group, bool) {
+	h := a.host.Load()
+	if h == nil {
+		return nil, false
+	}
+	g, ok := h.Group(id)
+	if !ok {
+		return nil, false
+	}
+	return groupAdapter{g, a}, true
+}
+
+// Groups implements gateway.Host.
+func (a *hostAdapter) Groups() []uint32 {
+	h := a.host.Load()
+	if h == nil {
+		return nil
+	}
+	groups := h.Groups()
+	ids := make([]uint32, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID()
+	}
+	return ids
+}
+
+// DiskFree implements gateway.Host.
+func (a *hostAdapter) DiskFree() int64 { return a.diskFree() }
+
+// groupAdapter is one group in the gateway's terms.
+type groupAdapter struct {
+	*raftgroup.Group
+	host *hostAdapter
+}
+
+// ProposeAsync implements gateway.Proposer.
+func (g groupAdapter) ProposeAsync(frames []byte, deadline time.Time) gateway.Proposal {
+	if err := g.host.quorum(g.Group); err != nil {
+		return refusal{err}
+	}
+	return proposal{g.Group.ProposeAsync(frames, deadline)}
+}
+
+type proposal struct{ *raftgroup.Proposal }
+
+func (p proposal) Err() error { return groupError(p.Proposal.Err()) }
+
+// refusal is a proposal that was not even queued.
+type refusal struct{ err error }
+
+var ended = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (r refusal) Done() <-chan struct{} { return ended }
+func (r refusal) Err() error            { return groupError(r.err) }
+
+// ReadBarrier implements gateway.Reader.
+func (g groupAdapter) ReadBarrier(ctx context.Context) error {
+	return groupError(g.Group.ReadBarrier(ctx))
+}
+
+// Contact implements gateway.Reader.
+func (g groupAdapter) Contact() (time.Duration, bool) { return g.Group.LastContact() }
+
+// Data implements gateway.Reader.
+func (g groupAdapter) Data() gateway.Data {
+	if s := g.Group.Shard(); s != nil {
+		return s
+	}
+	return noData{raftgroup.ErrClosed}
+}
+
+// Cut implements gateway.Operator.
+func (g groupAdapter) Cut(ctx context.Context, purpose string, ttl time.Duration) (string, uint64, error) {
+	id, at, err := g.Group.Cut(ctx, purpose, ttl)
+	return id, at.Index, groupError(err)
+}
+
+// End ends a cut's view before its time.
+func (g groupAdapter) End(ctx context.Context, cutID string) error {
+	_, err := g.Group.End(ctx, cutID)
+	return groupError(err)
+}
+
+// AwaitRoot implements gateway.Operator.
+func (g groupAdapter) AwaitRoot(ctx context.Context, cutID string) (gateway.Root, error) {
+	root, at, err := g.Group.Root(ctx, cutID)
+	if err != nil {
+		return gateway.Root{}, groupError(err)
+	}
+	return g.root(root.String(), at), nil
+}
+
+// CurrentRoot implements gateway.Operator: a view of what is applied now, that
+// puts nothing in the log.
+func (g groupAdapter) CurrentRoot(ctx context.Context) (gateway.Root, error) {
+	root, at, err := g.Group.CurrentRoot(ctx)
+	if err != nil {
+		return gateway.Root{}, groupError(err)
+	}
+	return g.root(root.String(), at), nil
+}
+
+func (g groupAdapter) root(root string, at storage.Position) gateway.Root {
+	r := gateway.Root{Index: at.Index, Term: at.Term, Lineage: g.Group.Lineage(), Root: root}
+	if s := g.Group.Shard(); s != nil {
+		stats := s.Stats()
+		r.Bytes, r.Points = stats.Bytes, stats.Points
+	}
+	return r
+}
+
+// Trim implements gateway.Operator.
+func (g groupAdapter) Trim(ctx context.Context) error { return groupError(g.Group.Trim(ctx)) }
+
+// StepDown implements gateway.Operator.
+func (g groupAdapter) StepDown(ctx context.Context, to string) error {
+	if to == "" {
+		return groupError(g.Group.StepDown(ctx))
+	}
+	members, _, err := g.Group.Members()
+	if err != nil {
+		return groupError(err)
+	}
+	for _, m := range members {
+		if m.ID.Name == to && m.Voter {
+			return groupError(g.Group.TransferLeadership(ctx, m.ID, transferPause))
+		}
+	}
+	return fmt.Errorf("%w: %s is no voter of group %d", gateway.ErrRefused, to, g.ID())
+}
+
+// Status implements gateway.Operator.
+func (g groupAdapter) Status() gateway.ReplicaStatus {
+	s := g.Group.Status()
+	r := api.Replica{
+		Node: s.Self.Name, Role: s.Role.String(), State: s.State.String(),
+		AppliedIndex: s.AppliedIndex, LogFirst: s.LogFirst, LogLast: s.LogLast, Lag: s.Lag,
+		Bytes: s.Bytes, Points: s.Points, Why: s.Why,
+	}
+	if s.Root != "" {
+		r.Root, r.RootIndex = &s.Root, &s.RootIndex
+	}
+	if s.LastContact >= 0 {
+		ms := s.LastContact.Milliseconds()
+		r.LastContactMs = &ms
+	}
+	if loop := g.host.reconcile.Load(); r.Why == "" && loop != nil {
+		r.Why = loop.Why(s.Group)
+	}
+	return gateway.ReplicaStatus{
+		Group: s.Group, Replica: r, Leader: s.Leader.Name, Term: s.Term, CommitIndex: s.CommitIndex,
+	}
+}
+
+// noData answers for a replica that is not open.
+type noData struct{ err error }
+
+func (d noData) Scan(context.Context, storage.Query, func(storage.Series, *blocks.Columns) error) error {
+	return groupError(d.err)
+}
+func (d noData) Collections(string) ([]string, error) { return nil, groupError(d.err) }
+
+// groupError says in the gateway's terms what is known after an error.
+func groupError(err error) error {
+	var elsewhere raftgroup.ErrNotLeader
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &elsewhere):
+		return &gateway.NotLeaderError{Leader: elsewhere.Leader.Name}
+	case errors.Is(err, raftgroup.ErrBusy):
+		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
+	case errors.Is(err, raftgroup.ErrNoSpace):
+		return fmt.Errorf("%w: %w", gateway.ErrNoSpace, err)
+	case errors.Is(err, raftgroup.ErrInvalid):
+		return fmt.Errorf("%w: %w", gateway.ErrRefused, err)
+	case errors.Is(err, storage.ErrNotPinned):
+		return fmt.Errorf("%w: %w", gateway.ErrNotPinned, err)
+	case errors.Is(err, raftgroup.ErrNotApplied), errors.Is(err, raftgroup.ErrNoQuorum):
+		return fmt.Errorf("%w: %w", gateway.ErrNotApplied, err)
+	}
+	return fmt.Errorf("%w: %w", gateway.ErrUnknown, err)
+}

@@ -1,0 +1,50 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+)
+
+// banner is what a node prints before it does anything.
+func (n *Node) banner(out io.Writer) {
+	security := "off (loopback or --insecure)"
+	if n.cfg.Secured() {
+		security = "on (cluster key)"
+	}
+	fmt.Fprintf(out, "flotilla %s\n", n.version)
+	for _, line := range [][2]string{
+		{"node", n.id.String()},
+		{"cluster", n.cfg.Cluster},
+		{"data", n.cfg.DataDir + " (log engine " + n.cfg.LogEngine + ")"},
+		{"rpc", n.addrs.rpc},
+		{"http", "http://" + n.addrs.http},
+		{"gossip", n.addrs.gossip},
+		{"security", security},
+	} {
+		fmt.Fprintf(out, "  %-9s %s\n", line[0], line[1])
+	}
+}
+
+// announceReady prints one line when the node is ready.
+func (n *Node) announceReady(ctx context.Context, out io.Writer) {
+	select {
+	case <-ctx.Done():
+	case <-n.ready.done:
+		groups := len(n.dir.Table().HeldBy(n.id.Name))
+		fmt.Fprintf(out, "ready: %d groups, all led, %.1f s\n", groups, time.Since(n.startedAt).Seconds())
+	}
+}
+
+// policyConfig is the configuration with the cluster-wide settings of the table.
+func (n *Node) policyConfig() config.Config {
+	c, err := n.cfg.With(n.dir.Table().Settings)
+	if err != nil {
+		n.log.Warn("a cluster-wide setting is ignored", "err", err)
+		return n.cfg
+	}
+	return c
+}

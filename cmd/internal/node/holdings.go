@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// openHost makes the host of this node's groups and opens what the data
+// directory holds.
+func (n *Node) openHost(ctx context.Context, clusterID string) error {
+	host, err := raftgroup.Open(raftgroup.HostConfig{
+		Self: n.id, ClusterID: clusterID, Dir: n.cfg.DataDir, Engine: n.engine, Votes: n.votes,
+		Transport: n.groupTransport, Call: groupCall(n.mux), Primary: n.primaryOf,
+		Budget: storage.NewBudget(n.cfg.Storage.HeadMemory), Window: n.cfg.Storage.Window,
+		Timers: n.opts.GroupTimers, LogRetention: n.cfg.Storage.LogRetention,
+		Logger: n.log, Fatal: n.fatal, OnChange: n.groupChanged,
+	})
+	if err != nil {
+		return err
+	}
+	n.hosts.host.Store(host)
+	n.stages.add("groups", host.Close)
+	// What is on disk starts before the table is known here: the groups of a
+	// cluster that restarts need no meta leader to elect their own.
+	var wants []raftgroup.Want
+	for _, group := range host.Known() {
+		wants = append(wants, raftgroup.Want{Group: group, Assigned: true})
+	}
+	if err := host.EnsureAll(ctx, wants); err != nil && ctx.Err() == nil {
+		n.log.Warn("some groups could not be opened", "err", err)
+	}
+	return ctx.Err()
+}
+
+func (n *Node) groupTransport(group uint32, lineage string, self membership.ServerID) (raftgroup.Transport, error) {
+	return n.mux.Transport(group, lineage, self), nil
+}
+
+// holdGroups keeps open what the table assigns to this node, from now on.
+func (n *Node) holdGroups(ctx context.Context) {
+	for {
+		table := n.dir.Table()
+		n.holdNow(ctx, table)
+		select {
+		case <-ctx.Done():
+			return
+		case <-table.Changed():
+		}
+	}
+}
+
+// holdNow opens every group that this node should run and does not. What the
+// table no longer assigns stays open until reconcile has removed it.
+func (n *Node) holdNow(ctx context.Context, table *directory.Table) {
+	host := n.hosts.host.Load()
+	var wants []raftgroup.Want
+	for group, a := range table.Assignments {
+		w := raftgroup.Want{Group: group, Assigned: a.Holds(n.id.Name)}
+		if b, ok := table.Births[group]; ok {
+			w.Birth = &b
+		}
+		if !w.Assigned {
+			continue
+		}
+		if g, open := host.Group(group); open && g.Running() {
+			continue
+		}
+		wants = append(wants, w)
+	}
+	n.connectPeers(table)
+	if len(wants) == 0 {
+		return
+	}
+	if err := host.EnsureAll(ctx, wants); err != nil && ctx.Err() == nil {
+		n.log.Warn("some groups could not be opened", "err", err)
+	}
+	if loop := n.hosts.reconcile.Load(); loop != nil {
+		loop.Poke()
+	}
+}
+
+// connectPeers keeps a stream open to every node of the table, and forgets
+// incarnations that were replaced.
+func (n *Node) connectPeers(table *directory.Table) {
+	current := make(map[membership.NodeID]bool)
+	for _, row := range table.Nodes {
+		if row.NodeID != n.id {
+			current[row.NodeID] = true
+			n.mux.Connect(row.NodeID)
+		}
+	}
+	for id := range n.connected {
+		if !current[id] {
+			n.mux.Forget(id)
+		}
+	}
+	n.connected = current
+}
+
+// holders names the nodes that the table assigns a group to.
+func (n *Node) holders(group uint32) (nodes []membership.NodeID, ok bool) {
+	table := n.dir.Table()
+	a, ok := table.Assignments[group]
+	if !ok {
+		return nil, false
+	}
+	for _, name := range a.Nodes() {
+		if row, known := table.Nodes[name]; known {
+			nodes = append(nodes, row.NodeID)
+		}
+	}
+	return nodes, len(nodes) > 0
+}
+
+// primaryOf names the node that should lead a group.
+func (n *Node) primaryOf(group uint32) string { return n.dir.Table().Assignments[group].Primary }

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
+	"github.com/flotilla-db/flotilla/membership/gossip"
+)
+
+// rejoinPause is the pause before a step towards membership is tried again.
+const rejoinPause = 500 * time.Millisecond
+
+// becomeMember makes this node part of a cluster: the one that its data
+// directory names, a new one, or the one that gossip finds. It returns when the
+// node's own table shows the cluster and the node in it; until then it tries,
+// as long as ctx lives.
+func (n *Node) becomeMember(ctx context.Context) error {
+	clusterID, err := n.findCluster(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.openHost(ctx, clusterID); err != nil {
+		return err
+	}
+	if err := n.gossip.CheckName(ctx); err != nil {
+		return err
+	}
+	if err := n.retry(ctx, "join the meta group", func() error {
+		return n.dir.Join(ctx, clusterID, n.knownPeers)
+	}); err != nil {
+		return err
+	}
+	return n.retry(ctx, "register this node", func() error { return n.dir.RegisterNode(ctx, n.row()) })
+}
+
+// retry repeats a step until it succeeds, ctx ends, or no repetition can help.
+func (n *Node) retry(ctx context.Context, what string, step func() error) error {
+	for {
+		err := step()
+		if err == nil {
+			return nil
+		}
+		for _, final := range []error{directory.ErrReplaced, directory.ErrForeign, directory.ErrStateLost, directory.ErrInvalid, gossip.ErrNameTaken} {
+			if errors.Is(err, final) {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+		n.log.Warn("not a member yet, trying again", "step", what, "err", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rejoinPause):
+		}
+	}
+}
+
+// findCluster returns the id of the cluster that this node belongs to, after it
+// was written down. A node with neither seeds nor peers to expect makes its own.
+func (n *Node) findCluster(ctx context.Context) (string, error) {
+	if id := n.identity.get().ClusterID; id != "" {
+		// A crash between the id and the first entry of the meta group is taken up.
+		if n.identity.get().Founder {
+			return id, n.dir.Bootstrap(ctx, id, n.cfg.Coordinator.TotalGroups)
+		}
+		return id, nil
+	}
+	outcome := gossip.Outcome{Bootstrap: true}
+	if len(n.cfg.Join) > 0 || n.cfg.BootstrapExpect > 1 {
+		var err error
+		if outcome, err = n.gossip.AwaitCluster(ctx); err != nil {
+			return "", fmt.Errorf("find a cluster: %w", err)
+		}
+	}
+	if outcome.Bootstrap {
+		outcome.ClusterID = uuid.NewString()
+	}
+	if err := n.adopt(outcome); err != nil {
+		return "", err
+	}
+	if outcome.Bootstrap {
+		n.log.Info("this node makes a new cluster", "cluster_id", outcome.ClusterID)
+		return outcome.ClusterID, n.dir.Bootstrap(ctx, outcome.ClusterID, n.cfg.Coordinator.TotalGroups)
+	}
+	return outcome.ClusterID, nil
+}
+
+// adopt writes the cluster down before anybody hears of it.
+func (n *Node) adopt(o gossip.Outcome) error {
+	if err := n.identity.update(func(id *Identity) { id.ClusterID, id.Founder = o.ClusterID, o.Bootstrap }); err != nil {
+		return err
+	}
+	return n.gossip.SetClusterID(o.ClusterID)
+}
+
+// row is this node's own row of the node table.
+func (n *Node) row() membership.Node {
+	return membership.Node{
+		NodeID: n.id, Zone: n.cfg.Zone, Version: n.version,
+		RPCAddr: n.addrs.rpc, HTTPAddr: n.addrs.http, GossipAddr: n.addrs.gossip,
+		State: membership.NodeUp, Placeable: true, StartedAt: n.startedAt,
+	}
+}
+
+// knownPeers are the nodes that could take this one in: those of the table, and
+// those that gossip sees in the same cluster.
+func (n *Node) knownPeers() []membership.NodeID {
+	var peers []membership.NodeID
+	seen := map[membership.NodeID]bool{n.id: true}
+	for _, row := range n.dir.Table().Nodes {
+		if !seen[row.NodeID] {
+			seen[row.NodeID] = true
+			peers = append(peers, row.NodeID)
+		}
+	}
+	cluster := n.identity.get().ClusterID
+	for _, m := range n.gossip.Members() {
+		if !seen[m.NodeID] && m.ClusterID == cluster {
+			seen[m.NodeID] = true
+			peers = append(peers, m.NodeID)
+		}
+	}
+	return peers
+}
+
+// resolve finds the address of a node: what it announces now goes before what
+// the table remembers.
+func (n *Node) resolve(id membership.NodeID) (addr string, ok bool) {
+	if m, ok := n.gossipMember(id); ok && m.RPCAddr != "" {
+		return m.RPCAddr, true
+	}
+	row, ok := n.dir.Table().Nodes[id.Name]
+	return row.RPCAddr, ok && row.NodeID == id && row.RPCAddr != ""
+}
+
+// tableGossipAddrs are what gossip re-joins when its seeds are gone.
+func (n *Node) tableGossipAddrs() []string {
+	var addrs []string
+	for _, row := range n.dir.Table().Nodes {
+		if row.NodeID != n.id && row.GossipAddr != "" {
+			addrs = append(addrs, row.GossipAddr)
+		}
+	}
+	return addrs
+}

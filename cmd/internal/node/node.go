@@ -1,0 +1,195 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
+	"github.com/flotilla-db/flotilla/membership/gossip"
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/raftgroup/failover"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/raftmux"
+	"github.com/flotilla-db/flotilla/storage/raftlog"
+)
+
+// StopLimit bounds a graceful stop, whatever the peers do.
+const StopLimit = 14 * time.Second
+
+// Options are what tests change; the zero value is a real node.
+type Options struct {
+	Version     string
+	Logger      *slog.Logger
+	Out         io.Writer // banner and readiness; nil: nothing
+	Listen      func(addr string) (net.Listener, error)
+	Dial        func(ctx context.Context, addr string) (net.Conn, error)
+	Gossip      func(*gossip.Config) // changes the gossip's config before it starts
+	GroupTimers raftgroup.Timers     // zero: the defaults
+	MetaTimers  directory.Timers     // zero: the defaults
+}
+
+// Node is one running node.
+type Node struct {
+	cfg       config.Config
+	opts      Options
+	log       *slog.Logger
+	version   string
+	startedAt time.Time
+	stages    *stages
+	errands   *errands
+
+	identity *identityBook
+	id       membership.NodeID
+	addrs    addresses
+	sockets  sockets
+
+	engine   raftlog.Engine
+	votes    *raftlog.Votes
+	mux      *raftmux.Mux
+	liveness peerLiveness
+	gossip   *gossip.Gossip
+	gossipOn atomic.Bool
+	dir      *directory.Directory
+	tables   *directoryAdapter
+	hosts    *hostAdapter
+	gateway  *gateway.Gateway
+	failover *failover.Agent
+	disk     *diskWatch
+	clock    *clockWatch
+	ready    *readiness
+	member   atomic.Bool // membership is confirmed
+
+	connected map[membership.NodeID]bool // owned by holdGroups
+
+	fatalOnce sync.Once
+	failed    chan error // holds the first fatal error
+}
+
+// addresses are what others reach this node at.
+type addresses struct{ rpc, http, gossip string }
+
+// Start brings a node up. It returns when the node serves, which is before it
+// is ready. The caller waits for Failed and calls Close.
+func Start(cfg config.Config, opts Options) (node *Node, err error) {
+	n := &Node{
+		cfg: cfg, opts: opts, log: opts.Logger, version: opts.Version, startedAt: time.Now().UTC(),
+		stages: &stages{log: opts.Logger}, errands: newErrands(), failed: make(chan error, 1),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.stages.close(context.Background()))
+		}
+	}()
+	for _, step := range []func() error{
+		n.openDirectory, n.openLogs, n.listen, n.openMux, n.openMeta, n.startGossip, n.openGateway, n.serve, n.startLoops,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Failed yields the error after which the process must end: a disk that fails,
+// an identity that was taken over.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+func (n *Node) fatal(err error) {
+	n.fatalOnce.Do(func() { n.failed <- err })
+}
+
+// Close hands leaderships over, flushes, and stops everything, within StopLimit.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
+	defer cancel()
+	return n.stages.close(ctx)
+}
+
+func (n *Node) openDirectory() error {
+	lock, err := lockDir(n.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	n.stages.add("lock", func(context.Context) error { return lock.Close() })
+	id, err := openIdentity(n.cfg.DataDir, n.cfg.Name, n.cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	n.identity = &identityBook{dir: n.cfg.DataDir, id: id}
+	n.id = id.NodeID()
+	n.log = n.log.With("node", n.id.Name)
+	return nil
+}
+
+// openLogs opens the write-ahead log and the votes. A vote file that is lost
+// in a used directory means that this node has forgotten what it promised.
+func (n *Node) openLogs() (err error) {
+	switch n.cfg.LogEngine {
+	case config.LogEngineBoltDB:
+		n.engine, err = raftlog.OpenBolt(n.boltPath, raftlog.BoltOptions{Groups: n.boltGroups, Fatal: n.fatal, Logger: n.log})
+	default:
+		n.engine, err = raftlog.OpenShared(filepath.Join(n.cfg.DataDir, "log"), raftlog.SharedOptions{Fatal: n.fatal, Logger: n.log})
+	}
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	n.stages.add("log", func(context.Context) error { return n.engine.Close() })
+	if n.votes, err = raftlog.OpenVotes(filepath.Join(n.cfg.DataDir, "votes.db"), raftlog.VotesOptions{Fatal: n.fatal, Logger: n.log}); err != nil {
+		return fmt.Errorf("open the votes: %w", err)
+	}
+	n.stages.add("votes", func(context.Context) error { return n.votes.Close() })
+	return nil
+}
+
+func (n *Node) groupDir(group uint32) string {
+	return filepath.Join(n.cfg.DataDir, "groups", strconv.FormatUint(uint64(group), 10))
+}
+
+func (n *Node) boltPath(group uint32) string { return filepath.Join(n.groupDir(group), "raft.db") }
+
+// openMux makes the streams to other nodes, and what is answered on them.
+func (n *Node) openMux() (err error) {
+	n.mux, err = raftmux.New(raftmux.Config{
+		Local: n.id, ClusterID: func() string { return n.identity.get().ClusterID }, Resolve: n.resolve,
+		Dial: n.opts.Dial, Key: n.cfg.ClusterKey, Logger: n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the streams: %w", err)
+	}
+	n.liveness = peerLiveness{self: n.id, mux: n.mux}
+	n.hosts = &hostAdapter{diskFree: func() int64 { return n.disk.last.Load() }, quorum: n.enoughReplicas}
+	n.failover = failover.New(n.id, ownGroups{n.hosts}, func(ctx context.Context, to membership.NodeID, m []byte) ([]byte, error) {
+		return n.mux.Call(ctx, to, methodFailover, m, raftmux.Urgent)
+	}, n.log)
+	n.answer()
+	n.stages.add("streams", func(context.Context) error { return n.mux.Close() })
+	return nil
+}
+
+// openMeta opens this node's replica of the meta group.
+func (n *Node) openMeta() (err error) {
+	lineage := "meta" // the meta group has one history; the cluster id is checked by the streams
+	n.dir, err = directory.Open(directory.Config{
+		Dir: filepath.Join(n.cfg.DataDir, "meta"), Self: n.id,
+		Transport: n.mux.Transport(membership.MetaGroup, lineage, n.id.Server(0)), Caller: directoryCaller{n.mux},
+		Alive: n.alive, Policy: n.policy, Timers: n.opts.MetaTimers, Logger: n.log, Fatal: n.fatal,
+		ExpectState: n.identity.get().Joined,
+	})
+	if err != nil {
+		return fmt.Errorf("open the meta group: %w", err)
+	}
+	n.tables = &directoryAdapter{dir: n.dir, cluster: n.cfg.Cluster}
+	n.stages.add("meta group", func(context.Context) error { return n.dir.Close() })
+	return nil
+}

@@ -1,0 +1,227 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
+	"github.com/flotilla-db/flotilla/membership/gossip"
+	"github.com/flotilla-db/flotilla/membership/placement"
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/raftgroup/reconcile"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/raftmux"
+)
+
+// leaveTimeout bounds the farewell to the other nodes.
+const leaveTimeout = time.Second
+
+// alive is what gossip and the streams say of a node together: either may be
+// the first to hear of it.
+func (n *Node) alive(id membership.NodeID) bool {
+	if n.liveness.Up(id) {
+		return true
+	}
+	return n.gossipOn.Load() && n.gossip.Alive(id)
+}
+
+func (n *Node) gossipMember(id membership.NodeID) (gossip.Member, bool) {
+	if !n.gossipOn.Load() {
+		return gossip.Member{}, false
+	}
+	return n.gossip.Member(id)
+}
+
+// policy gives the meta leader the settings that its decisions need.
+func (n *Node) policy(*directory.Table) directory.Policy {
+	c := n.policyConfig()
+	return directory.Policy{
+		Factor: c.Replication.Factor, AutoAssigner: c.Coordinator.AutoAssigner.Enabled,
+		Placement: placement.Options{HashThreshold: c.Coordinator.HashThreshold, Vnodes: c.Coordinator.VnodeCount},
+	}
+}
+
+func (n *Node) startGossip() error {
+	c := gossip.Config{
+		Self: n.id, BindAddr: n.cfg.GossipAddr, Advertise: n.cfg.Advertise, Label: n.cfg.Cluster, Key: n.cfg.ClusterKey,
+		Seeds: n.cfg.Join, Promised: n.identity.promised(), Promise: n.identity.promise,
+		Peers: n.tableGossipAddrs, OnChange: n.dir.Poke, Logger: n.log,
+		Meta: gossip.Meta{
+			ClusterID: n.identity.get().ClusterID, Expect: uint32(n.cfg.BootstrapExpect), Zone: n.cfg.Zone,
+			RPCAddr: n.addrs.rpc, HTTPAddr: n.addrs.http, Version: n.version,
+		},
+	}
+	if n.opts.Gossip != nil {
+		n.opts.Gossip(&c)
+	}
+	g, err := gossip.Start(c)
+	if err != nil {
+		return fmt.Errorf("start gossip: %w", err)
+	}
+	n.gossip = g
+	n.gossipOn.Store(true)
+	n.addrs.gossip = g.Addr()
+	n.stages.add("gossip", func(context.Context) error {
+		n.gossipOn.Store(false)
+		return errors.Join(g.Leave(leaveTimeout), g.Close())
+	})
+	return nil
+}
+
+func (n *Node) openGateway() (err error) {
+	n.clock = &clockWatch{
+		limit: n.cfg.MaxClockOffset, now: n.now, peers: n.otherNodes,
+		ask: func(ctx context.Context, peer membership.NodeID) ([]byte, error) {
+			return n.mux.Call(ctx, peer, methodClock, nil)
+		},
+	}
+	n.disk = &diskWatch{
+		free:    func() (int64, error) { return diskFree(n.cfg.DataDir) },
+		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, fatal: n.fatal, log: n.log,
+	}
+	n.ready = newReadiness(n)
+	n.gateway, err = gateway.New(gateway.Config{
+		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness,
+		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
+		Now: n.stamp, JobsPath: filepath.Join(n.cfg.DataDir, "jobs.jsonl"), Version: n.version, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.stages.add("gateway", func(context.Context) error { return n.gateway.Close() })
+	return nil
+}
+
+// startLoops begins everything that runs by itself. A node that cannot become a
+// member for good fails.
+func (n *Node) startLoops() error {
+	n.mux.OnPeer(n.peerEvent)
+	n.stages.loop("errands", n.errands.run)
+	n.stages.loop("disk watch", n.disk.run)
+	n.stages.loop("failover", func(ctx context.Context) { _ = n.failover.Run(ctx) })
+	n.stages.loop("readiness", n.ready.run)
+	n.stages.loop("membership", func(ctx context.Context) {
+		if err := n.becomeMember(ctx); err != nil {
+			if ctx.Err() == nil {
+				n.fatal(err)
+			}
+			return
+		}
+		n.member.Store(true)
+		n.memberLoops()
+		<-ctx.Done()
+	})
+	return nil
+}
+
+// memberLoops are those of a node that is part of a cluster.
+func (n *Node) memberLoops() {
+	loop := reconcile.New(n.hosts.host.Load(), n.holders, reconcile.Remote{Call: n.reconcileCall}, n.log)
+	n.hosts.reconcile.Store(loop)
+	n.stages.loop("holdings", n.holdGroups)
+	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
+	n.stages.loop("primaries", (&primaries{node: n, tried: make(map[uint32]time.Time)}).run)
+	n.stages.loop("retention", (&retention{node: n, done: make(map[retentionKey]int64)}).run)
+	n.stages.loop("clock watch", n.clock.run)
+}
+
+// peerEvent starts failover, and ends it.
+func (n *Node) peerEvent(peer membership.NodeID, event raftmux.PeerEvent) {
+	switch event {
+	case raftmux.PeerDown:
+		n.failover.Suspect(peer)
+		n.errands.send(func(ctx context.Context) { n.metaFailover(ctx, peer) })
+	case raftmux.PeerSilent:
+		n.failover.Suspect(peer)
+	case raftmux.PeerBack:
+		n.failover.Trust(peer)
+	}
+	n.dir.Poke()
+}
+
+// groupChanged is told by the host that a group's leader or state changed.
+func (n *Node) groupChanged(uint32) {
+	if loop := n.hosts.reconcile.Load(); loop != nil {
+		loop.Poke()
+	}
+}
+
+// diskChanged hands leaderships over when there is no room for data.
+func (n *Node) diskChanged(full bool) {
+	host := n.hosts.host.Load()
+	if host == nil {
+		return
+	}
+	host.SetNoSpace(full)
+	if full {
+		n.errands.send(func(ctx context.Context) { host.HandOver(ctx) })
+	}
+}
+
+// enoughReplicas refuses writes of a group with fewer live voters than
+// replication.min_replicas_for_write.
+func (n *Node) enoughReplicas(g *raftgroup.Group) error {
+	least := n.policyConfig().Replication.MinReplicasForWrite
+	if least <= 1 {
+		return nil
+	}
+	members, _, err := g.Members()
+	if err != nil {
+		return err
+	}
+	live := 0
+	for _, m := range members {
+		if m.Voter && n.liveness.Up(m.ID.NodeID) {
+			live++
+		}
+	}
+	if live < least {
+		return fmt.Errorf("group %d has %d live replicas, %d are asked for: %w", g.ID(), live, least, raftgroup.ErrNotApplied)
+	}
+	return nil
+}
+
+func (n *Node) otherNodes() []membership.NodeID {
+	var others []membership.NodeID
+	for _, row := range n.dir.Table().Nodes {
+		if row.NodeID != n.id {
+			others = append(others, row.NodeID)
+		}
+	}
+	return others
+}
+
+// boltGroups lists the groups that have a raft.db.
+func (n *Node) boltGroups() ([]uint32, error) {
+	entries, err := os.ReadDir(filepath.Join(n.cfg.DataDir, "groups"))
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	var groups []uint32
+	for _, e := range entries {
+		id, err := strconv.ParseUint(e.Name(), 10, 32)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(n.boltPath(uint32(id))); err == nil {
+			groups = append(groups, uint32(id))
+		}
+	}
+	return groups, nil
+}
+
+// advertised is the address that others are told for a bound one.
+func (n *Node) advertised(l net.Listener) string {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil || n.cfg.Advertise == "" {
+		return l.Addr().String()
+	}
+	return net.JoinHostPort(n.cfg.Advertise, port)
+}

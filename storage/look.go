@@ -1,0 +1,30 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+)
+
+// Look gives a view of what is applied now, without a cut: everything applied is flushed first, and the view shows the
+// file at that moment or a little later (View.Index says where). It belongs to the caller alone, who closes it soon:
+// the file grows meanwhile. Its digests are not kept.
+func (s *Shard) Look(ctx context.Context) (*View, error) {
+	if _, err := s.Flush(ctx); err != nil {
+		return nil, fmt.Errorf("look: %w", err)
+	}
+	tx, err := s.file.begin()
+	if err != nil {
+		return nil, fmt.Errorf("look: %w", err)
+	}
+	p := &pin{file: s.file, tx: tx}
+	err = s.file.guard("look", func() error {
+		st, _, err := getState(tx.Bucket(bucketMeta))
+		p.pos = st.applied
+		return err
+	})
+	if err != nil {
+		p.end()
+		return nil, fmt.Errorf("look: %w", err)
+	}
+	return &View{shard: s, pin: p, own: true}, nil
+}
