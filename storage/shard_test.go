@@ -26,6 +26,16 @@ func testOptions(t testing.TB) Options {
 		Fatal: func(err error) { t.Errorf("fatal: %v", err) }}
 }
 
+// waitFor waits until a condition holds.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited for a minute")
+		}
+	}
+}
+
 func mustOpen(t testing.TB, o Options) *Shard {
 	t.Helper()
 	s, err := OpenShard(o)
