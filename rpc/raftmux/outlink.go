@@ -162,15 +162,14 @@ func (l *outLink) run(ctx context.Context) {
 		}
 		l.log(opened, err, refused)
 		switch {
-		case opened:
+		case opened: // at once: a refusal now says that the process is dead
 			pause = l.peer.mux.timings.Redial
-			continue // at once: a refusal now says that the process is dead
 		case lasting:
-			pause = refusedPause
+			l.pause(ctx, refusedPause)
 		default:
+			l.pause(ctx, pause)
 			pause = min(pause*3/2, l.peer.mux.timings.RedialMax)
 		}
-		l.pause(ctx, pause)
 	}
 	l.update(func() { l.ended, l.dialing = ErrClosed, false })
 	l.conn.Close()
