@@ -18,7 +18,8 @@ var errRestore = errors.New("a shard is never restored through raft")
 // new leader proposes a no-op command of its own.
 type fsm struct {
 	shard   *storage.Shard
-	entries []storage.Entry // reused; only Raft's FSM goroutine calls ApplyBatch
+	entries []storage.Entry       // reused; only Raft's FSM goroutine calls ApplyBatch
+	observe func([]storage.Entry) // for tests; nil otherwise
 
 	mu          sync.Mutex
 	commandTerm uint64        // guarded by mu; term of the last applied command since the start
@@ -41,6 +42,9 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		if l.Type == raft.LogCommand {
 			lastCommandTerm = l.Term
 		}
+	}
+	if f.observe != nil {
+		f.observe(f.entries)
 	}
 	outcomes := f.shard.Apply(f.entries)
 	clear(f.entries) // let go of the data

@@ -43,6 +43,7 @@ type Group struct {
 	host *Host
 
 	opening sync.Mutex // held while the group is opened or stopped
+	wanted  Want       // guarded by opening; what the last start was told
 
 	mu       sync.RWMutex
 	instance *instance           // guarded by mu; nil: not running
@@ -50,6 +51,7 @@ type Group struct {
 	lineage  string              // guarded by mu
 	state    ReplicaState        // guarded by mu
 	why      string              // guarded by mu; "" when nothing is wrong
+	decided  bool                // guarded by mu; refused for a reason that stays: see why
 	joining  bool                // guarded by mu; not a voter yet
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
@@ -239,11 +241,12 @@ func (g *Group) condition() (ReplicaState, string) {
 
 // start opens the group. The caller holds opening.
 func (g *Group) start(w Want) error {
+	g.wanted = w
 	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned}
 	in, d, err := o.open()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.instance, g.self, g.lineage = in, d.Server(g.host.config.Self), d.Lineage
+	g.instance, g.self, g.lineage, g.decided = in, d.Server(g.host.config.Self), d.Lineage, false
 	switch {
 	case err != nil:
 		g.state, g.why = ReplicaQuarantined, "cannot be opened: "+err.Error()
@@ -252,6 +255,7 @@ func (g *Group) start(w Want) error {
 		g.state, g.why = ReplicaSyncing, d.Why
 		return fmt.Errorf("group %d: %s: %w", g.id, d.Why, ErrUnknownGroup)
 	case in == nil:
+		g.decided = true
 		g.state, g.why = ReplicaQuarantined, d.Why
 		g.host.config.Logger.Warn("group does not start", "group", g.id, "why", d.Why)
 		return nil
@@ -265,6 +269,15 @@ func (g *Group) start(w Want) error {
 		g.host.config.Logger.Warn("replica comes back under a new generation", "group", g.id, "server", g.self, "why", d.Why)
 	}
 	return nil
+}
+
+// refused reports whether a start would only be refused again: nothing that is
+// known from outside has changed. The caller holds opening.
+func (g *Group) refused(w Want) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	sameBirth := (w.Birth == nil) == (g.wanted.Birth == nil) && (w.Birth == nil || w.Birth.Lineage == g.wanted.Birth.Lineage)
+	return g.decided && sameBirth && w.Assigned == g.wanted.Assigned
 }
 
 // stop closes the instance, if there is one, and says why.

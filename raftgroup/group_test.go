@@ -144,6 +144,7 @@ func TestI2IsolatedLeaderWithNonVoterServesNoStaleRead(t *testing.T) {
 		}
 
 		c.net.isolate(old.Self().Name, true, "n4")
+		c.net.isolate("n4", true, old.Self().Name) // the learner hears of no other leader
 		ctx, cancel := context.WithCancel(context.Background())
 		var mu sync.Mutex
 		superseded := false // the new leader has acked a write

@@ -18,12 +18,8 @@ import (
 	"github.com/flotilla-db/flotilla/storage/raftlog"
 )
 
-const (
-	// parallelOpens bounds how many groups are opened, or closed, at once.
-	parallelOpens = 16
-	// damageHandOver bounds the wait for another leader of a damaged replica.
-	damageHandOver = 2 * time.Second
-)
+// parallelOpens bounds how many groups are opened, or closed, at once.
+const parallelOpens = 16
 
 // HostConfig is what a Host needs. Engine, Votes and Budget stay the caller's,
 // who closes them after the Host.
@@ -53,6 +49,8 @@ type HostConfig struct {
 	OnChange func(group uint32)
 	// TuneShard may change a shard's options before it is opened; nil: nothing.
 	TuneShard func(*storage.Options)
+
+	observe func(group uint32, entries []storage.Entry) // what the FSMs are handed, for tests
 }
 
 // Host owns all groups of one node.
@@ -173,7 +171,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 	h.mu.Unlock()
 	g.opening.Lock()
 	defer g.opening.Unlock()
-	if _, err := g.running(); err == nil {
+	if _, err := g.running(); err == nil || g.refused(w) {
 		return g, nil
 	}
 	err := g.start(w)
@@ -235,33 +233,6 @@ func (h *Host) isPrimary(group uint32) bool { return h.primaryIs(group, h.config
 
 func (h *Host) primaryIs(group uint32, name string) bool {
 	return h.config.Primary != nil && h.config.Primary(group) == name
-}
-
-// damaged takes a replica out of service whose shard's structure is bad: it
-// hands its leadership over, if it has one, and stops.
-func (h *Host) damaged(group uint32, cause error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	g := h.groups[group]
-	if h.closed || g == nil {
-		return
-	}
-	h.workers.Go(func() {
-		h.config.Logger.Error("replica goes to quarantine", "group", group, "error", cause)
-		ctx, cancel := context.WithTimeout(context.Background(), damageHandOver)
-		defer cancel()
-		if g.IsLeader() {
-			_ = g.StepDown(ctx) // Raft elects another one when this one is gone
-		}
-		g.opening.Lock()
-		defer g.opening.Unlock()
-		if err := g.stop(ReplicaQuarantined, "shard is damaged: "+cause.Error()); err != nil {
-			h.config.Logger.Error("damaged replica did not close cleanly", "group", group, "error", err)
-		}
-		if h.config.OnChange != nil {
-			h.config.OnChange(group)
-		}
-	})
 }
 
 // Handle answers the calls of other nodes.

@@ -79,6 +79,9 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		stop:     make(chan struct{}),
 	}
 	in.reads.lanes = h.lanes
+	if h.config.observe != nil {
+		in.fsm.observe = func(entries []storage.Entry) { h.config.observe(group, entries) }
+	}
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
 	p.transport.OnGap(in.gaps.raise)

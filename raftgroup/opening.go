@@ -183,7 +183,11 @@ func (o *opening) openShard(lineage string, replayThrough uint64) (err error) {
 // act brings the parts to what was decided and starts Raft.
 func (o *opening) act(d Decision) (*instance, error) {
 	if o.shard == nil {
-		if err := o.openShard(d.Lineage, 0); err != nil {
+		last, err := o.entries.LastIndex()
+		if err != nil {
+			return nil, fmt.Errorf("last index of group %d: %w", o.group, err)
+		}
+		if err := o.openShard(d.Lineage, last); err != nil {
 			return nil, err
 		}
 	}

@@ -111,15 +111,15 @@ func (in *instance) status(s *Status) {
 		s.Gaps = in.gaps.standing()
 	}
 	if s.Why == "" && s.Leader.IsZero() {
-		s.Why = fmt.Sprintf("no leader is known since %s", describeContact(s.LastContact))
+		s.Why = "no leader heard " + describeContact(s.LastContact)
 	}
 }
 
 func describeContact(d time.Duration) string {
 	if d < 0 {
-		return "the start"
+		return "since the start"
 	}
-	return d.Round(time.Second).String()
+	return "for " + d.Round(time.Second).String()
 }
 
 // WhyBehind is the one-line reason for a peer in Gaps.
