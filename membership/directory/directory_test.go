@@ -352,6 +352,9 @@ func TestNewIncarnationTakesTheOldOnesPlaces(t *testing.T) {
 			t.Fatal("the new incarnation is in a birth record: it would bootstrap")
 		}
 		again := n.start(old.id)
+		if err := again.Join(within(t, time.Minute), testCluster, n.peers); !errors.Is(err, ErrReplaced) {
+			t.Fatalf("the old incarnation joined: %v", err)
+		}
 		if err := again.RegisterNode(within(t, time.Minute), row(old.id)); !errors.Is(err, ErrReplaced) {
 			t.Fatalf("the old incarnation came back: %v", err)
 		}

@@ -42,7 +42,7 @@ func (d *Directory) Join(ctx context.Context, clusterID string, peers func() []m
 	last := error(ErrNoLeader)
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		if d.isMember() {
-			return d.awaitCluster(ctx, clusterID)
+			return d.awaitCluster(ctx, clusterID, q)
 		}
 		for _, peer := range peers() {
 			if peer == d.cfg.Self {
@@ -81,7 +81,13 @@ func (d *Directory) isMember() bool {
 	return false
 }
 
-func (d *Directory) awaitCluster(ctx context.Context, clusterID string) error {
+// stillMember is how often a member whose table stays empty asks whether it is
+// one: an incarnation that was replaced meanwhile hears of no leader.
+const stillMember = 2 * time.Second
+
+func (d *Directory) awaitCluster(ctx context.Context, clusterID string, q request) error {
+	ask := time.NewTicker(stillMember)
+	defer ask.Stop()
 	for {
 		t := d.Table()
 		switch t.ClusterID {
@@ -93,6 +99,13 @@ func (d *Directory) awaitCluster(ctx context.Context, clusterID string) error {
 		}
 		select {
 		case <-t.Changed():
+		case <-ask.C:
+			if d.IsLeader() {
+				continue
+			}
+			if err := d.askAround(ctx, q).err(); errors.Is(err, ErrForeign) || errors.Is(err, ErrReplaced) {
+				return fmt.Errorf("join: %w", err)
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("join: wait for the table: %w", ctx.Err())
 		case <-d.stopped:
