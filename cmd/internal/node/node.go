@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/cmd/internal/version"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/membership/gossip"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/raftgroup/failover"
+	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
@@ -29,7 +31,7 @@ const StopLimit = 14 * time.Second
 
 // Options are what tests change; the zero value is a real node.
 type Options struct {
-	Version     string
+	Build       version.Build
 	Logger      *slog.Logger
 	Out         io.Writer // banner and readiness; nil: nothing
 	Listen      func(addr string) (net.Listener, error)
@@ -45,6 +47,7 @@ type Node struct {
 	opts      Options
 	log       *slog.Logger
 	version   string
+	build     api.Version
 	startedAt time.Time
 	stages    *stages
 	errands   *errands
@@ -83,7 +86,8 @@ type addresses struct{ rpc, http, gossip string }
 // is ready. The caller waits for Failed and calls Close.
 func Start(cfg config.Config, opts Options) (node *Node, err error) {
 	n := &Node{
-		cfg: cfg, opts: opts, log: opts.Logger, version: opts.Version, startedAt: time.Now().UTC(),
+		cfg: cfg, opts: opts, log: opts.Logger, version: opts.Build.Version, startedAt: time.Now().UTC(),
+		build:  api.Version{Version: opts.Build.Version, GoVersion: opts.Build.GoVersion, Platform: opts.Build.Platform, Revision: opts.Build.Revision},
 		stages: &stages{log: opts.Logger}, errands: newErrands(), failed: make(chan error, 1),
 	}
 	defer func() {

@@ -16,7 +16,7 @@ func TestLoneNodeKeepsWhatItAcked(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config.Defaults()
 	cfg.DataDir, cfg.RPCAddr, cfg.HTTPAddr, cfg.GossipAddr = dir, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	n, err := Start(cfg, Options{Version: "test", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	n, err := Start(cfg, Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

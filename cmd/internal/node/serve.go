@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
-	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/httpapi"
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 	"github.com/flotilla-db/flotilla/rpc/server"
 )
@@ -15,7 +17,7 @@ const drainLimit = 2 * time.Second
 // serve begins to answer on the sockets, before the node is ready: /readyz and
 // the health service say what is missing.
 func (n *Node) serve() error {
-	s := server.New(n.gateway, api.Version{Version: n.version}, n.log)
+	s := server.New(n.gateway, n.build, n.log)
 	l := s.Serve(n.sockets.rpc, raftmux.ServerOptions(), n.mux)
 	n.stages.add("gRPC", func(ctx context.Context) error {
 		s.Shutdown()
@@ -29,6 +31,36 @@ func (n *Node) serve() error {
 		case <-n.ready.done:
 			s.SetReady(true)
 		}
+	})
+	return n.serveHTTP()
+}
+
+// Bounds of one HTTP connection. Bodies and answers may take as long as their
+// context allows: a stream has no length.
+const (
+	httpHeaderTimeout = 10 * time.Second
+	httpIdleTimeout   = 2 * time.Minute
+	httpHeaderBytes   = 64 << 10
+)
+
+func (n *Node) serveHTTP() error {
+	handler := httpapi.New(httpapi.Config{Gateway: n.gateway, Node: processAdapter{n}, Version: n.build, Logger: n.log})
+	s := &http.Server{
+		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout, MaxHeaderBytes: httpHeaderBytes,
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(n.sockets.http) }() // ends with the stage
+	n.stages.add("HTTP", func(ctx context.Context) error {
+		limited, cancel := context.WithTimeout(ctx, drainLimit)
+		defer cancel()
+		err := s.Shutdown(limited)
+		if err != nil {
+			err = s.Close()
+		}
+		if serving := <-done; !errors.Is(serving, http.ErrServerClosed) {
+			err = errors.Join(err, serving)
+		}
+		return err
 	})
 	return nil
 }

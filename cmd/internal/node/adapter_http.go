@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// processAdapter tells the HTTP face about this process.
+type processAdapter struct{ node *Node }
+
+// Ready implements httpapi.Node.
+func (a processAdapter) Ready() (ready bool, missing []string, syncing int) {
+	missing = a.node.ready.Missing()
+	return len(missing) == 0, missing, 0
+}
+
+// Config implements httpapi.Node: every setting by key, secrets masked.
+func (a processAdapter) Config() any {
+	c := a.node.policyConfig()
+	values := make(map[string]string)
+	for _, s := range c.Effective() {
+		values[s.Key] = s.Value
+	}
+	return values
+}
+
+// Settings implements httpapi.Node.
+func (a processAdapter) Settings(context.Context) ([]api.Setting, error) {
+	c := a.node.policyConfig()
+	var rows []api.Setting
+	for _, s := range c.Effective() {
+		rows = append(rows, row(s))
+	}
+	return rows, nil
+}
+
+func row(s config.Effective) api.Setting {
+	return api.Setting{
+		Key: s.Key, Value: s.Value, Default: s.Default, Source: s.Source, Doc: s.Doc,
+		ClusterWide: s.Scope == config.ScopeCluster.String(),
+	}
+}
+
+// SetSetting implements httpapi.Node.
+func (a processAdapter) SetSetting(ctx context.Context, key, value string) (api.Setting, error) {
+	key, value, err := config.CheckClusterSetting(key, value)
+	if err != nil {
+		return api.Setting{}, api.E(api.InvalidArgument, "flotilla settings list", "%s", err.Error())
+	}
+	if err := a.node.dir.SetSetting(ctx, key, value); err != nil {
+		return api.Setting{}, api.E(api.NoLeader, "try again", "the setting was not confirmed: %s", err.Error()).Because(err)
+	}
+	c := a.node.policyConfig()
+	for _, s := range c.Effective() {
+		if s.Key == key {
+			return row(s), nil
+		}
+	}
+	return api.Setting{}, api.E(api.Internal, "", "setting %s is not known", key)
+}
