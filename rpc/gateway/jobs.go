@@ -23,8 +23,6 @@ const maxRunningJobs = 256
 type Jobs struct {
 	node   string
 	logger *slog.Logger
-	ctx    context.Context // ends with close: the jobs' own, no request's
-	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
 	// mu guards what follows; every job of running is in jobs.
@@ -39,7 +37,6 @@ type Jobs struct {
 // end of its process has failed.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}}
-	js.ctx, js.stop = context.WithCancel(context.Background())
 	if path == "" {
 		return js, nil
 	}
@@ -69,8 +66,10 @@ func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 func (js *Jobs) close() error {
 	js.mu.Lock()
 	js.closed = true
+	for _, cancel := range js.running {
+		cancel()
+	}
 	js.mu.Unlock()
-	js.stop()
 	js.wg.Wait()
 	js.mu.Lock()
 	defer js.mu.Unlock()
@@ -99,7 +98,7 @@ func (js *Jobs) start(kind string, group *uint32, target, mode *string, do work)
 	stage := "running"
 	j := &api.Job{ID: kind + "-" + js.node + "-" + uuid.NewString()[:13], Kind: kind, GroupID: group, Target: target, Mode: mode, Stage: &stage,
 		Sources: []api.JobSource{}, Attempt: 1, StartedAt: now, LastProgressAt: now, Status: api.StatusRunning}
-	ctx, cancel := context.WithCancel(js.ctx)
+	ctx, cancel := context.WithCancel(context.Background()) // the job's life, not its request's
 	js.jobs[j.ID], js.running[j.ID] = j, cancel
 	js.keepLocked(j)
 	js.wg.Go(func() {
