@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -213,6 +214,7 @@ func TestHandlersAreBounded(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
+		synctest.Wait() // all that may run do
 		close(release)
 		for range calls - 100 {
 			if err := <-results; err != nil {
