@@ -351,6 +351,7 @@ func TestNewIncarnationTakesTheOldOnesPlaces(t *testing.T) {
 		if _, ok := wiped.Table().Births[0].Voter(wiped.id); ok {
 			t.Fatal("the new incarnation is in a birth record: it would bootstrap")
 		}
+		time.Sleep(time.Minute) // until the leader has stopped trying to tell it
 		again := n.start(old.id)
 		if err := again.Join(within(t, time.Minute), testCluster, n.peers); !errors.Is(err, ErrReplaced) {
 			t.Fatalf("the old incarnation joined: %v", err)

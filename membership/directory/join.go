@@ -90,6 +90,9 @@ func (d *Directory) awaitCluster(ctx context.Context, clusterID string, q reques
 	defer ask.Stop()
 	for {
 		t := d.Table()
+		if t.Replaced(d.cfg.Self) {
+			return fmt.Errorf("join: node %s: %w", d.cfg.Self, ErrReplaced)
+		}
 		switch t.ClusterID {
 		case clusterID:
 			return nil
