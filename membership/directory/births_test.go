@@ -55,7 +55,7 @@ func TestBirthsAvoidWhatSeemsDownWhereTheOthersSuffice(t *testing.T) {
 func TestI6LeaderDiesAmongBirths(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 256)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		leader := leaderOf(t, members...)
 		rest := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m == leader })
 		seen := make([]map[uint32]string, len(rest)) // lineages as each node first saw them

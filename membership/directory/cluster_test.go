@@ -208,11 +208,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func awaitVoters(t *testing.T, m *member, want int) {
+// awaitVoters waits until every member's log has the configuration with so many
+// voters: the leader's alone would be gone with it.
+func awaitVoters(t *testing.T, members []*member, want int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d voters", want), func() bool {
-		voters, err := m.voters()
-		return err == nil && len(voters) == want
+		for _, m := range members {
+			if voters, err := m.voters(); err != nil || len(voters) != want {
+				return false
+			}
+		}
+		return true
 	})
 }
 

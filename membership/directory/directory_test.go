@@ -44,7 +44,7 @@ func mustBeSpread(t *testing.T, table *Table) {
 func TestThreeNodesJoinAndAllVote(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 256)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		mustAgree(t, members...)
 		table := members[2].Table()
 		if len(table.Nodes) != 3 || table.ClusterID != testCluster || table.TotalGroups != 256 {
@@ -56,9 +56,9 @@ func TestThreeNodesJoinAndAllVote(t *testing.T) {
 func TestMetaGroupGrowsToFiveVotersAndNoFurther(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(7, 16)
-		awaitVoters(t, members[0], MaxVoters)
+		awaitVoters(t, members, MaxVoters)
 		time.Sleep(30 * time.Second)
-		awaitVoters(t, members[6], MaxVoters)
+		awaitVoters(t, members, MaxVoters)
 		mustAgree(t, members...)
 	})
 }
@@ -89,7 +89,7 @@ func TestLostStateIsRefused(t *testing.T) {
 func TestLeaderDiesAndForwardedCommandsSucceed(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 256)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		dead := leaderOf(t, members...)
 		n.stop(dead)
 		rest := slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m == dead })
@@ -268,7 +268,7 @@ func TestBrokenForwardIsUnknownAndRepeatableOnesAreRepeated(t *testing.T) {
 func TestWithoutAQuorumNothingIsConfirmed(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 8)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		leader := leaderOf(t, members...)
 		for _, m := range members {
 			if m != leader {
@@ -334,7 +334,7 @@ func TestChangedAddressIsTakenUpEverywhere(t *testing.T) {
 func TestNewIncarnationTakesTheOldOnesPlaces(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 8)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		ctx := within(t, time.Minute)
 		must(t, members[0].EnsureGroups(ctx, []uint32{0, 1, 2, 3}))
 		old := members[2]
@@ -376,7 +376,7 @@ func TestJoinToAnotherClusterIsRefused(t *testing.T) {
 func TestRestartFromDiskGivesTheSameTable(t *testing.T) {
 	bubble(t, func(t *testing.T, n *network) {
 		members := n.cluster(3, 64)
-		awaitVoters(t, members[0], 3)
+		awaitVoters(t, members, 3)
 		must(t, members[1].EnsureGroups(within(t, time.Minute), []uint32{1, 2, 3, 60}))
 		must(t, members[2].SetSetting(within(t, time.Minute), "replication.factor", "2"))
 		mustAgree(t, members...)
