@@ -47,9 +47,9 @@ func (in *instance) campaign(ctx context.Context, follows membership.ServerID) e
 }
 
 // birthCampaign makes the first listed voter that is there lead a new group. A
-// voter waits for its rank, then until a majority of the voters has opened the
-// group: an election that meets closed doors would be lost for a whole election
-// timeout.
+// voter waits until a majority of the voters has opened the group (an election
+// that meets closed doors would be lost for a whole election timeout), then for
+// its rank.
 func (in *instance) birthCampaign(voters []membership.ServerID) {
 	rank := slices.Index(voters, in.self)
 	if rank < 0 {
@@ -64,26 +64,32 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		case <-ctx.Done():
 		}
 	})
-	if sleep(ctx, time.Duration(rank)*birthRank) != nil {
-		return
-	}
-	for {
-		if _, known := in.leader(); known || in.raft.State() != raft.Follower {
-			return
-		}
+	for in.awaitsBirth() {
 		check := in.joinCheck(in.raft.CurrentTerm())
 		select {
 		case <-check.done:
 		case <-ctx.Done():
 			return
 		}
-		if check.result() == TermConfirmed {
-			if err := in.campaign(ctx, membership.ServerID{}); err == nil {
+		if check.result() != TermConfirmed {
+			if sleep(ctx, birthProbe) != nil {
 				return
 			}
+			continue
 		}
-		if sleep(ctx, birthProbe) != nil {
+		// The doors are open. Everybody sees that at about the same time, so the
+		// ranks are counted from here: two candidates at once elect nobody.
+		if sleep(ctx, time.Duration(rank)*birthRank) != nil {
+			return
+		}
+		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}) == nil {
 			return
 		}
 	}
+}
+
+// awaitsBirth reports whether nobody leads, and this replica does not try to.
+func (in *instance) awaitsBirth() bool {
+	_, known := in.leader()
+	return !known && in.raft.State() == raft.Follower
 }

@@ -88,8 +88,14 @@ func TestWriteIsAppliedByAllReplicas(t *testing.T) {
 // I1: what was acked survives the kill of all nodes at once, with heads that
 // were never flushed.
 func TestI1AckedWritesSurviveTheKillOfAll(t *testing.T) {
+	for _, engine := range []string{"shared", "boltdb"} {
+		t.Run(engine, func(t *testing.T) { killAll(t, engine == "boltdb") })
+	}
+}
+
+func killAll(t *testing.T, bolt bool) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTestCluster(t, 3, nil)
+		c := newTestClusterOn(t, 3, bolt, nil)
 		groups := []uint32{1, 2, 3, 4}
 		c.bear(3, groups...)
 		want := make(map[uint32]map[int64]int64)
@@ -103,6 +109,11 @@ func TestI1AckedWritesSurviveTheKillOfAll(t *testing.T) {
 					at := int64(round*10 + i)
 					put(t, leader, "dev", at, at*3)
 					want[id][at] = at * 3
+				}
+				if round == 1 { // of some groups the log then begins behind its start
+					if err := leader.Trim(context.Background()); err != nil {
+						t.Fatal(err)
+					}
 				}
 			}
 			for _, n := range c.nodes {

@@ -229,16 +229,22 @@ type testNode struct {
 
 // testCluster runs Hosts on one network.
 type testCluster struct {
-	t      *testing.T
+	t      testing.TB
 	net    *testNet
 	nodes  []*testNode
 	births map[uint32]*membership.Birth
 	tune   func(*HostConfig)
+	bolt   bool // the boltdb engine in place of the shared one
 }
 
-func newTestCluster(t *testing.T, size int, tune func(*HostConfig)) *testCluster {
+func newTestCluster(t testing.TB, size int, tune func(*HostConfig)) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, net: newTestNet(), births: make(map[uint32]*membership.Birth), tune: tune}
+	return newTestClusterOn(t, size, false, tune)
+}
+
+func newTestClusterOn(t testing.TB, size int, bolt bool, tune func(*HostConfig)) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, bolt: bolt, net: newTestNet(), births: make(map[uint32]*membership.Birth), tune: tune}
 	root := t.TempDir()
 	for i := range size {
 		id := membership.NodeID{Name: "n" + strconv.Itoa(i+1), Incarnation: fmt.Sprintf("%08x", i+1)}
@@ -263,9 +269,10 @@ func (c *testCluster) start(n *testNode) {
 	}
 	fatal := func(err error) { c.t.Errorf("%s: fatal: %v", n.id.Name, err) }
 	must(os.MkdirAll(filepath.Join(n.dir, "log"), 0o750))
-	engine, err := raftlog.OpenShared(filepath.Join(n.dir, "log"), raftlog.SharedOptions{SegmentBytes: 1 << 20, Fatal: fatal})
-	must(err)
-	n.engine = engine
+	var err error
+	if n.engine, err = c.openEngine(n, fatal); err != nil {
+		must(err)
+	}
 	n.votes, err = raftlog.OpenVotes(filepath.Join(n.dir, "votes.db"), raftlog.VotesOptions{Fatal: fatal})
 	must(err)
 	config := HostConfig{
@@ -293,7 +300,16 @@ func (c *testCluster) start(n *testNode) {
 	must(host.EnsureAll(context.Background(), wants))
 }
 
-type testWriter struct{ t *testing.T }
+func (c *testCluster) openEngine(n *testNode, fatal func(error)) (raftlog.Engine, error) {
+	if !c.bolt {
+		return raftlog.OpenShared(filepath.Join(n.dir, "log"), raftlog.SharedOptions{SegmentBytes: 1 << 20, Fatal: fatal})
+	}
+	return raftlog.OpenBolt(func(group uint32) string {
+		return filepath.Join(n.dir, "groups", strconv.FormatUint(uint64(group), 10), "raft.db")
+	}, raftlog.BoltOptions{Fatal: fatal})
+}
+
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Logf("%s", b)
@@ -377,7 +393,7 @@ func (c *testCluster) bear(size int, groups ...uint32) {
 }
 
 // await waits, in virtual time, for a condition.
-func await(t *testing.T, what string, limit time.Duration, ok func() bool) {
+func await(t testing.TB, what string, limit time.Duration, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); !ok(); {
 		if time.Now().After(end) {
