@@ -131,7 +131,7 @@ func (m *model) is(l Log) error {
 	if haveFirst != first || haveLast != last || l.Generation() != m.generation {
 		return fmt.Errorf("log is %d..%d of generation %d, model %d..%d of %d", haveFirst, haveLast, l.Generation(), first, last, m.generation)
 	}
-	if first == 0 && m.next != 0 && l.NextIndex() != m.next {
+	if first == 0 && l.NextIndex() != m.next {
 		return fmt.Errorf("next is %d, model %d", l.NextIndex(), m.next)
 	}
 	for k, term := range m.terms {

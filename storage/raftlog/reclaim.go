@@ -105,12 +105,11 @@ func (r *reclaimer) reclaim() error {
 	return nil
 }
 
-// moveGroup copies what seg holds of a group to the end of the log.
+// moveGroup copies what seg holds of a group to the end of the log. It looks only under the writer's lock:
+// a writer that has not yet been scheduled since its batch became durable may have records in seg that the
+// index does not show; a later writer cannot, as seg is full.
 func (r *reclaimer) moveGroup(g *groupLog, seg *segment) error {
 	for done := false; !done; {
-		if !g.holds(seg) {
-			return nil
-		}
 		var err error
 		g.lock()
 		done, err = r.moveSome(g, seg)
@@ -120,17 +119,6 @@ func (r *reclaimer) moveGroup(g *groupLog, seg *segment) error {
 		}
 	}
 	return nil
-}
-
-// holds says whether the segment has something of the group that must be kept.
-func (g *groupLog) holds(seg *segment) bool {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if g.anchor == seg && g.needsAnchor() {
-		return true
-	}
-	_, _, ok := g.firstIn(seg)
-	return ok
 }
 
 // firstIn returns the first run of entries that lies in seg. Needs mu.

@@ -55,7 +55,7 @@ type region struct {
 	from, to int64
 }
 
-// replay reads the log. It changes nothing but the names of files without a batch.
+// replay reads the log. It changes nothing but the header of a torn batch, and the names of files without any.
 func replay(files Files, o SharedOptions) (*replayed, error) {
 	r := &replayer{o: o, replayed: replayed{groups: make(map[uint32]*groupLog), confirmed: true}}
 	segs, err := r.openAll(files)
@@ -246,6 +246,10 @@ func (r *replayer) applyHeld(h *heldBatch) {
 func (r *replayer) end(files Files, segs []*segment) error {
 	if h := r.held; h != nil {
 		r.tail, r.sequence, r.confirmed = h.off, h.header.sequence-1, false
+		// The next batch may not fit here and go to the next segment: this one must not look damaged then.
+		if err := writeFull(h.seg.file, make([]byte, batchHeaderSize), h.off); err != nil {
+			return fmt.Errorf("erase torn write in log %s: %w", h.seg.where(h.off), err)
+		}
 	}
 	for _, seg := range segs {
 		if slices.Contains(r.list, seg) {
@@ -281,11 +285,13 @@ func (r *replayer) end(files Files, segs []*segment) error {
 	return nil
 }
 
-// release makes an unused segment a spare, or removes it.
+// release makes an unused segment a spare, or removes it. Its number will be used again, so there may be a
+// spare of that name from an earlier start.
 func (r *replayer) release(files Files, name string, seg *segment) error {
-	if seg.size != r.o.SegmentBytes || len(r.spares) >= maxSpares {
+	spare := spareName(seg.number)
+	if seg.size != r.o.SegmentBytes || len(r.spares) >= maxSpares || slices.Contains(r.spares, spare) {
 		return files.Remove(name)
 	}
-	r.spares = append(r.spares, spareName(seg.number))
-	return files.Rename(name, spareName(seg.number))
+	r.spares = append(r.spares, spare)
+	return files.Rename(name, spare)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -123,7 +124,7 @@ func (s *segments) mostlyDead() bool {
 // free takes the oldest segment out of the log, durably, and keeps its file as a spare or removes it.
 func (s *segments) free(seg *segment) error {
 	s.mu.Lock()
-	keep := len(s.spares) < maxSpares && seg.size == s.size
+	keep := len(s.spares) < maxSpares && seg.size == s.size && !slices.Contains(s.spares, spareName(seg.number))
 	s.list = s.list[1:]
 	s.mu.Unlock()
 	name := segmentName(seg.number)

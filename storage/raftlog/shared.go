@@ -17,6 +17,9 @@ const (
 	defaultGatherWindow = time.Millisecond
 )
 
+// closeGrace is how long Close waits, after a failure, for a committer that may hang in a system call.
+const closeGrace = time.Second
+
 // SharedOptions configure the shared engine. The zero value is usable.
 type SharedOptions struct {
 	// SegmentBytes is the size of a segment file: 64 MiB by default, at most 4 GiB.
@@ -198,10 +201,12 @@ func (s *Shared) Close() error {
 	s.mu.Unlock()
 	err := s.committer.close()
 	s.reclaimer.close()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
 	select {
 	case <-s.committer.stopped:
 		return errors.Join(err, s.segments.close())
-	default: // it has failed, and hangs in a file: leave that to the exit
+	case <-grace.C: // it has failed, and hangs in a file: leave that to the exit
 		close(s.segments.stop)
 		return err
 	}
