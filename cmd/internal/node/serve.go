@@ -44,7 +44,10 @@ const (
 )
 
 func (n *Node) serveHTTP() error {
-	handler := httpapi.New(httpapi.Config{Gateway: n.gateway, Node: processAdapter{n}, Version: n.build, Logger: n.log})
+	handler := httpapi.New(httpapi.Config{
+		Gateway: n.gateway, Node: processAdapter{n}, Version: n.build, Logger: n.log,
+		Extra: map[string]http.Handler{"/debug/pprof/": profiles()},
+	})
 	s := &http.Server{
 		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout, MaxHeaderBytes: httpHeaderBytes,
 	}
