@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,13 +18,13 @@ import (
 
 // Options of bbolt: DESIGN 6 and the notes on bbolt say why.
 const (
-	mapBytes64   = 8 << 30  // a long read transaction blocks a write that must remap a larger file: never remap
-	mapBytes32   = 64 << 20 // where address space is short, or a map makes the file as long (windows)
-	allocBytes   = 1 << 20
-	lockTimeout  = 2 * time.Second
-	leafFill     = 0.9 // keys are written in ascending order: leave little room in a page
-	mapReserve   = 1 << 20
-	smallestSize = 4 * 4096 // a bbolt file has four pages at least
+	mapBytesLarge = 8 << 30 // a long read transaction blocks a write that must remap a larger file: never remap
+	mapBytesSmall = 1 << 20 // where address space is short, or a map makes the file as long (windows): remap, and wait
+	allocBytes    = 1 << 20
+	lockTimeout   = 2 * time.Second
+	leafFill      = 0.9 // keys are written in ascending order: leave little room in a page
+	mapReserve    = 1 << 20
+	smallestSize  = 4 * 4096 // a bbolt file has four pages at least
 )
 
 // file is the bbolt file of a shard. Every transaction goes through guard: a damaged page makes bbolt panic or touch
@@ -47,9 +48,9 @@ func mapBytes(o int) int {
 		return o
 	}
 	if ^uint(0)>>32 == 0 || runtime.GOOS == "windows" {
-		return mapBytes32
+		return mapBytesSmall
 	}
-	b := int64(mapBytes64) // by way of a variable: the constant overflows int on 32-bit systems
+	b := int64(mapBytesLarge) // by way of a variable: the constant overflows int on 32-bit systems
 	return int(b)
 }
 
@@ -67,7 +68,7 @@ func (f *file) open(readOnly bool) error {
 		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly}
 		if !readOnly {
 			options.InitialMmapSize = f.mapBytes
-			if runtime.GOOS != "windows" {
+			if f.mapBytes > mapBytesSmall {
 				options.MaxSize = f.mapBytes - mapReserve
 			}
 		}
@@ -91,17 +92,25 @@ func (f *file) openError(err error) error {
 	if strings.Contains(err.Error(), "page size") || strings.Contains(err.Error(), "file size too small") {
 		return f.damage(err)
 	}
+	if errors.Is(err, syscall.ENOMEM) {
+		return fmt.Errorf("open %s: %d bytes of address space are needed: is there a `ulimit -v`? %w", f.path, f.mapBytes, err)
+	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("open %s: another process has it open: %w", f.path, err)
 	}
 	return fmt.Errorf("open %s: %w", f.path, err)
 }
 
-// guard runs fn on pages of the file. A panic or a fault in it is damage of structure.
-func (f *file) guard(op string, fn func() error) (err error) {
+// guard runs fn on pages of a file that is not known to be damaged.
+func (f *file) guard(op string, fn func() error) error {
 	if d := f.damaged.Load(); d != nil {
 		return d
 	}
+	return f.protect(op, fn)
+}
+
+// protect runs fn on pages of the file. A panic or a fault in it is damage of structure.
+func (f *file) protect(op string, fn func() error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(old)
@@ -194,15 +203,11 @@ func (f *file) update(op string, fn func(*bolt.Tx) error) error {
 // then the file stays open until the process ends, because closing it would wait for that lock for ever.
 func (f *file) rollback(tx *bolt.Tx) {
 	f.stuck = true
-	d := f.damaged.Swap(nil) // guard refuses damaged files, but this one must run
-	_ = f.guard("rollback", func() error {
+	_ = f.protect("rollback", func() error {
 		_ = tx.Rollback()
 		f.stuck = false
 		return nil
 	})
-	if d != nil {
-		f.damaged.Store(d)
-	}
 }
 
 // close waits for readers and closes the file.

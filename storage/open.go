@@ -32,14 +32,15 @@ type Options struct {
 	// Fatal is called once, on the flusher's goroutine, when the file cannot be written. The outcome of the write is
 	// unknown and is never tried again: the process should exit. It must not call Close and wait for it.
 	Fatal func(error)
-	// Damaged is called once when the file's structure turns out bad. The shard serves nothing afterwards. It may be
-	// called under locks of the shard: it must not call its methods.
+	// Damaged is called once when the file's structure turns out bad, by OpenShard too. The shard serves nothing
+	// afterwards. It may be called under locks of the shard: it must not call its methods.
 	Damaged func(error)
 	// ReplayThrough is the last index that the log held at open. Cuts up to it were made before this process lived:
 	// they are applied, but not pinned.
 	ReplayThrough uint64
-	// InitialMmapSize is how much address space the file may grow into without waiting for readers, in bytes. 0: 8 GiB
-	// on 64-bit systems other than windows, else 64 MiB. OpenShard fails under a `ulimit -v` below it.
+	// InitialMmapSize is how much address space the file gets, in bytes, and with it how large it may become. 0: 8 GiB;
+	// on 32-bit systems and windows 1 MiB, and then it grows, waiting for readers. OpenShard fails under a `ulimit -v`
+	// below it.
 	InitialMmapSize int
 	FlushAge        time.Duration // a head older than this is flushed; 0: 5 minutes
 	MaxHeadBytes    int64         // an active head larger than this is frozen; 0: 32 MiB

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -181,4 +182,14 @@ func (s *Shard) Close() error {
 		s.budget.unregister(s)
 	})
 	return s.closed
+}
+
+// Abandon closes the file without the last flush, as the end of the process would: what was not flushed is only in the
+// log. Idempotent, and after Close it does nothing.
+func (s *Shard) Abandon() error {
+	s.fail(ErrClosed)
+	if err := s.Close(); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
 }

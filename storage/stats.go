@@ -17,9 +17,10 @@ type Stats struct {
 
 // Stats are the shard's figures.
 func (s *Shard) Stats() Stats {
+	bytes, _ := diskBytes(s.o.Path)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	st := Stats{BlockBytes: s.totals.blockBytes, Points: s.totals.rows, Series: s.totals.series, Parts: s.totals.parts,
+	st := Stats{Bytes: bytes, BlockBytes: s.totals.blockBytes, Points: s.totals.rows, Series: s.totals.series, Parts: s.totals.parts,
 		HeadBytes: s.active.bytes, HeadPoints: uint64(s.active.points), Views: len(s.pins), Flushes: s.flushes,
 		Applied: s.state.applied, Durable: s.durable.applied}
 	for _, h := range s.frozen {
@@ -27,6 +28,5 @@ func (s *Shard) Stats() Stats {
 		st.HeadPoints += uint64(h.points)
 	}
 	st.Points += st.HeadPoints
-	st.Bytes, _ = diskBytes(s.o.Path)
 	return st
 }
