@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/flotilla-db/flotilla/membership"
-	"github.com/flotilla-db/flotilla/raftgroup/failover"
 	"github.com/hashicorp/raft"
 )
 
@@ -67,10 +66,30 @@ func (in *instance) standing(ready bool) standing {
 	}
 }
 
+// Standing is what one replica says of itself in a group whose leader is
+// suspected: what failover chooses a candidate by.
+type Standing struct {
+	Group uint32
+	// Self is the replica that speaks, Leader the one that it still follows.
+	Self, Leader membership.ServerID
+	// LastTerm and LastIndex are those of its last log entry.
+	LastTerm, LastIndex uint64
+	CurrentTerm         uint64
+	// Voter reports whether its latest configuration gives it a vote.
+	Voter bool
+	// Ready is false for a replica that may not serve (syncing, quarantined):
+	// it campaigns only when no ready one can win.
+	Ready bool
+	// Primary reports whether the assignment prefers it as the leader.
+	Primary bool
+	// Voters are those of the latest configuration that it knows.
+	Voters []membership.ServerID
+}
+
 // LedBy lists the local replicas that follow a leader on peer, for failover;
 // for the zero NodeID those of followers that know no leader.
-func (h *Host) LedBy(peer membership.NodeID) []failover.Standing {
-	var list []failover.Standing
+func (h *Host) LedBy(peer membership.NodeID) []Standing {
+	var list []Standing
 	for _, g := range h.Groups() {
 		in, err := g.running()
 		if err != nil || in.raft.State() != raft.Follower {
@@ -85,11 +104,11 @@ func (h *Host) LedBy(peer membership.NodeID) []failover.Standing {
 	return list
 }
 
-func (g *Group) failoverStanding(in *instance, leader membership.ServerID) failover.Standing {
+func (g *Group) failoverStanding(in *instance, leader membership.ServerID) Standing {
 	c := in.configuration()
 	suffrage, ok := suffrageOf(c, in.self)
 	lastIndex, lastTerm := in.lastEntry()
-	return failover.Standing{
+	return Standing{
 		Group: g.id, Self: in.self, Leader: leader,
 		LastTerm: lastTerm, LastIndex: lastIndex, CurrentTerm: in.raft.CurrentTerm(),
 		Voter: ok && suffrage == raft.Voter, Ready: g.ready(),

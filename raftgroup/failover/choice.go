@@ -7,27 +7,12 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/raftgroup"
 )
 
 // Standing is what one replica says of itself in a group whose leader is
 // suspected.
-type Standing struct {
-	Group uint32
-	// Self is the replica that speaks, Leader the one that it still follows.
-	Self, Leader membership.ServerID
-	// LastTerm and LastIndex are those of its last log entry.
-	LastTerm, LastIndex uint64
-	CurrentTerm         uint64
-	// Voter reports whether its latest configuration gives it a vote.
-	Voter bool
-	// Ready is false for a replica that may not serve (syncing, quarantined):
-	// it campaigns only when no ready one can win.
-	Ready bool
-	// Primary reports whether the assignment prefers it as the leader.
-	Primary bool
-	// Voters are those of the latest configuration that it knows.
-	Voters []membership.ServerID
-}
+type Standing = raftgroup.Standing
 
 // Quorum returns the number of votes that decide among n voters.
 func Quorum(n int) int { return n/2 + 1 }

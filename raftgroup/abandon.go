@@ -1,0 +1,42 @@
+package raftgroup
+
+import (
+	"errors"
+	"sync"
+)
+
+// Abandon ends all groups as the end of the process would: no leadership is
+// handed over and no shard is flushed, so that what was not flushed is only in
+// the log. The files are closed. For tests of crashes, and for a disk that
+// must not be written any more. Idempotent, and after Close it does nothing.
+func (h *Host) Abandon() error {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil
+	}
+	h.closed = true
+	h.mu.Unlock()
+	close(h.stop)
+	groups := h.Groups()
+	errs := make([]error, len(groups))
+	var wg sync.WaitGroup
+	for i, g := range groups {
+		wg.Go(func() { errs[i] = g.abandon() })
+	}
+	wg.Wait()
+	h.workers.Wait()
+	h.lanes.close()
+	return errors.Join(errs...)
+}
+
+// abandon closes the shard before Raft, which then applies nothing more.
+func (g *Group) abandon() error {
+	g.opening.Lock()
+	defer g.opening.Unlock()
+	var err error
+	if shard := g.Shard(); shard != nil {
+		err = shard.Abandon()
+	}
+	return errors.Join(err, g.stop(ReplicaSyncing, "node is gone"))
+}
