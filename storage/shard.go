@@ -171,7 +171,7 @@ func (s *Shard) Close() error {
 		s.poke()
 		<-s.done
 		s.mu.Lock()
-		if s.err != nil {
+		if !errors.Is(s.err, ErrClosed) { // that is Abandon, which is no failure
 			s.closed = s.err
 		}
 		s.mu.Unlock()
@@ -187,9 +187,10 @@ func (s *Shard) Close() error {
 // Abandon closes the file without the last flush, as the end of the process would: what was not flushed is only in the
 // log. Idempotent, and after Close it does nothing.
 func (s *Shard) Abandon() error {
-	s.fail(ErrClosed)
-	if err := s.Close(); err != nil && !errors.Is(err, ErrClosed) {
-		return err
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = ErrClosed // the flusher ends before the next head; it may be in the middle of one
 	}
-	return nil
+	s.mu.Unlock()
+	return s.Close()
 }

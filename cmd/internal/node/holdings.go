@@ -23,7 +23,12 @@ func (n *Node) openHost(ctx context.Context, clusterID string) error {
 		return err
 	}
 	n.hosts.host.Store(host)
-	n.stages.add("groups", host.Close)
+	n.stages.add("groups", func(ctx context.Context) error {
+		if n.killed.Load() {
+			return host.Abandon()
+		}
+		return host.Close(ctx)
+	})
 	// What is on disk starts before the table is known here: the groups of a
 	// cluster that restarts need no meta leader to elect their own.
 	var wants []raftgroup.Want
@@ -99,21 +104,6 @@ func (n *Node) connectPeers(table *directory.Table) {
 		}
 	}
 	n.connected = current
-}
-
-// holders names the nodes that the table assigns a group to.
-func (n *Node) holders(group uint32) (nodes []membership.NodeID, ok bool) {
-	table := n.dir.Table()
-	a, ok := table.Assignments[group]
-	if !ok {
-		return nil, false
-	}
-	for _, name := range a.Nodes() {
-		if row, known := table.Nodes[name]; known {
-			nodes = append(nodes, row.NodeID)
-		}
-	}
-	return nodes, len(nodes) > 0
 }
 
 // primaryOf names the node that should lead a group.

@@ -72,6 +72,7 @@ type Node struct {
 	clock    *clockWatch
 	ready    *readiness
 	member   atomic.Bool // membership is confirmed
+	killed   atomic.Bool // Kill: no hand-over, no flush, no farewell
 
 	connected map[membership.NodeID]bool // owned by holdGroups
 
@@ -118,6 +119,16 @@ func (n *Node) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
 	defer cancel()
 	return n.stages.close(ctx)
+}
+
+// Kill takes the node down as the end of its process would: nothing is handed
+// over, flushed or said to the others, but the files are closed, so that
+// another Start can open them. The caller has cut its network before.
+func (n *Node) Kill() error {
+	n.killed.Store(true)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	return n.stages.close(gone)
 }
 
 func (n *Node) openDirectory() error {

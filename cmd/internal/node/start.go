@@ -70,6 +70,9 @@ func (n *Node) startGossip() error {
 	n.addrs.gossip = g.Addr()
 	n.stages.add("gossip", func(context.Context) error {
 		n.gossipOn.Store(false)
+		if n.killed.Load() {
+			return g.Close()
+		}
 		return errors.Join(g.Leave(leaveTimeout), g.Close())
 	})
 	return nil
@@ -123,7 +126,7 @@ func (n *Node) startLoops() error {
 
 // memberLoops are those of a node that is part of a cluster.
 func (n *Node) memberLoops() {
-	loop := reconcile.New(n.hosts.host.Load(), n.holders, reconcile.Remote{Call: n.reconcileCall}, n.log)
+	loop := reconcile.New(n.hosts.host.Load(), tableAssignments{n.dir}, reconcile.Remote{Call: n.reconcileCall}, n.log)
 	n.hosts.reconcile.Store(loop)
 	n.stages.loop("holdings", n.holdGroups)
 	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
