@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,8 @@ type Options struct {
 	// of repeating it with the same timestamps. The name is such that the zero
 	// value is the default: RetryUnknown is on.
 	NoRetryUnknown bool
+	// Connect opens a connection to an address. nil: TCP.
+	Connect func(ctx context.Context, addr string) (net.Conn, error)
 	// Dial are further options, credentials for instance. None: no TLS.
 	Dial []grpc.DialOption
 }
@@ -98,11 +101,16 @@ func New(o Options) (*Client, error) {
 			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBytes)),
 	}
+	scheme := "" // gRPC's default
+	if o.Connect != nil {
+		scheme = "passthrough:///"
+		dial = append(dial, grpc.WithContextDialer(o.Connect))
+	}
 	dial = append(dial, o.Dial...)
 	c := &Client{o: o}
 	for range o.Connections { // the addresses in turn, so that calls go round them
 		for _, addr := range o.Addrs {
-			cc, err := grpc.NewClient(addr, dial...)
+			cc, err := grpc.NewClient(scheme+addr, dial...)
 			if err != nil {
 				return nil, errors.Join(fmt.Errorf("new client: address %q: %w", addr, err), c.Close())
 			}

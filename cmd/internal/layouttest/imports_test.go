@@ -22,10 +22,11 @@ var mayImport = map[string][]string{
 	"storage/digest":  {},
 	"storage/raftlog": {},
 
-	"membership":           {},
-	"membership/placement": {"membership"},
-	"membership/gossip":    {"membership"},
-	"membership/directory": {"membership", "membership/placement"},
+	"membership":            {},
+	"membership/placement":  {"membership"},
+	"membership/gossip":     {"membership"},
+	"membership/gossip/...": {"membership"},
+	"membership/directory":  {"membership", "membership/placement"},
 
 	"snapshot":          {"storage", "storage/blocks", "storage/digest"},
 	"snapshot/transfer": {"snapshot", "storage", "storage/blocks", "storage/digest"},
