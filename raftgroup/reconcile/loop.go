@@ -42,25 +42,37 @@ type Replica struct {
 	Applied uint64
 }
 
-// Holders names the nodes that should hold a group, this one included; ok is
-// false for a group whose assignment is not known.
-type Holders func(group uint32) (nodes []membership.NodeID, ok bool)
+// Assignment is what a group is brought to.
+type Assignment struct {
+	Nodes   []membership.NodeID // that should hold it, this one included
+	Epoch   uint64
+	Settled bool // the table counts it as carried out
+}
+
+// Assignments is the table of assignments.
+type Assignments interface {
+	// Of gives the assignment of a group; ok is false where none is known.
+	Of(group uint32) (a Assignment, ok bool)
+	// Settle says that the assignment of that epoch has been carried out; a newer
+	// epoch refuses it.
+	Settle(ctx context.Context, group uint32, epoch uint64) error
+}
 
 // Loop works on all groups that this node leads.
 type Loop struct {
-	host    *raftgroup.Host
-	holders Holders
-	peers   Peers
-	log     *slog.Logger
-	wake    chan struct{} // holds at most one wake
+	host   *raftgroup.Host
+	wanted Assignments
+	peers  Peers
+	log    *slog.Logger
+	wake   chan struct{} // holds at most one wake
 
 	mu  sync.Mutex
 	why map[uint32]string // guarded by mu: why a group is not as it should be
 }
 
 // New returns a loop that does nothing until Run.
-func New(host *raftgroup.Host, holders Holders, peers Peers, log *slog.Logger) *Loop {
-	return &Loop{host: host, holders: holders, peers: peers, log: log, wake: make(chan struct{}, 1), why: make(map[uint32]string)}
+func New(host *raftgroup.Host, wanted Assignments, peers Peers, log *slog.Logger) *Loop {
+	return &Loop{host: host, wanted: wanted, peers: peers, log: log, wake: make(chan struct{}, 1), why: make(map[uint32]string)}
 }
 
 // Poke asks for a look now: an assignment or a leader has changed.
@@ -99,7 +111,8 @@ func (l *Loop) look(ctx context.Context) {
 	defer wg.Wait()
 	slots := make(chan struct{}, groupsAtOnce)
 	for _, g := range l.host.Groups() {
-		if !g.IsLeader() || l.settled(g) {
+		a, known := l.wanted.Of(g.ID())
+		if !known || !g.IsLeader() || a.Settled && carriedOut(g, a) {
 			l.note(g.ID(), "")
 			continue
 		}
@@ -112,7 +125,7 @@ func (l *Loop) look(ctx context.Context) {
 			defer func() { <-slots }()
 			limited, cancel := context.WithTimeout(ctx, stepLimit)
 			defer cancel()
-			l.note(g.ID(), l.settle(limited, g))
+			l.note(g.ID(), l.settle(limited, g, a))
 		})
 	}
 }
@@ -130,34 +143,38 @@ func (l *Loop) note(group uint32, why string) {
 	l.why[group] = why
 }
 
-// settled compares without asking anybody: every holder has one vote, and
+// carriedOut compares without asking anybody: every holder has one vote, and
 // nobody else is a member.
-func (l *Loop) settled(g *raftgroup.Group) bool {
-	holders, ok := l.holders(g.ID())
+func carriedOut(g *raftgroup.Group, a Assignment) bool {
 	members, _, err := g.Members()
-	if !ok || err != nil {
-		return true // nothing to bring it to, or it is closing
+	if err != nil {
+		return true // it is closing
 	}
 	votes := make(map[membership.NodeID]bool, len(members))
 	for _, m := range members {
 		votes[m.ID.NodeID] = m.Voter
 	}
-	for _, h := range holders {
-		if !votes[h] {
+	for _, n := range a.Nodes {
+		if !votes[n] {
 			return false
 		}
 	}
-	return len(members) == len(holders)
+	return len(members) == len(a.Nodes)
 }
 
 // settle takes steps until there is none left; it returns why it stopped short.
-func (l *Loop) settle(ctx context.Context, g *raftgroup.Group) string {
+func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment) string {
 	for range maxSteps {
-		view, err := l.view(ctx, g)
+		view, err := l.view(ctx, g, a)
 		if err != nil {
 			return err.Error()
 		}
 		step := Next(view)
+		if step.Kind == StepNone && step.Why == "" && !a.Settled {
+			if err := l.wanted.Settle(ctx, g.ID(), a.Epoch); err != nil {
+				return err.Error()
+			}
+		}
 		if step.Kind == StepNone {
 			return step.Why
 		}
@@ -168,7 +185,7 @@ func (l *Loop) settle(ctx context.Context, g *raftgroup.Group) string {
 	return ""
 }
 
-func (l *Loop) view(ctx context.Context, g *raftgroup.Group) (View, error) {
+func (l *Loop) view(ctx context.Context, g *raftgroup.Group, a Assignment) (View, error) {
 	members, index, err := g.Members()
 	if err != nil {
 		return View{}, err
@@ -177,21 +194,20 @@ func (l *Loop) view(ctx context.Context, g *raftgroup.Group) (View, error) {
 	if shard == nil {
 		return View{}, raftgroup.ErrClosed
 	}
-	holders, _ := l.holders(g.ID())
 	first, err := g.FirstLog()
 	if err != nil {
 		return View{}, err
 	}
 	v := View{Self: g.Self(), Members: members, Index: index, FirstLog: first, Applied: shard.Applied().Index}
-	for _, h := range holders {
-		v.Wanted = append(v.Wanted, l.wanted(ctx, g, h, v))
+	for _, h := range a.Nodes {
+		v.Wanted = append(v.Wanted, l.server(ctx, g, h, v))
 	}
 	return v, nil
 }
 
-// wanted asks a holder for the id under which it holds the group; one that does
+// server asks a holder for the id under which it holds the group; one that does
 // not answer is taken for the member that it was, if it was one.
-func (l *Loop) wanted(ctx context.Context, g *raftgroup.Group, holder membership.NodeID, v View) Wanted {
+func (l *Loop) server(ctx context.Context, g *raftgroup.Group, holder membership.NodeID, v View) Wanted {
 	if holder == v.Self.NodeID {
 		return Wanted{ID: v.Self, Reachable: true, Applied: v.Applied}
 	}
