@@ -262,6 +262,11 @@ func (g *Gateway) routeRead(t *Table, group uint32, attempt int, failed string, 
 	return membership.NodeID{}, false
 }
 
+// ctxEnded reports whether a context that ended is behind an error.
+func ctxEnded(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
 // done notes how the read of a group ended. Rows that were handed on cannot
 // be taken back: a group that failed after some of them fails the query.
 func (r *reading) done(group uint32, emitted bool, err error) error {
@@ -274,7 +279,9 @@ func (r *reading) done(group uint32, emitted bool, err error) error {
 		return nil
 	}
 	e := classifyRead(err)
-	at.err = e.err
+	if _, said := errors.AsType[*api.Error](at.err); !said || !ctxEnded(e.err) {
+		at.err = e.err // a replica's own word counts for more than a deadline
+	}
 	switch {
 	case e.class == readFinal:
 		return api.AsError(e.err)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -151,27 +152,61 @@ func (g *Gateway) proposeAll(parts []*part, deadline time.Time) {
 	}
 }
 
-// awaitAll waits for the proposals and reports whether one is unknown. When
-// ctx ends first, what is still on its way is unknown.
+// lookAgain is how often a batch that waits for one group looks whether
+// another one has become unknown.
+const lookAgain = 20 * time.Millisecond
+
+// awaitAll waits for the proposals and reports whether one is unknown. It
+// waits for none after that, nor when ctx ends: what is still on its way then
+// is unknown too.
 func awaitAll(ctx context.Context, parts []*part) (anyUnknown bool) {
-	for _, p := range parts {
-		if p.proposal == nil {
-			continue
-		}
-		select {
-		case <-p.proposal.Done():
-			p.err = p.proposal.Err()
-		default:
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		var first *part
+		for _, p := range parts {
+			if p.proposal == nil {
+				continue
+			}
 			select {
 			case <-p.proposal.Done():
-				p.err = p.proposal.Err()
-			case <-ctx.Done():
-				p.err = settledLate(p.proposal, context.Cause(ctx))
+				anyUnknown = p.end(p.proposal.Err()) || anyUnknown
+			default:
+				if first == nil {
+					first = p
+				}
 			}
 		}
-		p.proposal = nil
-		p.outcome, p.leader = judge(p.err)
-		anyUnknown = anyUnknown || p.outcome == unknown
+		switch {
+		case first == nil:
+			return anyUnknown
+		case anyUnknown:
+			endAll(parts, func(Proposal) error { return fmt.Errorf("not waited for: %w", ErrUnknown) })
+			return true
+		}
+		select {
+		case <-first.proposal.Done():
+		case <-tick.C:
+		case <-ctx.Done():
+			cause := context.Cause(ctx)
+			return endAll(parts, func(p Proposal) error { return settledLate(p, cause) }) || anyUnknown
+		}
+	}
+}
+
+// end notes the outcome of a part's proposal and reports whether it is unknown.
+func (p *part) end(err error) bool {
+	p.err, p.proposal = err, nil
+	p.outcome, p.leader = judge(err)
+	return p.outcome == unknown
+}
+
+// endAll ends every part that still waits.
+func endAll(parts []*part, why func(Proposal) error) (anyUnknown bool) {
+	for _, p := range parts {
+		if p.proposal != nil {
+			anyUnknown = p.end(why(p.proposal)) || anyUnknown
+		}
 	}
 	return anyUnknown
 }
@@ -181,7 +216,12 @@ func awaitAll(ctx context.Context, parts []*part) (anyUnknown bool) {
 const settleGrace = 100 * time.Millisecond
 
 func settledLate(p Proposal, cause error) error {
-	if cause == context.DeadlineExceeded {
+	select {
+	case <-p.Done():
+		return p.Err()
+	default:
+	}
+	if errors.Is(cause, context.DeadlineExceeded) {
 		t := time.NewTimer(settleGrace)
 		defer t.Stop()
 		select {
