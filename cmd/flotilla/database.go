@@ -33,7 +33,7 @@ func databaseVerb(s streams) *cli.Command {
 					if err := errors.Join(arity(c, 1, 1), need(c, "retention")); err != nil {
 						return firstOf(err)
 					}
-					return putDatabase(c, http.MethodPut, "/v1/databases/"+segment(c.Args().First()))
+					return putDatabase(c, http.MethodPatch, "/v1/databases/"+segment(c.Args().First()))
 				},
 				Description: "flotilla database set metrics --retention 30d\nflotilla database set metrics --retention 0",
 			},
@@ -63,7 +63,10 @@ func putDatabase(c *cli.Context, method, path string) error {
 	if err != nil {
 		return err
 	}
-	request := map[string]string{"name": c.Args().First(), "retention": ""}
+	request := map[string]string{"retention": ""}
+	if method == http.MethodPost {
+		request["name"] = c.Args().First()
+	}
 	if retention > 0 {
 		request["retention"] = retention.String()
 	}

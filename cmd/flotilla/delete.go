@@ -79,8 +79,11 @@ func (s *session) deleteInCollection(c *cli.Context, from, to *int64) error {
 			query.Set(name, strconv.FormatInt(*ns, 10))
 		}
 	}
-	body, err := s.api.Do(c.Context, apiclient.Request{Method: http.MethodDelete, Query: query,
-		Path: "/v1/databases/" + segment(c.String("db")) + "/collections/" + segment(c.String("collection")) + "/delete"})
+	path := "/v1/databases/" + segment(c.String("db")) + "/collections/" + segment(c.String("collection"))
+	if len(query) > 0 { // without a selector it is the collection itself that goes
+		path += "/delete"
+	}
+	body, err := s.api.Do(c.Context, apiclient.Request{Method: http.MethodDelete, Query: query, Path: path})
 	if err != nil {
 		return err
 	}

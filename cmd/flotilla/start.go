@@ -23,7 +23,10 @@ func startVerb(s streams) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return node.Run(c.Context, cfg)
+			if err := node.Run(c.Context, cfg); err != nil {
+				return verdict{exitError, err.Error()} // also after an interrupt, which is how a node is stopped
+			}
+			return nil
 		},
 		Description: `flotilla start
 flotilla start --name n1 --data-dir n1
