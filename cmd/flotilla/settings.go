@@ -23,7 +23,7 @@ func settingsVerb(streams) *cli.Command {
 					if err := arity(c, 0, 0); err != nil {
 						return err
 					}
-					return showList(c, "/v1/admin/settings", nil, settingsTable)
+					return showObject(c, "/v1/admin/settings", settingsTable)
 				},
 				Description: "flotilla settings\nflotilla settings list -o wide",
 			},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
@@ -21,6 +22,19 @@ func showList[L any](c *cli.Context, path string, query url.Values, build func(L
 		return err
 	}
 	body, err := s.api.List(c.Context, path, query)
+	if err != nil {
+		return err
+	}
+	return s.print.print(body, func() (*table, error) { return decodeTable(body, build) })
+}
+
+// showObject asks for one answer that has no pages, and prints it in the same way.
+func showObject[L any](c *cli.Context, path string, build func(L) *table) error {
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	body, err := s.api.Do(c.Context, apiclient.Request{Path: path})
 	if err != nil {
 		return err
 	}
