@@ -3,7 +3,6 @@ package raftmux
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -259,5 +258,3 @@ func connected(nodes ...*node) func() bool {
 		return true
 	}
 }
-
-var _ io.Writer = (*cuttable)(nil)

@@ -37,7 +37,7 @@ type heartbeat struct {
 	request   *raft.AppendEntriesRequest
 }
 
-func newInLink(m *Mux, _ grpc.ServerStream) *inLink {
+func newInLink(m *Mux) *inLink {
 	return &inLink{
 		mux:        m,
 		sender:     newSender(m.timings, &m.counters),

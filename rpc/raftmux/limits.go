@@ -62,8 +62,6 @@ const (
 	maxSenderIDs = 16
 )
 
-// MetaGroup is the id of the meta group: the only one whose snapshots cross
-// the wire.
 // streamWindow and connWindow are the flow control windows of HTTP/2, in
 // bytes; fixed ones spare gRPC its bandwidth probes, which cost an idle node.
 const (
@@ -71,4 +69,6 @@ const (
 	connWindow   = 16 << 20
 )
 
+// MetaGroup is the id of the meta group: the only one whose snapshots cross
+// the wire.
 const MetaGroup = membership.MetaGroup

@@ -47,7 +47,7 @@ func (m *Mux) accept(st grpc.ServerStream) error {
 		m.mu.RUnlock()
 		return status.Error(codes.Unavailable, "shutting down")
 	}
-	in := newInLink(m, st)
+	in := newInLink(m)
 	m.goroutines.Go(func() { in.fail(in.run(st)) }) // added under the lock: Close has not begun to wait
 	m.mu.RUnlock()
 	hello := time.NewTimer(m.timings.Hello)

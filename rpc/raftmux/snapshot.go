@@ -35,8 +35,8 @@ func (t *Transport) sendSnapshot(target raft.ServerAddress, args *raft.InstallSn
 	}
 	if err := t.sendChunks(s, install, id, io.LimitReader(data, args.Size), args.Size); err != nil {
 		if s.remove(id) == nil {
-			<-install.done
-			return errors.Join(install.err, err)
+			<-install.done // Raft has answered: that counts, not a chunk that it no longer wanted
+			return install.err
 		}
 		s.sender.add(outFrame{bytes: binary.AppendUvarint([]byte{kindCancel}, id), lane: laneSnapshot, class: classNormal}, maxQueueBytes, nil)
 		return err
