@@ -19,7 +19,7 @@ const module = "github.com/flotilla-db/flotilla"
 var mayImport = map[string][]string{
 	"storage":         {"storage/blocks", "storage/digest"},
 	"storage/blocks":  {},
-	"storage/digest":  {},
+	"storage/digest":  {"storage/blocks"},
 	"storage/raftlog": {},
 
 	"membership":            {},
