@@ -183,8 +183,6 @@ func (r *orderRun) reopen() {
 
 // crash goes on with a copy of the file as it is, while the old process never gets to flush.
 func (r *orderRun) crash() {
-	r.busy.file.mu.RLock() // no swap while it is copied; commits are excluded by waiting for the flusher
-	r.busy.file.mu.RUnlock()
 	bytes, err := copyQuiet(r.busy)
 	if err != nil {
 		r.rt.Fatal(err)
