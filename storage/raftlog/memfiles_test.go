@@ -37,6 +37,12 @@ type memFile struct {
 
 func newMemFiles() *memFiles { return &memFiles{files: make(map[string]*memFile), budget: -1} }
 
+func (d *memFiles) syncCount() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.syncs
+}
+
 func (d *memFiles) spend() error {
 	if d.off {
 		return errPower

@@ -104,7 +104,9 @@ func TestHangingDiskMissesTheDeadline(t *testing.T) {
 		l := openLog(t, s, 1)
 		must(t, l.StoreLog(entry(1, 1, 1)))
 		release := make(chan struct{})
+		files.mu.Lock()
 		files.onSync = func() error { <-release; return nil }
+		files.mu.Unlock()
 		start := time.Now()
 		mustBe(t, l.StoreLog(entry(1, 2, 1)), errDeadline)
 		if d := time.Since(start); d != AppendDeadline {
@@ -187,8 +189,8 @@ func TestCallersShareASync(t *testing.T) {
 		if d := time.Since(start); d > appends*8*time.Millisecond {
 			t.Errorf("%d callers with %d appends each took %v", callers, appends, d)
 		}
-		if files.syncs > appends*8/5 {
-			t.Errorf("%d syncs for %d rounds", files.syncs, appends)
+		if files.syncCount() > appends*8/5 {
+			t.Errorf("%d syncs for %d rounds", files.syncCount(), appends)
 		}
 		// The others stop: the one that goes on waits for them once, not for ever.
 		l := openLog(t, s, callers)
@@ -209,19 +211,19 @@ func TestIdleLogWritesOneEmptyBatch(t *testing.T) {
 		s := openMem(t, files, SharedOptions{})
 		l := openLog(t, s, 1)
 		must(t, l.StoreLog(entry(1, 1, 1)))
-		before := files.syncs
+		before := files.syncCount()
 		time.Sleep(idleConfirm)
 		synctest.Wait()
-		if files.syncs != before+1 {
-			t.Fatalf("%d syncs after an idle time", files.syncs-before)
+		if files.syncCount() != before+1 {
+			t.Fatalf("%d syncs after an idle time", files.syncCount()-before)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if files.syncs != before+1 {
-			t.Fatalf("%d syncs in an idle hour", files.syncs-before)
+		if files.syncCount() != before+1 {
+			t.Fatalf("%d syncs in an idle hour", files.syncCount()-before)
 		}
 		must(t, s.Close())
-		if files.syncs != before+1 {
+		if files.syncCount() != before+1 {
 			t.Fatal("a confirmed log was confirmed again at shutdown")
 		}
 	})

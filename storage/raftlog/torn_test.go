@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -139,6 +140,35 @@ func TestFileCutShortAtEveryByte(t *testing.T) {
 		s = openMem(t, files, SharedOptions{})
 		holds(t, openLog(t, s, 1), 1, 1, 9, term(1))
 		must(t, s.Close())
+	}
+}
+
+// TestTornBatchBeforeARollIsNoDamageLater: what is written after the crash does not fit behind the torn batch
+// and goes to the next segment, so the torn one stays where it is, with a valid batch behind it.
+func TestTornBatchBeforeARollIsNoDamageLater(t *testing.T) {
+	files := newMemFiles()
+	s := openMem(t, files, SharedOptions{})
+	big := func(i uint64) *raft.Log { return &raft.Log{Index: i, Term: 1, Data: make([]byte, 28_000)} }
+	l := openLog(t, s, 3)
+	must(t, l.StoreLog(big(1)))
+	must(t, s.Close())
+	s = openMem(t, files, SharedOptions{})
+	must(t, openLog(t, s, 3).StoreLog(big(2)))
+	must(t, openLog(t, s, 1).StoreLogs(entries(1, 1, 2, 1)))
+	torn := files.clone()
+	must(t, s.Close())
+	b := torn.files[segmentName(1)].now
+	b[bytes.Index(b, entry(1, 2, 1).Data)] ^= 1
+	s = openMem(t, torn, SharedOptions{})
+	holds(t, openLog(t, s, 1), 1, 0, 0, nil)
+	must(t, openLog(t, s, 3).StoreLog(big(3)))
+	must(t, s.Close())
+	s = openMem(t, torn, SharedOptions{})
+	must(t, openLog(t, s, 1).Check())
+	l = openLog(t, s, 3)
+	must(t, l.Check())
+	if last, _ := l.LastIndex(); last != 3 {
+		t.Fatalf("log ends at %d", last)
 	}
 }
 
