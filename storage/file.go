@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -39,6 +40,10 @@ type file struct {
 	mu sync.RWMutex
 	db *bolt.DB
 
+	// unborn: the file still has its temporary name and is not synced, since nothing in it is durable before the first
+	// commit of data. Only the flusher and OpenShard touch it.
+	unborn bool
+
 	damaged atomic.Pointer[DamageError] // once set, nothing is read or written
 	stuck   bool                        // a write transaction died and kept bbolt's lock: db cannot be closed
 }
@@ -57,22 +62,60 @@ func mapBytes(o int) int {
 // openFile opens or makes the file.
 func openFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (*file, error) {
 	f := &file{path: path, mapBytes: mapBytes, onDamaged: onDamaged}
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.Size() < smallestSize {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.Size() > 0 && info.Size() < smallestSize:
 		return nil, f.damage(fmt.Errorf("file has %d bytes", info.Size()))
+	case errors.Is(err, os.ErrNotExist) && !readOnly && lateBirth:
+		f.unborn = true
+		if err := os.Remove(f.name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
 	}
 	return f, f.open(readOnly)
 }
 
+// unbornSuffix names a file that holds no data yet. A crash leaves it behind, and the next open begins anew: 256 groups
+// that are born at once would otherwise wait for more than a thousand syncs of empty files.
+const unbornSuffix = ".unborn"
+
+// lateBirth: an open file can be renamed.
+const lateBirth = runtime.GOOS != "windows"
+
+// name is what the file is called now.
+func (f *file) name() string {
+	if f.unborn {
+		return f.path + unbornSuffix
+	}
+	return f.path
+}
+
+// birth gives the file its name, after it was synced for the first time.
+func (f *file) birth() error {
+	if err := f.db.Sync(); err != nil {
+		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+	}
+	if err := os.Rename(f.name(), f.path); err != nil {
+		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+	}
+	if err := syncDir(filepath.Dir(f.path)); err != nil {
+		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+	}
+	f.unborn, f.db.NoSync, f.db.NoGrowSync = false, false, false
+	return nil
+}
+
 func (f *file) open(readOnly bool) error {
 	return f.guard("open", func() error {
-		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly}
+		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly,
+			NoSync: f.unborn, NoGrowSync: f.unborn}
 		if !readOnly {
 			options.InitialMmapSize = f.mapBytes
 			if f.mapBytes > mapBytesSmall {
 				options.MaxSize = f.mapBytes - mapReserve
 			}
 		}
-		db, err := bolt.Open(f.path, 0o600, options)
+		db, err := bolt.Open(f.name(), 0o600, options)
 		if err != nil {
 			return f.openError(err)
 		}
@@ -173,8 +216,16 @@ func (f *file) view(op string, fn func(*bolt.Tx) error) error {
 }
 
 // update runs fn in a write transaction and commits it. An error of fn rolls back; an error of the commit is an unknown
-// outcome, and comes wrapped in ErrStorage. Only the flusher and OpenShard call it.
+// outcome, and comes wrapped in ErrStorage. Only the flusher calls it.
 func (f *file) update(op string, fn func(*bolt.Tx) error) error {
+	if err := f.commit(op, fn); err != nil || !f.unborn {
+		return err
+	}
+	return f.birth()
+}
+
+// commit is update for a file that may stay unborn.
+func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 	var tx *bolt.Tx
 	err := f.guard(op, func() (err error) {
 		if f.db == nil {

@@ -21,6 +21,9 @@ func (s *Shard) runFlusher() {
 		}
 		if s.isClosing() || s.Err() != nil {
 			s.flushDigests()
+			if s.Err() == nil && s.file.unborn { // an orderly end leaves a file even where nothing was applied
+				s.write("name", func(*headWrite) error { return nil })
+			}
 			return
 		}
 		s.tidyOne()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -102,11 +101,10 @@ func OpenShard(o Options) (*Shard, error) {
 
 func (s *Shard) openFile() (err error) {
 	removeStaleCompaction(s.o.Path)
-	_, statErr := os.Stat(s.o.Path)
 	if s.file, err = openFile(s.o.Path, mapBytes(s.o.InitialMmapSize), false, s.damaged); err != nil {
 		return err
 	}
-	if err = s.load(); err == nil && errors.Is(statErr, os.ErrNotExist) {
+	if err = s.load(); err == nil && !lateBirth {
 		err = syncDir(filepath.Dir(s.o.Path))
 	}
 	if err == nil && !s.o.SkipCheck {
@@ -135,7 +133,7 @@ func (s *Shard) load() error {
 		return err
 	}
 	s.durable.blockFormat = blocks.FormatVersion
-	return s.file.update("make", func(tx *bolt.Tx) error {
+	return s.file.commit("make", func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDigests, bucketSeries} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
