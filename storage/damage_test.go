@@ -233,7 +233,9 @@ func TestTruncatedAndForeignFiles(t *testing.T) {
 
 func TestForeignIdentityIsRefused(t *testing.T) {
 	o := testOptions(t)
-	if err := mustOpen(t, o).Close(); err != nil {
+	s := mustOpen(t, o)
+	apply(t, s, AppendNoop(nil))
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(*Options){
