@@ -24,7 +24,7 @@ trap 'stop_nodes; rm -rf "$DIR"' EXIT INT TERM
 start_nodes() {
   for n in 1 2 3; do
     "$BIN" start --name n$n --data-dir "$DIR/$1-$2/n$n" --log-engine "$1" --log-level warn \
-      --rpc-addr 127.0.0.1:1760$((n - 1)) --http-addr 127.0.0.1:176$((n - 1))1 --gossip-addr 127.0.0.1:176$((n - 1))2 \
+      --rpc-addr 127.0.0.1:176$((n - 1))0 --http-addr 127.0.0.1:176$((n - 1))1 --gossip-addr 127.0.0.1:176$((n - 1))2 \
       --bootstrap-expect 3 --join 127.0.0.1:17602 --join 127.0.0.1:17612 --join 127.0.0.1:17622 \
       >"$DIR/n$n.log" 2>&1 &
     PIDS="$PIDS $!"

@@ -140,11 +140,14 @@ func TestOnlyTheGuardsOfBboltRecover(t *testing.T) {
 	}
 }
 
+// carriers are the files with a struct that is one request waiting in a queue: it lives as long as its context does.
+var carriers = []string{"rpc/raftmux/call.go"}
+
 func TestNoContextInStructs(t *testing.T) {
 	for _, s := range sources(t) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			structure, ok := n.(*ast.StructType)
-			if !ok || s.isTest() {
+			if !ok || s.isTest() || slices.Contains(carriers, s.path) {
 				return true
 			}
 			for _, field := range structure.Fields.List {
