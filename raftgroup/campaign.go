@@ -23,10 +23,10 @@ const (
 )
 
 // campaign starts an election at once, without pre-vote, if this replica is a
-// voter and a follower of exactly that leader (zero: of nobody). Sent to a
-// non-voter, a TimeoutNow would depose a healthy leader; sent to a leader, the
+// voter and a follower of exactly that leader (zero: of nobody) in that term.
+// Sent to a non-voter, a TimeoutNow would depose a healthy leader; sent to a leader, the
 // leader itself. Raft checks neither.
-func (in *instance) campaign(ctx context.Context, follows membership.ServerID) error {
+func (in *instance) campaign(ctx context.Context, follows membership.ServerID, term uint64) error {
 	in.campaigns.Lock()
 	defer in.campaigns.Unlock()
 	if suffrage, ok := suffrageOf(in.configuration(), in.self); !ok || suffrage != raft.Voter {
@@ -34,6 +34,9 @@ func (in *instance) campaign(ctx context.Context, follows membership.ServerID) e
 	}
 	if leader, _ := in.leader(); leader != follows {
 		return fmt.Errorf("campaign in group %d: the leader is %q, not %q", in.group, leader, follows)
+	}
+	if now := in.raft.CurrentTerm(); now != term {
+		return fmt.Errorf("campaign in group %d: term %d has begun since term %d", in.group, now, term)
 	}
 	if state := in.raft.State(); state != raft.Follower {
 		return fmt.Errorf("campaign in group %d: %s is %s", in.group, in.self, state)
@@ -65,7 +68,8 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		}
 	})
 	for in.awaitsBirth() {
-		check := in.joinCheck(in.raft.CurrentTerm())
+		term := in.raft.CurrentTerm()
+		check := in.joinCheck(term)
 		select {
 		case <-check.done:
 		case <-ctx.Done():
@@ -82,7 +86,7 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		if sleep(ctx, time.Duration(rank)*birthRank) != nil {
 			return
 		}
-		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}) == nil {
+		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, term) == nil {
 			return
 		}
 	}

@@ -195,6 +195,14 @@ func (h *Host) EnsureAll(ctx context.Context, wants []Want) error {
 	return errors.Join(errs...)
 }
 
+// closing reports whether Close has begun: what it hands over it must not be
+// given back.
+func (h *Host) closing() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.closed
+}
+
 // SetNoSpace makes proposals fail with ErrNoSpace, or ends that. The owner,
 // who watches the disk, calls HandOver as well.
 func (h *Host) SetNoSpace(below bool) { h.noSpace.Store(below) }
@@ -255,7 +263,7 @@ func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, pay
 		if len(questions) == 1 {
 			if in := h.serverOf(questions[0]); in != nil {
 				g, _ := h.Group(questions[0].group)
-				s = in.standing(g.ready())
+				s = in.standing(g.ready() && !h.closing())
 			}
 		}
 		return s.append(nil), nil

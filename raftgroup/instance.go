@@ -170,11 +170,14 @@ func (in *instance) close() error {
 	}
 	// Raft writes its last change of leadership into notify; nobody reads it
 	// any longer, and at shutdown it does not wait for that.
-	errs := []error{in.raft.Shutdown().Error()}
+	ended := in.raft.Shutdown()
+	// Raft waits for its replication, which waits in RPCs to peers that are
+	// down, each for its whole deadline: those end with the transport.
+	errs := []error{in.transport.Close(), ended.Error()}
 	if !in.proposer.awaitWorkers(orphanWait) {
 		in.log.Error("raft lost answers at shutdown: their outcome is unknown")
 	}
 	in.wg.Wait()
-	errs = append(errs, in.transport.Close(), in.shard.Close(), in.entries.Close())
+	errs = append(errs, in.shard.Close(), in.entries.Close())
 	return errors.Join(errs...)
 }

@@ -64,7 +64,7 @@ func TestI2IsolatedLeaderWithNonVoterServesNoStaleRead(t *testing.T) {
 		// lease runs for seconds more.
 		for i := range 3 {
 			if g := c.group(i, 7); g != old {
-				if err := c.nodes[i].host.Campaign(7, old.Self()); err != nil {
+				if err := c.nodes[i].host.Campaign(7, old.Self(), old.Status().Term); err != nil {
 					t.Fatal(err)
 				}
 				break
@@ -110,7 +110,7 @@ func TestI2DeposedLeaderHearsAHigherTerm(t *testing.T) {
 		c.net.setMute(old.Self().Name) // Raft's messages are lost, ours pass
 		for i := range 3 {
 			if g := c.group(i, 7); g != old {
-				if err := c.nodes[i].host.Campaign(7, old.Self()); err != nil {
+				if err := c.nodes[i].host.Campaign(7, old.Self(), old.Status().Term); err != nil {
 					t.Fatal(err)
 				}
 				await(t, "the new leader", time.Second, g.IsLeader)

@@ -128,7 +128,7 @@ func (in *instance) lastEntry() (index, term uint64) {
 }
 
 // Campaign starts an election in a group for failover; see instance.campaign.
-func (h *Host) Campaign(group uint32, leader membership.ServerID) error {
+func (h *Host) Campaign(group uint32, leader membership.ServerID, term uint64) error {
 	g, ok := h.Group(group)
 	if !ok {
 		return fmt.Errorf("campaign in group %d: %w", group, ErrUnknownGroup)
@@ -139,5 +139,5 @@ func (h *Host) Campaign(group uint32, leader membership.ServerID) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), campaignTimeout)
 	defer cancel()
-	return in.campaign(ctx, leader)
+	return in.campaign(ctx, leader, term)
 }

@@ -20,9 +20,12 @@ const (
 	exchangeTimeout = time.Second
 	// hearsayLife is how long standings of others count.
 	hearsayLife = 3 * time.Second
-	// leaderlessPoll is how often groups without any leader are looked for;
-	// a group counts after it was seen without one twice in a row.
+	// leaderlessPoll is how often groups without any leader are looked for.
 	leaderlessPoll = 500 * time.Millisecond
+	// leaderlessPolls is how many times in a row a group must be seen in the
+	// same term without a leader: a term that changes is an election under way,
+	// which another candidate would only disturb.
+	leaderlessPolls = 3
 	// wakeQueue bounds the suspects that wait to be looked at.
 	wakeQueue = 64
 	// maxExchanges bounds the exchanges under way at once.
@@ -35,8 +38,9 @@ type Groups interface {
 	// peer; for the zero NodeID those of followers that know no leader.
 	LedBy(peer membership.NodeID) []Standing
 	// Campaign starts an election in a group if its replica is, at that moment,
-	// still a voter and a follower of leader (zero: of nobody).
-	Campaign(group uint32, leader membership.ServerID) error
+	// still a voter and a follower of leader (zero: of nobody) in that term: in
+	// a later one somebody else has campaigned already, and may win.
+	Campaign(group uint32, leader membership.ServerID, term uint64) error
 }
 
 // Exchange sends a message to a peer's Agent.Handle and returns the answer.
@@ -55,6 +59,7 @@ type Agent struct {
 	mu       sync.Mutex
 	suspects map[membership.NodeID]struct{} // guarded by mu: peers that this node holds dead
 	heard    map[standingKey]hearsay        // guarded by mu: what others said lately
+	lonely   map[uint32]loneliness          // guarded by mu: groups without a leader
 	decided  map[decision]time.Time         // guarded by mu: elections already ordered
 }
 
@@ -66,6 +71,12 @@ type standingKey struct {
 type hearsay struct {
 	Standing
 	at time.Time
+}
+
+// loneliness is for how many polls a group has been in a term without a leader.
+type loneliness struct {
+	term  uint64
+	polls int
 }
 
 // decision names one election that was ordered: one a group, leader and term.
@@ -116,7 +127,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	slots := make(chan struct{}, maxExchanges)
 	poll := time.NewTicker(leaderlessPoll)
 	defer poll.Stop()
-	lonely := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -124,19 +134,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		case peer := <-a.wake:
 			a.round(ctx, &wg, slots, peer)
 		case peer := <-a.heeds:
-			a.act(ctx, &wg, peer, a.groups.LedBy(peer))
+			a.act(ctx, &wg, peer, a.own(peer))
 		case <-poll.C:
 			a.forget()
 			for _, peer := range a.suspected() {
 				a.round(ctx, &wg, slots, peer)
 			}
-			if len(a.groups.LedBy(membership.NodeID{})) == 0 {
-				lonely = 0
-				continue
-			}
-			if lonely++; lonely > 1 {
-				a.round(ctx, &wg, slots, membership.NodeID{})
-			}
+			a.countLonely()
+			a.round(ctx, &wg, slots, membership.NodeID{})
 		}
 	}
 }
@@ -144,7 +149,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // round tells every other voter of the groups that suspect led what this node
 // knows of them, takes in the answers, and acts on what is then decided.
 func (a *Agent) round(ctx context.Context, wg *sync.WaitGroup, slots chan struct{}, suspect membership.NodeID) {
-	own := a.groups.LedBy(suspect)
+	own := a.own(suspect)
 	if len(own) == 0 {
 		return
 	}
@@ -166,10 +171,41 @@ func (a *Agent) round(ctx context.Context, wg *sync.WaitGroup, slots chan struct
 			}
 			if m, err := decodeMessage(reply); err == nil && m.suspect == suspect {
 				a.hear(peer, m)
-				a.act(ctx, wg, suspect, a.groups.LedBy(suspect))
+				a.act(ctx, wg, suspect, a.own(suspect))
 			}
 		})
 	}
+}
+
+// own are this node's standings about a suspect; of groups without any leader
+// only those that stay so.
+func (a *Agent) own(suspect membership.NodeID) []Standing {
+	standings := a.groups.LedBy(suspect)
+	if suspect != (membership.NodeID{}) {
+		return standings
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.DeleteFunc(standings, func(s Standing) bool {
+		l := a.lonely[s.Group]
+		return l.term != s.CurrentTerm || l.polls < leaderlessPolls
+	})
+}
+
+// countLonely looks at the groups that have no leader now.
+func (a *Agent) countLonely() {
+	standings := a.groups.LedBy(membership.NodeID{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	lonely := make(map[uint32]loneliness, len(standings))
+	for _, s := range standings {
+		l := loneliness{term: s.CurrentTerm, polls: 1}
+		if was := a.lonely[s.Group]; was.term == s.CurrentTerm {
+			l.polls += was.polls
+		}
+		lonely[s.Group] = l
+	}
+	a.lonely = lonely
 }
 
 func (a *Agent) peersOf(own []Standing, suspect membership.NodeID) []membership.NodeID {
@@ -298,7 +334,7 @@ func (a *Agent) campaign(ctx context.Context, wait time.Duration, suspect member
 	if !a.holdsDead(suspect) {
 		return // it is back
 	}
-	if err := a.groups.Campaign(s.Group, s.Leader); err != nil {
+	if err := a.groups.Campaign(s.Group, s.Leader, s.CurrentTerm); err != nil {
 		a.log.Debug("campaign not started", "group", s.Group, "err", err)
 	}
 }

@@ -40,7 +40,7 @@ func (g *fakeGroups) LedBy(peer membership.NodeID) []Standing {
 	return out
 }
 
-func (g *fakeGroups) Campaign(group uint32, leader membership.ServerID) error {
+func (g *fakeGroups) Campaign(group uint32, leader membership.ServerID, _ uint64) error {
 	g.fleet.mu.Lock()
 	defer g.fleet.mu.Unlock()
 	s := g.mine[group]
@@ -165,7 +165,7 @@ func TestGroupsWithoutAnyLeaderElectOneAfterAStart(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		nobody := func(s *Standing) { s.Leader = membership.ServerID{} }
 		f := newFleet(t, ctx, standing("n1", 2, 4, nobody), standing("n2", 2, 4, nobody, primary), standing("n3", 2, 4, nobody))
-		time.Sleep(3 * leaderlessPoll)
+		time.Sleep((leaderlessPolls + 1) * leaderlessPoll)
 		synctest.Wait()
 		if got := fmt.Sprint(f.campaigns()); got != "[7 by n2]" {
 			t.Fatalf("campaigns: %s", got)

@@ -61,9 +61,9 @@ func (g ownGroups) LedBy(peer membership.NodeID) []failover.Standing {
 }
 
 // Campaign implements failover.Groups.
-func (g ownGroups) Campaign(group uint32, leader membership.ServerID) error {
+func (g ownGroups) Campaign(group uint32, leader membership.ServerID, term uint64) error {
 	if h := g.hosts.host.Load(); h != nil {
-		return h.Campaign(group, leader)
+		return h.Campaign(group, leader, term)
 	}
 	return raftgroup.ErrUnknownGroup
 }
