@@ -16,6 +16,7 @@ type conn struct {
 	in, out       *stream
 	local, remote net.Addr
 	once          sync.Once
+	closed        func() // told the network, once
 
 	mu       sync.Mutex
 	deadline time.Time     // guarded by mu: of reads
@@ -34,8 +35,11 @@ func (c *conn) RemoteAddr() net.Addr { return c.remote }
 
 func (c *conn) Close() error {
 	c.once.Do(func() {
-		c.in.close(net.ErrClosed)
-		c.out.close(io.EOF)
+		c.in.close(func(s *stream) { s.readerGone = true })
+		c.out.close(func(s *stream) { s.writerGone = true })
+		if c.closed != nil {
+			c.closed()
+		}
 	})
 	return nil
 }
@@ -93,11 +97,12 @@ func waitFor(until time.Time, a, b, c <-chan struct{}) {
 type stream struct {
 	link *link
 
-	mu      sync.Mutex
-	chunks  []chunk       // guarded by mu
-	bytes   int           // guarded by mu
-	err     error         // guarded by mu: set when closed; data before it is still read after io.EOF
-	changed chan struct{} // guarded by mu: closed and replaced at each change
+	mu         sync.Mutex
+	chunks     []chunk       // guarded by mu
+	bytes      int           // guarded by mu
+	writerGone bool          // guarded by mu: what was written before is still read
+	readerGone bool          // guarded by mu: the writer learns of it unless the link is cut
+	changed    chan struct{} // guarded by mu: closed and replaced at each change
 }
 
 type chunk struct {
@@ -112,20 +117,18 @@ func (s *stream) notify() {
 	s.changed = make(chan struct{})
 }
 
-func (s *stream) close(err error) {
+func (s *stream) close(end func(*stream)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
-	}
+	end(s)
 	s.notify()
 }
 
 func (s *stream) write(b []byte) (int, error) {
-	_, delay, _ := s.link.state()
 	for {
+		cut, delay, healed := s.link.state()
 		s.mu.Lock()
-		if s.err != nil {
+		if s.writerGone || s.readerGone && !cut {
 			s.mu.Unlock()
 			return 0, io.ErrClosedPipe
 		}
@@ -138,7 +141,10 @@ func (s *stream) write(b []byte) (int, error) {
 		}
 		changed := s.changed
 		s.mu.Unlock()
-		<-changed
+		select {
+		case <-changed:
+		case <-healed:
+		}
 	}
 }
 
@@ -160,12 +166,14 @@ func (s *stream) read(b []byte) (taken, awaited) {
 	defer s.mu.Unlock()
 	wait := awaited{written: s.changed, healed: healed}
 	switch {
-	case s.err == net.ErrClosed:
+	case s.readerGone:
 		return taken{err: net.ErrClosed}, wait
 	case cut:
 		return taken{}, wait
+	case len(s.chunks) == 0 && s.writerGone:
+		return taken{err: io.EOF}, wait
 	case len(s.chunks) == 0:
-		return taken{err: s.err}, wait
+		return taken{}, wait
 	case time.Now().Before(s.chunks[0].at):
 		wait.until = s.chunks[0].at
 		return taken{}, wait

@@ -12,8 +12,11 @@ import (
 // faults are told of. Links are symmetric and start whole.
 type Network struct {
 	mu        sync.Mutex
-	listeners map[string]*listener // guarded by mu
-	links     map[[2]string]*link  // guarded by mu
+	listeners map[string]*listener            // guarded by mu
+	links     map[[2]string]*link             // guarded by mu
+	conns     map[string]map[*conn]struct{}   // guarded by mu: open ends by host
+	receivers map[string]func(string, []byte) // guarded by mu: of packets, by address
+	dead      map[string]bool                 // guarded by mu: hosts after Kill
 }
 
 // link is the state between two hosts.
@@ -26,7 +29,10 @@ type link struct {
 
 // NewNetwork returns a network without hosts.
 func NewNetwork() *Network {
-	return &Network{listeners: make(map[string]*listener), links: make(map[[2]string]*link)}
+	return &Network{
+		listeners: make(map[string]*listener), links: make(map[[2]string]*link), conns: make(map[string]map[*conn]struct{}),
+		receivers: make(map[string]func(string, []byte)), dead: make(map[string]bool),
+	}
 }
 
 // refusedError says that nobody listens; refused is the sentinel that the
@@ -43,7 +49,7 @@ func (e *refusedError) Unwrap() error { return e.refused }
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.listeners[addr] != nil {
+	if n.listeners[addr] != nil || n.dead[hostOf(addr)] {
 		return nil, fmt.Errorf("listen %s: address in use", addr)
 	}
 	l := &listener{network: n, addr: address(addr), backlog: make(chan *conn, 64), closed: make(chan struct{})}
@@ -61,20 +67,108 @@ func (n *Network) Dialer(host string, refused error) func(context.Context, strin
 		}
 		n.mu.Lock()
 		l := n.listeners[addr]
-		n.mu.Unlock()
-		if l == nil {
+		if l == nil || n.dead[host] {
+			n.mu.Unlock()
 			return nil, &refusedError{addr, refused}
 		}
 		near, far := newConns(k, address(host+":0"), l.addr)
+		n.openLocked(host, near)
+		n.openLocked(hostOf(addr), far)
+		n.mu.Unlock()
 		select {
 		case l.backlog <- far:
-			return near, nil
+			select {
+			case <-l.closed: // after Close has emptied the backlog, perhaps
+				_, _ = near.Close(), far.Close()
+				return nil, &refusedError{addr, refused}
+			default:
+				return near, nil
+			}
 		case <-l.closed:
+			_, _ = near.Close(), far.Close()
 			return nil, &refusedError{addr, refused}
 		case <-ctx.Done():
+			_, _ = near.Close(), far.Close()
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// openLocked notes an end of a connection for as long as it is open.
+func (n *Network) openLocked(host string, c *conn) {
+	if n.conns[host] == nil {
+		n.conns[host] = make(map[*conn]struct{})
+	}
+	n.conns[host][c] = struct{}{}
+	c.closed = func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.conns[host], c)
+	}
+}
+
+// Kill ends a host's sockets at once, as the end of its process does: its
+// connections break, its addresses refuse, and it reaches nobody until Revive.
+func (n *Network) Kill(host string) {
+	n.mu.Lock()
+	n.dead[host] = true
+	var ends []interface{ Close() error }
+	for c := range n.conns[host] {
+		ends = append(ends, c)
+	}
+	for _, l := range n.listeners {
+		if hostOf(string(l.addr)) == host {
+			ends = append(ends, l)
+		}
+	}
+	n.mu.Unlock()
+	for _, end := range ends {
+		_ = end.Close()
+	}
+}
+
+// Revive lets a killed host listen and dial again.
+func (n *Network) Revive(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.dead, host)
+}
+
+// Receive hands the packets that arrive at an address to a function, which must
+// not block; nil ends that.
+func (n *Network) Receive(addr string, packet func(from string, b []byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if packet == nil {
+		delete(n.receivers, addr)
+		return
+	}
+	n.receivers[addr] = packet
+}
+
+// Send carries a packet, which is lost where the link is cut or nobody receives.
+func (n *Network) Send(from, to string, packet []byte) {
+	packet = append([]byte(nil), packet...)
+	cut, delay, _ := n.link(hostOf(from), hostOf(to)).state()
+	if cut {
+		return
+	}
+	deliver := func() {
+		n.mu.Lock()
+		receive := n.receivers[to]
+		if n.dead[hostOf(from)] || n.dead[hostOf(to)] {
+			receive = nil
+		}
+		n.mu.Unlock()
+		if receive != nil {
+			receive(from, packet)
+		}
+	}
+	if delay > 0 {
+		time.AfterFunc(delay, deliver)
+		return
+	}
+	deliver()
 }
 
 func hostOf(addr string) string {
@@ -181,13 +275,22 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close refuses what was not accepted yet.
 func (l *listener) Close() error {
 	l.once.Do(func() {
-		close(l.closed)
 		l.network.mu.Lock()
-		defer l.network.mu.Unlock()
 		if l.network.listeners[string(l.addr)] == l {
 			delete(l.network.listeners, string(l.addr))
+		}
+		l.network.mu.Unlock()
+		close(l.closed)
+		for {
+			select {
+			case c := <-l.backlog:
+				_ = c.Close()
+			default:
+				return
+			}
 		}
 	})
 	return nil
