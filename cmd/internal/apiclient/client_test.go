@@ -1,0 +1,125 @@
+package apiclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func newClient(t *testing.T, timeout time.Duration, addresses ...string) *Client {
+	t.Helper()
+	c, err := New(addresses, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// refusing is an address where nobody listens.
+func refusing(t *testing.T) string {
+	s := httptest.NewServer(nil)
+	s.Close()
+	return s.URL
+}
+
+func TestNextAddressIsAskedWhenTheFirstIsDown(t *testing.T) {
+	up := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"x":1}`) })
+	c := newClient(t, time.Minute, refusing(t), up)
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if body, err := c.Do(t.Context(), Request{Method: method, Path: "/"}); err != nil || string(body) != `{"x":1}` {
+			t.Errorf("%s: %q, %v", method, body, err)
+		}
+	}
+}
+
+func TestChangeThatMayHaveArrivedIsNotRepeated(t *testing.T) {
+	var asked atomic.Int32
+	breaks := serve(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(1); panic(http.ErrAbortHandler) })
+	second := serve(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(100) })
+	c := newClient(t, time.Minute, breaks, second)
+	_, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"})
+	if _, ok := errors.AsType[*UnreachableError](err); !ok || asked.Load() != 1 {
+		t.Errorf("asked %d, %v", asked.Load(), err)
+	}
+}
+
+func TestProblemDocumentsKeepTheirCode(t *testing.T) {
+	for name, test := range map[string]struct {
+		body string
+		want api.Code
+	}{
+		"Problem":      {`{"status":503,"detail":"no leader","code":"no_leader","hint":"retry"}`, api.NoLeader},
+		"NotOurServer": {`<html>404</html>`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, time.Minute, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(503)
+				fmt.Fprint(w, test.body)
+			}))
+			_, err := c.Get(t.Context(), "/", nil, nil)
+			e, ok := errors.AsType[*api.Error](err)
+			if ok != (test.want != "") || ok && e.Code != test.want {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestSilentNodeIsUnreachableAfterTheTimeout(t *testing.T) {
+	release := make(chan struct{})
+	silent := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	_, err := newClient(t, 50*time.Millisecond, silent).Do(t.Context(), Request{Path: "/"})
+	if _, ok := errors.AsType[*UnreachableError](err); !ok {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newClient(t, time.Minute, silent).Do(ctx, Request{Path: "/"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+func TestListJoinsPagesAndLeavesASinglePageAsItCame(t *testing.T) {
+	pages := map[string]string{
+		"":  `{"next_page_token":"b","nodes":[{"name":"n1"},{"name":"n2"}]}`,
+		"b": `{"nodes":[],"next_page_token":"c"}`,
+		"c": `{"nodes":[{"name":"n3"}],"next_page_token":""}`,
+	}
+	c := newClient(t, time.Minute, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, pages[r.URL.Query().Get("page_token")])
+	}))
+	body, err := c.List(t.Context(), "/", nil)
+	var l api.NodeList
+	if err != nil || json.Unmarshal(body, &l) != nil || len(l.Nodes) != 3 || l.Nodes[2].Name != "n3" || l.NextPageToken != "" {
+		t.Errorf("got %s, %v", body, err)
+	}
+	pages[""] = `{ "nodes" : [] , "next_page_token":"" }`
+	if body, err = c.List(t.Context(), "/", nil); string(body) != pages[""] || err != nil {
+		t.Errorf("a single page became %s, %v", body, err)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for address, ok := range map[string]bool{"127.0.0.1:7601": true, "http://h:1": true, "https://h": true, "": false, "http://": false, "ftp://h:1": false} {
+		if _, err := New([]string{address}, time.Second); (err == nil) != ok {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
