@@ -15,9 +15,6 @@ import (
 // defaultAddr is where a node listens that was told nothing.
 const defaultAddr = "127.0.0.1:7601"
 
-// defaultTimeout bounds one request, never the wait for a job.
-const defaultTimeout = 10 * time.Second
-
 // clientFlags are the flags of every command that asks a node, each leaf its own copy, behind the leaf's own flags.
 func clientFlags(own ...cli.Flag) []cli.Flag {
 	return append(own, addrFlag(), timeoutFlag(),

@@ -36,9 +36,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster": startCluster,
-			"node":    nodeCommand,
-			"exits":   exits,
+			"cluster":    startCluster,
+			"node":       nodeCommand,
+			"exits":      exits,
+			"eventually": eventually,
 		},
 	})
 }
@@ -125,5 +126,21 @@ func exits(ts *testscript.TestScript, negated bool, arguments []string) {
 	}
 	if fmt.Sprint(code) != arguments[0] {
 		ts.Fatalf("%s ended with %d, not %s", strings.Join(arguments[1:], " "), code, arguments[0])
+	}
+}
+
+// eventually is `eventually COMMAND...`: the command is repeated until it ends well.
+func eventually(ts *testscript.TestScript, negated bool, arguments []string) {
+	if negated || len(arguments) == 0 {
+		ts.Fatalf("usage: eventually COMMAND...")
+	}
+	for deadline := time.Now().Add(nodesReadyWithin); ; {
+		err := ts.Exec(arguments[0], arguments[1:]...)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: %v", strings.Join(arguments, " "), err)
+		}
 	}
 }

@@ -19,7 +19,9 @@ type slowStore struct {
 	inFlight map[string]bool // devices with a write in flight
 	points   map[string][]int64
 	fail     error
-	t        *testing.T
+	// failAfter is how many writes succeed before fail.
+	failAfter int
+	t         *testing.T
 }
 
 func newStore(t *testing.T) *slowStore {
@@ -43,6 +45,10 @@ func (s *slowStore) Write(_ context.Context, points []storage.Point) error {
 		if !slices.Contains(s.points[p.Device], p.Time) {
 			s.points[p.Device] = append(s.points[p.Device], p.Time)
 		}
+	}
+	if s.failAfter > 0 {
+		s.failAfter--
+		return nil
 	}
 	return s.fail
 }
@@ -97,8 +103,12 @@ func TestFailuresAreCountedAndNotMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
 		s.fail = errors.New("no leader")
+		if _, err := Write(t.Context(), plan(s)); !errors.Is(err, s.fail) {
+			t.Errorf("devices that cannot be written at all: %v", err)
+		}
+		s.failAfter = 2
 		r, err := Write(t.Context(), plan(s))
-		if err != nil || r.Requests != 0 || r.Points != 0 || r.Errors["no leader"] == 0 {
+		if err != nil || r.Requests != 1 || r.Points != 1 || r.Errors["no leader"] == 0 {
 			t.Errorf("got %+v, %v", r, err)
 		}
 	})

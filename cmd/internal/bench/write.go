@@ -22,6 +22,9 @@ func Write(ctx context.Context, p Plan) (Result, error) {
 	if p.Devices < p.Callers {
 		return Result{}, fmt.Errorf("%d callers need as many devices, not %d: each device has one writer", p.Callers, p.Devices)
 	}
+	if err := touch(ctx, p); err != nil {
+		return Result{}, err
+	}
 	return run(ctx, kindWrite, p, func(caller int, c Conn) request {
 		devices := newDevices(p.Database, p.Collection, caller, p.Callers, p.Devices, p.Start, p.Seed)
 		turn := 0
@@ -34,4 +37,23 @@ func Write(ctx context.Context, p Plan) (Result, error) {
 			return len(points), c.Write(ctx, points)
 		}
 	})
+}
+
+// touch writes one point of every device, in large batches: groups are born at their first write, and that is not
+// what is measured.
+func touch(ctx context.Context, p Plan) error {
+	const batch = 1000
+	devices := newDevices(p.Database, p.Collection, 0, 1, p.Devices, p.Start, p.Seed)
+	for len(devices) > 0 {
+		part := devices[:min(batch, len(devices))]
+		devices = devices[len(part):]
+		points := make([]storage.Point, len(part))
+		for i, d := range part {
+			points[i] = d.point()
+		}
+		if err := p.Conns[0].Write(ctx, points); err != nil {
+			return fmt.Errorf("first point of each device: %w", err)
+		}
+	}
+	return nil
 }
