@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 )
 
@@ -89,6 +90,22 @@ func (g *Gateway) Self() string { return g.cfg.Self.Name }
 
 // Close cancels the jobs of this node and waits for them.
 func (g *Gateway) Close() error { return g.jobs.close() }
+
+// knownTable is the table once this node has one: a node that has just started
+// knows neither the number of groups nor which of them exist.
+func (g *Gateway) knownTable(ctx context.Context) (*Table, error) {
+	if t := g.cfg.Directory.Table(); t.TotalGroups > 0 {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
+	defer cancel()
+	err := g.cfg.Directory.Barrier(ctx)
+	t := g.cfg.Directory.Table()
+	if t.TotalGroups == 0 {
+		return nil, api.E(api.NotReady, "retry, here or at another node", "the node has just started and does not know the groups yet").Because(err)
+	}
+	return t, nil
+}
 
 // node finds the id of a node by name.
 func (t *Table) node(name string) (membership.NodeID, bool) {

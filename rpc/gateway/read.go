@@ -134,6 +134,9 @@ func (g *Gateway) scanGroup(ctx context.Context, id uint32, q *Query, totalGroup
 // each one ended; an error from rows or done ends the whole read.
 func (g *Gateway) readHere(ctx context.Context, groups []uint32, q *Query, rows Rows, done func(group uint32, emitted bool, err error) error) error {
 	total := g.cfg.Directory.Table().TotalGroups
+	if total == 0 { // just started: the groups are open before the table is known
+		return refuseAll(groups, done)
+	}
 	admission, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
 	errs := g.admitAll(admission, groups, q)
 	cancel()
@@ -157,3 +160,16 @@ func (g *Gateway) readHere(ctx context.Context, groups []uint32, q *Query, rows 
 	}
 	return nil
 }
+
+// refuseAll ends every group of a read with "ask again".
+func refuseAll(groups []uint32, done func(group uint32, emitted bool, err error) error) error {
+	for _, group := range groups {
+		err := &readError{readAgain, "", errNoTable}
+		if err := done(group, false, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNoTable = errors.New("the node has just started and does not know the groups yet")

@@ -55,7 +55,10 @@ func (q *Query) small() bool {
 // nothing; a read that must be fresh asks the meta leader before it believes
 // that one does not.
 func (g *Gateway) targets(ctx context.Context, q *Query) ([]uint32, error) {
-	t := g.cfg.Directory.Table()
+	t, err := g.knownTable(ctx)
+	if err != nil {
+		return nil, err
+	}
 	want := wanted(q, t)
 	if q.Consistency != pb.Consistency_STALE || !t.hasDatabase(q.Database) {
 		missing := !t.hasDatabase(q.Database)

@@ -90,7 +90,7 @@ func (g *Gateway) checkGroup(ctx context.Context, id uint32) error {
 	if _, ok := g.cfg.Directory.Table().Assignments[id]; ok {
 		return nil
 	}
-	if total := g.cfg.Directory.Table().TotalGroups; id >= total {
+	if total := g.cfg.Directory.Table().TotalGroups; total > 0 && id >= total {
 		return api.E(api.GroupNotFound, fmt.Sprintf("groups are 0 to %d", int64(total)-1), "group %d does not exist", id)
 	}
 	if err := g.freshTable(ctx); err != nil {
@@ -266,6 +266,9 @@ func (g *Gateway) DeviceGroup(database, collection, device string) (api.DeviceGr
 		return api.DeviceGroup{}, invalid(err)
 	}
 	t := g.cfg.Directory.Table()
+	if t.TotalGroups == 0 {
+		return api.DeviceGroup{}, api.E(api.NotReady, "retry, here or at another node", "%s", errNoTable)
+	}
 	input := database + ":" + collection + ":" + device
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(input)) // never fails
