@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/pb"
@@ -10,14 +12,18 @@ import (
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
 
+// readers keeps the memory of decoded writes. A reader goes back when its
+// write has ended: the gateway keeps no point.
+var readers = sync.Pool{New: func() any { return new(storage.PointReader) }}
+
 // pointsOf reads the points of a write. Those of a packed write come from the
 // storage codec; the others are translated field by field.
-func pointsOf(m *pb.WriteRequest, l storage.Limits) ([]storage.Point, error) {
+func pointsOf(r *storage.PointReader, m *pb.WriteRequest, l storage.Limits) ([]storage.Point, error) {
 	if len(m.GetPacked()) > 0 {
 		if len(m.GetPoints()) > 0 || m.GetDatabase() != "" || m.GetCollection() != "" {
 			return nil, api.E(api.InvalidArgument, "use one of the two", "a write has packed points beside points, database or collection")
 		}
-		return unpack(m.GetPacked(), l)
+		return unpack(r, m.GetPacked(), l)
 	}
 	if len(m.GetPoints()) > l.BatchPoints {
 		return nil, tooMany(len(m.GetPoints()), l)
@@ -66,29 +72,35 @@ func valueOf(f *pb.Field) (blocks.Value, bool) {
 	return blocks.Value{}, false
 }
 
-// unpack decodes the frames of the SDK. Only puts are taken: no other command
-// enters the log this way.
-func unpack(packed []byte, l storage.Limits) ([]storage.Point, error) {
-	var points []storage.Point
+// unpack decodes the frames of the SDK with the reader's memory. Only puts are
+// taken: no other command enters the log this way.
+func unpack(r *storage.PointReader, packed []byte, l storage.Limits) (points []storage.Point, err error) {
+	if err := storage.ValidateBatch(0, len(packed), l); err != nil {
+		return nil, refused(api.TooLarge, err)
+	}
 	for c, err := range storage.DecodeCommands(packed) {
 		if err != nil {
-			return nil, api.E(api.InvalidArgument, "use an SDK of the node's version", "packed points cannot be read").Because(err)
+			return nil, unreadable(err)
 		}
 		if c.Kind != storage.KindPut {
 			return nil, api.E(api.InvalidArgument, "pack puts only", "packed points hold a %s command", c.Kind)
 		}
-		more, err := c.Points()
-		if err != nil {
-			return nil, api.E(api.InvalidArgument, "use an SDK of the node's version", "packed points cannot be read").Because(err)
-		}
-		if points == nil {
-			points = more
-		} else {
-			points = append(points, more...)
-		}
-		if len(points) > l.BatchPoints {
-			return nil, tooMany(len(points), l)
+		if points, err = r.Read(c, l.BatchPoints, l.FieldsPerPoint); errors.Is(err, storage.ErrInvalid) {
+			return nil, refused(api.TooLarge, err)
+		} else if err != nil {
+			return nil, unreadable(err)
 		}
 	}
 	return points, nil
+}
+
+func unreadable(err error) error {
+	return api.E(api.InvalidArgument, "use an SDK of the node's version", "packed points cannot be read").Because(err)
+}
+
+func refused(code api.Code, err error) error {
+	if e, ok := errors.AsType[*storage.InvalidError](err); ok {
+		return api.E(code, e.Hint, "%s %s", e.What, e.Reason)
+	}
+	return api.E(code, "", "%v", err)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/flotilla-db/flotilla/storage"
 )
 
-// MaxMessageBytes is what the gRPC server must accept: a batch in protobuf is
-// larger than the same batch in the log. The composition root passes it as
-// grpc.MaxRecvMsgSize.
-const MaxMessageBytes = 32 << 20
+// MaxMessageBytes is what the gRPC server must accept: the largest batch (8
+// MiB) with room for the overhead of protobuf. The composition root passes it
+// as grpc.MaxRecvMsgSize.
+const MaxMessageBytes = 12 << 20
 
 // Server answers the services.
 type Server struct {
@@ -107,7 +107,12 @@ func (s *Server) Write(ctx context.Context, m *pb.WriteRequest) (*pb.WriteResult
 // write carries one write out; its outcome is in the result.
 func (s *Server) write(ctx context.Context, m *pb.WriteRequest) *pb.WriteResult {
 	r := &pb.WriteResult{Id: m.GetId()}
-	points, err := pointsOf(m, s.g.Limits())
+	reader := readers.Get().(*storage.PointReader)
+	defer func() {
+		reader.Reset()
+		readers.Put(reader)
+	}()
+	points, err := pointsOf(reader, m, s.g.Limits())
 	var w gateway.Written
 	if err == nil {
 		w, err = s.g.Write(ctx, points, time.Duration(m.GetTimeoutMs())*time.Millisecond)

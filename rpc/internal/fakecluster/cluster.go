@@ -259,3 +259,6 @@ func (n *Node) conn(to *Node) (*grpc.ClientConn, error) {
 	}
 	return cc, err
 }
+
+// ID is the node's id.
+func (n *Node) ID() membership.NodeID { return n.id }
