@@ -26,7 +26,7 @@ func newApp(s streams) *cli.App {
 			databasesVerb(s), databaseVerb(s), collectionsVerb(s),
 			nodesVerb(s), groupsVerb(s), groupVerb(s),
 			verifyVerb(s), jobsVerb(s), jobVerb(s), settingsVerb(s),
-			dumpVerb(s), benchVerb(s),
+			dumpVerb(s), benchVerb(s), demoVerb(s),
 			configVerb(s), completionVerb(s), versionVerb(s),
 		},
 	}

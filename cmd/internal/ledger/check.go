@@ -125,9 +125,9 @@ func (l *Ledger) sequence(t int64) (seq int, onPlan bool) {
 	return int(d / int64(l.Step)), true
 }
 
-// samePoint compares field by field; both are sorted by name.
+// samePoint compares series, time and field by field; both are sorted by name.
 func samePoint(a, b storage.Point) bool {
-	if len(a.Fields) != len(b.Fields) {
+	if a.Series != b.Series || a.Time != b.Time || len(a.Fields) != len(b.Fields) {
 		return false
 	}
 	for i := range a.Fields {

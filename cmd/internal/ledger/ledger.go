@@ -62,6 +62,8 @@ type Ledger struct {
 	mu      sync.Mutex
 	devices []account // guarded by mu
 	waits   []Wait    // guarded by mu: longest wait a group since ResetWaits
+	fresh   []bool    // guarded by mu: groups that acked a write begun since ResetWaits
+	resetAt time.Time // guarded by mu
 	groups  uint32    // number of groups
 	acked   int       // guarded by mu
 }
@@ -85,7 +87,7 @@ type Wait struct {
 
 // New opens an empty ledger for a store with so many groups.
 func New(p Plan, totalGroups uint32) *Ledger {
-	return &Ledger{Plan: p, devices: make([]account, p.Devices), waits: make([]Wait, totalGroups), groups: totalGroups}
+	return &Ledger{Plan: p, devices: make([]account, p.Devices), waits: make([]Wait, totalGroups), fresh: make([]bool, totalGroups), groups: totalGroups}
 }
 
 // Attempt notes that a point is about to be written.
@@ -99,6 +101,9 @@ func (l *Ledger) Ack(device, seq int, waited time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.acked++
+	if time.Now().Add(-waited).After(l.resetAt) {
+		l.fresh[group] = true
+	}
 	if w := &l.waits[group]; waited > w.Duration {
 		*w = Wait{Group: group, Duration: waited}
 	}
@@ -135,15 +140,17 @@ func (l *Ledger) ResetWaits() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.waits)
+	clear(l.fresh)
+	l.resetAt = time.Now()
 }
 
 // LongestWait is the longest that any group's write waited since ResetWaits,
-// and how many groups acknowledged a write since then.
+// and how many groups acknowledged a write that was begun since then.
 func (l *Ledger) LongestWait() (longest Wait, groups int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range l.waits {
-		if w.Duration > 0 {
+	for g, w := range l.waits {
+		if l.fresh[g] {
 			groups++
 		}
 		if w.Duration > longest.Duration {
