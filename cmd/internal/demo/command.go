@@ -49,10 +49,22 @@ func (s *stage) verified(ctx context.Context, when string) error {
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		if code != 0 && len(result.Unchecked)+len(result.Findings) > 0 {
+			s.say.line("run %d: %d of %d groups equal, %s", runs, result.GroupsEqual, result.GroupsTotal, firstReason(&result))
+		}
 	}
 	s.score.check("verify --all is clean "+when, code == 0 && result.GroupsEqual == totalGroups,
 		"%d of %d groups have equal roots on all replicas, run %d, %d ms", result.GroupsEqual, result.GroupsTotal, runs, result.DurationMs)
 	return nil
+}
+
+// firstReason says why a result is not clean.
+func firstReason(r *api.VerifyResult) string {
+	if len(r.Findings) > 0 {
+		f := r.Findings[0]
+		return fmt.Sprintf("%d findings, of which group %d on %s: %s is %s", len(r.Findings), f.GroupID, f.Node, f.Kind, f.Verdict)
+	}
+	return fmt.Sprintf("%d unchecked, of which group %d: %s", len(r.Unchecked), r.Unchecked[0].GroupID, r.Unchecked[0].Reason)
 }
 
 // healthy waits until every group is led and has all its replicas ready.

@@ -106,7 +106,7 @@ func (s *stage) abandon(ctx context.Context, story string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.score.check(story+" was told to its end", false, "%v", err)
+	s.score.check("story "+story, false, "%v", err)
 	s.score.print()
 	s.tails()
 	return fmt.Errorf("%s: %w", story, err)

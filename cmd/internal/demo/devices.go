@@ -14,7 +14,7 @@ import (
 // merged on this side.
 const (
 	simulated     = 2000
-	pointsASecond = 2000
+	pointsASecond = 1000
 	simDatabase   = "simulated"
 	simCollection = "readings"
 )

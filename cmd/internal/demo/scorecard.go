@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"time"
 )
 
 // check is one thing that had to hold.
@@ -54,5 +55,5 @@ func (s *scorecard) print() {
 		fmt.Fprintf(s.say.out, "  %s %-*s  %s\n", sign, width, c.what, c.detail)
 	}
 	s.say.rule(8 + width + widest)
-	fmt.Fprintf(s.say.out, "  %d of %d checks held\n", held, len(s.checks))
+	fmt.Fprintf(s.say.out, "  %d of %d checks held, %s\n", held, len(s.checks), seconds(time.Since(s.say.began)))
 }
