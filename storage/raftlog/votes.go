@@ -88,7 +88,7 @@ func OpenVotes(path string, o VotesOptions) (*Votes, error) {
 		return nil, fmt.Errorf("open votes %s: %w", path, ErrVotesMissing)
 	}
 	err := guard("open votes "+path, func() error {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: votesOpenTimeout, FreelistType: bbolt.FreelistMapType})
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: votesOpenTimeout, FreelistType: bbolt.FreelistMapType, NoSync: withoutSync})
 		if err != nil {
 			return err
 		}
