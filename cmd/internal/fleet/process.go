@@ -100,6 +100,16 @@ func (p *Process) Stop(ctx context.Context) error {
 	}
 }
 
+// AwaitEnd waits until the process has ended by itself, and returns its exit error.
+func (p *Process) AwaitEnd(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return fmt.Errorf("%s runs: %w", p.Name, ctx.Err())
+	}
+}
+
 // AwaitReady waits until /readyz answers 200, or says why it never will.
 func (p *Process) AwaitReady(ctx context.Context) error {
 	var last string
