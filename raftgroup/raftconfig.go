@@ -23,9 +23,11 @@ func DefaultTimers() Timers {
 }
 
 const (
-	// maxAppendEntries bounds one AppendEntries in entries; the transport bears
-	// that many full ones.
-	maxAppendEntries = 64
+	// maxAppendEntries bounds one AppendEntries in entries. In a pipeline Raft
+	// sends one batch of that many a wake-up, and the rest waits for the next
+	// entry or the commit timeout: it is Raft's largest, and what the proposer
+	// has under way is far less.
+	maxAppendEntries = 1024
 	// protocolVersion of hashicorp/raft: the only one with server ids.
 	protocolVersion = 3
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -150,7 +151,11 @@ func (n *Node) peerEvent(peer membership.NodeID, event raftmux.PeerEvent) {
 }
 
 // groupChanged is told by the host that a group's leader or state changed.
-func (n *Node) groupChanged(uint32) {
+func (n *Node) groupChanged(group uint32) {
+	if g, ok := n.hosts.host.Load().Group(group); ok && n.log.Enabled(context.Background(), slog.LevelDebug) {
+		leader, _ := g.Leader()
+		n.log.Debug("group changed", "group", group, "leader", leader, "term", g.Status().Term)
+	}
 	if loop := n.hosts.reconcile.Load(); loop != nil {
 		loop.Poke()
 	}
