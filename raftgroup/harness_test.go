@@ -109,14 +109,15 @@ func (n *testNet) call(from membership.NodeID) Caller {
 
 // testTransport is Transport over the test network; RPCs are unary.
 type testTransport struct {
-	net   *testNet
-	group uint32
-	self  membership.ServerID
-	addr  raft.ServerAddress
-	inbox chan raft.RPC
-	gap   func(membership.ServerID, *raft.InstallSnapshotRequest)
-	gone  chan struct{}
-	once  sync.Once
+	net      *testNet
+	group    uint32
+	self     membership.ServerID
+	addr     raft.ServerAddress
+	inbox    chan raft.RPC
+	gap      func(membership.ServerID, *raft.InstallSnapshotRequest)
+	appended func(uint64)
+	gone     chan struct{}
+	once     sync.Once
 }
 
 var (
@@ -163,6 +164,9 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 		if r.Error != nil {
 			return r.Error
 		}
+		if a, ok := command.(*raft.AppendEntriesRequest); ok && a.PrevLogEntry+a.LeaderCommitIndex > 0 && r.Response.(*raft.AppendEntriesResponse).Success {
+			peer.appended(a.LeaderCommitIndex)
+		}
 		out(r.Response)
 		return nil
 	case <-peer.gone:
@@ -200,6 +204,7 @@ func (t *testTransport) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, a *ra
 func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte         { return []byte(a) }
 func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                          { return raft.ServerAddress(b) }
 func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                              {}
+func (t *testTransport) OnAppended(f func(uint64))                                       { t.appended = f }
 func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest)) { t.gap = f }
 func (t *testTransport) Campaign(context.Context) error {
 	return t.TimeoutNow("", t.addr, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
@@ -339,23 +344,15 @@ func (c *testCluster) stop(n *testNode, handOver bool) {
 // crash ends a node as kill -9 would: what its shards had not flushed is gone.
 func (c *testCluster) crash(n *testNode) {
 	c.t.Helper()
-	shards := make(map[string][]byte)
-	for _, g := range n.host.Groups() {
-		path := n.host.shardPath(g.ID())
-		b, err := os.ReadFile(path)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		shards[path] = b
-	}
 	c.net.isolate(n.id.Name, true)
-	c.stop(n, false)
-	c.net.isolate(n.id.Name, false)
-	for path, b := range shards {
-		if err := os.WriteFile(path, b, 0o640); err != nil {
-			c.t.Fatal(err)
-		}
+	c.net.mu.Lock()
+	host := n.host
+	n.host = nil
+	c.net.mu.Unlock()
+	if err := errors.Join(host.Abandon(), n.votes.Close(), n.engine.Close()); err != nil {
+		c.t.Errorf("crash %s: %v", n.id.Name, err)
 	}
+	c.net.isolate(n.id.Name, false)
 }
 
 func (c *testCluster) close() {

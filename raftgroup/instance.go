@@ -41,6 +41,7 @@ type instance struct {
 	proposer  *proposer
 	reads     readGate
 	gaps      gapAlarm
+	contact   contact
 	trimming  trimming
 
 	onChange func(group uint32)
@@ -85,6 +86,9 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
 	p.transport.OnGap(in.gaps.raise)
+	p.transport.OnAppended(func(leaderCommit uint64) {
+		in.contact.appended(leaderCommit, p.shard.Applied().Index, time.Now())
+	})
 
 	config := h.config.Timers.raftConfig(self)
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}

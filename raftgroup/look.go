@@ -7,7 +7,6 @@ import (
 
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
-	"github.com/hashicorp/raft"
 )
 
 // Running reports whether the replica's Raft instance runs.
@@ -29,17 +28,19 @@ func (g *Group) FirstLog() (uint64, error) {
 	return first, nil
 }
 
-// LastContact is the time since this replica heard a leader, 0 on the leader;
-// known is false while it never heard one.
+// LastContact is the time since this replica heard a leader at a commit index
+// that is applied here, 0 on a leader that has applied a command of its term;
+// known is false while there was none.
 func (g *Group) LastContact() (age time.Duration, known bool) {
 	in, err := g.running()
 	if err != nil {
 		return 0, false
 	}
-	if in.raft.State() == raft.Leader {
-		return 0, true
+	if term, leads := in.leads(); leads {
+		applied, _ := in.fsm.appliedTerm()
+		return 0, applied == term
 	}
-	last := in.raft.LastContact()
+	last := in.contact.last(in.shard.Applied().Index)
 	return time.Since(last), !last.IsZero()
 }
 

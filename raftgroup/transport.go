@@ -18,6 +18,9 @@ type Transport interface {
 	// OnGap sets the gap alarm: it is called, in place of sending an
 	// InstallSnapshot, with the peer that the log no longer reaches.
 	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))
+	// OnAppended sets who is told of each AppendEntries that is no heartbeat and
+	// that Raft has answered with success: the leader's commit index in it.
+	OnAppended(func(leaderCommit uint64))
 	// Close ends all RPCs of the group, in both directions.
 	Close() error
 }

@@ -4,11 +4,12 @@ import "github.com/hashicorp/raft"
 
 // answerSlot is where the answer to a delivered RPC goes.
 type answerSlot struct {
-	link  *inLink
-	id    uint64
-	class class
-	ch    chan raft.RPCResponse
-	after func() // called when the answer is there, or the transport closes; may be nil
+	link   *inLink
+	id     uint64
+	class  class
+	ch     chan raft.RPCResponse
+	commit uint64 // the leader's, of an AppendEntries
+	after  func() // called when the answer is there, or the transport closes; may be nil
 }
 
 // deliver queues an RPC for the group's Raft instance: false when its queue is
@@ -45,6 +46,9 @@ func (t *Transport) runAnswers() {
 		}
 		select {
 		case a := <-slot.ch:
+			if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && a.Error == nil && r.Success {
+				t.noteAppended(slot.commit)
+			}
 			frame = appendRaftAnswer(frame[:0], slot.id, a.Response, a.Error)
 			slot.finish(frame, t.closed)
 		case <-t.closed:

@@ -166,6 +166,7 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersion(h.protocol), ID: from, Addr: from}
 	var command any
 	var err error
+	var commit uint64
 	class := classNormal
 	switch kind {
 	case kindHeartbeat:
@@ -173,7 +174,7 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	case kindAppend:
 		var r *raft.AppendEntriesRequest
 		if r, err = readAppend(f, owned); err == nil {
-			r.RPCHeader, r.Leader = header, from
+			r.RPCHeader, r.Leader, commit = header, from, r.LeaderCommitIndex
 			if len(r.Entries) == 0 {
 				class = classSoon
 			}
@@ -197,7 +198,7 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	if err != nil {
 		return err
 	}
-	if !t.deliver(raft.RPC{Command: command}, answerSlot{link: in, id: h.id, class: class}) {
+	if !t.deliver(raft.RPC{Command: command}, answerSlot{link: in, id: h.id, class: class, commit: commit}) {
 		return in.refuse(h.id, CodeBusy, "the group's queue is full")
 	}
 	return nil

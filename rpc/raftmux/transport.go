@@ -35,6 +35,7 @@ type Transport struct {
 	mu        sync.Mutex // guards what follows, and the common order of queue and answers
 	heartbeat func(raft.RPC)
 	gap       func(membership.ServerID, *raft.InstallSnapshotRequest)
+	appended  func(leaderCommit uint64)
 	routes    map[raft.ServerAddress]*route
 	isClosed  bool
 }
@@ -131,6 +132,24 @@ func (t *Transport) OnGap(alarm func(peer membership.ServerID, req *raft.Install
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gap = alarm
+}
+
+// OnAppended sets who is told of each AppendEntries, heartbeats aside, that
+// Raft has answered with success: the leader's commit index in it. It is called
+// before the answer is sent and must not block.
+func (t *Transport) OnAppended(appended func(leaderCommit uint64)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.appended = appended
+}
+
+func (t *Transport) noteAppended(leaderCommit uint64) {
+	t.mu.Lock()
+	appended := t.appended
+	t.mu.Unlock()
+	if appended != nil {
+		appended(leaderCommit)
+	}
 }
 
 // route finds the peer behind an address.
