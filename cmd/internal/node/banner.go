@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 )
 
 // banner is what a node prints before it does anything.
@@ -37,14 +35,4 @@ func (n *Node) announceReady(ctx context.Context, out io.Writer) {
 		groups := len(n.dir.Table().HeldBy(n.id.Name))
 		fmt.Fprintf(out, "ready: %d groups, all led, %.1f s\n", groups, time.Since(n.startedAt).Seconds())
 	}
-}
-
-// policyConfig is the configuration with the cluster-wide settings of the table.
-func (n *Node) policyConfig() config.Config {
-	c, err := n.cfg.With(n.dir.Table().Settings)
-	if err != nil {
-		n.log.Warn("a cluster-wide setting is ignored", "err", err)
-		return n.cfg
-	}
-	return c
 }

@@ -70,6 +70,7 @@ type Node struct {
 	failover *failover.Agent
 	disk     *diskWatch
 	clock    *clockWatch
+	policies policyBook
 	ready    *readiness
 	member   atomic.Bool // membership is confirmed
 	killed   atomic.Bool // Kill: no hand-over, no flush, no farewell
