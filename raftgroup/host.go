@@ -220,6 +220,7 @@ func (h *Host) Close(ctx context.Context) error {
 	close(h.stop)
 	h.HandOver(ctx)
 	groups := h.Groups()
+	h.drain(groups)
 	errs := make([]error, len(groups))
 	var wg sync.WaitGroup
 	for i, g := range groups {
@@ -235,6 +236,18 @@ func (h *Host) Close(ctx context.Context) error {
 	h.workers.Wait()
 	h.lanes.close()
 	return errors.Join(errs...)
+}
+
+// drain lets the writes of all groups end side by side: groups without a
+// quorum would otherwise be waited for one after the other.
+func (h *Host) drain(groups []*Group) {
+	var wg sync.WaitGroup
+	for _, g := range groups {
+		if in, err := g.running(); err == nil {
+			wg.Go(in.drain)
+		}
+	}
+	wg.Wait()
 }
 
 func (h *Host) isPrimary(group uint32) bool { return h.primaryIs(group, h.config.Self.Name) }

@@ -51,9 +51,10 @@ type instance struct {
 	campaigns sync.Mutex // held while a campaign is checked and started
 	leadSince atomic.Int64
 
-	stop     chan struct{}
-	stopOnce sync.Once
-	wg       sync.WaitGroup // watch, birth campaign
+	stop      chan struct{}
+	stopOnce  sync.Once
+	drainOnce sync.Once
+	wg        sync.WaitGroup // watch, birth campaign
 }
 
 // parts are what opening hands to an instance, which closes them.
@@ -161,17 +162,25 @@ func (in *instance) configuration() raft.Configuration {
 	return in.raft.GetConfiguration().Configuration()
 }
 
+// drain takes no more writes and waits, at most drainAtClose, for those on
+// their way; a second call waits for nothing.
+func (in *instance) drain() {
+	in.drainOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainAtClose)
+		defer cancel()
+		in.proposer.close()
+		select {
+		case <-in.proposer.drained():
+		case <-ctx.Done():
+		}
+	})
+}
+
 // close stops Raft, then the shard, then the log. Leaders were handed over
 // before by the owner.
 func (in *instance) close() error {
 	in.stopOnce.Do(func() { close(in.stop) })
-	ctx, cancel := context.WithTimeout(context.Background(), drainAtClose)
-	defer cancel()
-	in.proposer.close()
-	select {
-	case <-in.proposer.drained():
-	case <-ctx.Done():
-	}
+	in.drain()
 	// Raft writes its last change of leadership into notify; nobody reads it
 	// any longer, and at shutdown it does not wait for that.
 	ended := in.raft.Shutdown()

@@ -111,7 +111,7 @@ func (g *Group) failoverStanding(in *instance, leader membership.ServerID) Stand
 	return Standing{
 		Group: g.id, Self: in.self, Leader: leader,
 		LastTerm: lastTerm, LastIndex: lastIndex, CurrentTerm: in.raft.CurrentTerm(),
-		Voter: ok && suffrage == raft.Voter, Ready: g.ready(),
+		Voter: ok && suffrage == raft.Voter, Ready: g.ready() && !g.host.closing(),
 		Primary: g.host.isPrimary(g.id), Voters: votersOf(c),
 	}
 }
@@ -128,7 +128,11 @@ func (in *instance) lastEntry() (index, term uint64) {
 }
 
 // Campaign starts an election in a group for failover; see instance.campaign.
+// A host that closes does not lead again what it has handed over.
 func (h *Host) Campaign(group uint32, leader membership.ServerID, term uint64) error {
+	if h.closing() {
+		return ErrClosed
+	}
 	g, ok := h.Group(group)
 	if !ok {
 		return fmt.Errorf("campaign in group %d: %w", group, ErrUnknownGroup)

@@ -237,7 +237,10 @@ func (d *Directory) Close() error {
 	d.closeOnce.Do(func() {
 		d.stop()
 		close(d.stopped)
-		err := d.raft.Shutdown().Error()
+		ended := d.raft.Shutdown()
+		// Raft waits for its replication, which waits in RPCs to nodes that are
+		// down, each for its whole deadline: those end with the transport.
+		err := errors.Join(d.transport.Close(), ended.Error())
 		d.loops.Wait()
 		d.tasks.Close()
 		d.closeErr = errors.Join(err, d.store.Close())

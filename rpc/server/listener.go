@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
+	"sync"
 
 	"google.golang.org/grpc"
+
+	"github.com/flotilla-db/flotilla/rpc/pb"
 )
 
 // Service registers itself at a gRPC server, before that serves.
@@ -13,39 +17,79 @@ type Service interface{ Register(grpc.ServiceRegistrar) }
 
 // Listener is one socket that serves gRPC.
 type Listener struct {
-	grpc *grpc.Server
-	done chan error
+	server  *Server
+	grpc    *grpc.Server
+	serving chan error    // what Serve returned
+	drained sync.Once     // GracefulStop was called
+	stopped chan struct{} // closed when it has returned
 }
 
 // Serve begins to serve on l: this Server's services, and others that share
 // the socket. Options are added to the ones that the services need.
 func (s *Server) Serve(l net.Listener, options []grpc.ServerOption, others ...Service) *Listener {
-	options = append([]grpc.ServerOption{grpc.MaxRecvMsgSize(MaxMessageBytes)}, options...)
-	n := &Listener{grpc: grpc.NewServer(options...), done: make(chan error, 1)}
+	options = append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessageBytes),
+		grpc.ChainUnaryInterceptor(s.countUnary), grpc.ChainStreamInterceptor(s.countStream),
+	}, options...)
+	n := &Listener{server: s, grpc: grpc.NewServer(options...), serving: make(chan error, 1), stopped: make(chan struct{})}
 	s.Register(n.grpc)
 	for _, o := range others {
 		o.Register(n.grpc)
 	}
-	go func() { n.done <- n.grpc.Serve(l) }() // ends with Close
+	go func() { n.serving <- n.grpc.Serve(l) }() // ends with Close
 	return n
 }
 
-// Close lets requests under way end as long as ctx lives, then breaks them off.
-// Streams between nodes never end by themselves: their owner closes them first.
-func (n *Listener) Close(ctx context.Context) error {
-	stopped := make(chan struct{})
-	go func() {
-		n.grpc.GracefulStop()
-		close(stopped)
-	}()
+// Drain takes no more connections and writes, and waits until the requests of
+// clients have ended, or ctx. Streams between nodes go on until Close.
+func (n *Listener) Drain(ctx context.Context) {
+	idle := n.server.work.drain()
+	n.stop()
 	select {
-	case <-stopped:
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+func (n *Listener) stop() {
+	n.drained.Do(func() {
+		go func() { // ends at the latest with Close
+			n.grpc.GracefulStop()
+			close(n.stopped)
+		}()
+	})
+}
+
+// Close ends what still runs as soon as ctx ends. Streams between nodes never
+// end by themselves: their owner closes them first.
+func (n *Listener) Close(ctx context.Context) error {
+	n.server.work.drain()
+	n.stop()
+	select {
+	case <-n.stopped:
 	case <-ctx.Done():
 		n.grpc.Stop()
-		<-stopped
+		<-n.stopped
 	}
-	if err := <-n.done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := <-n.serving; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
 	return nil
+}
+
+func (s *Server) countUnary(ctx context.Context, m any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	s.work.begin()
+	defer s.work.end()
+	return handle(ctx, m)
+}
+
+// countStream counts streams of results. A stream of writes may be idle: it is
+// its writes that count. All others live as long as their connection.
+func (s *Server) countStream(impl any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ours := strings.HasPrefix(info.FullMethod, "/"+pb.Flotilla_ServiceDesc.ServiceName+"/")
+	if ours && info.FullMethod != pb.Flotilla_WriteStream_FullMethodName {
+		s.work.begin()
+		defer s.work.end()
+	}
+	return handle(impl, stream)
 }

@@ -31,6 +31,7 @@ type Server struct {
 	version api.Version
 	health  *health.Server
 	logger  *slog.Logger
+	work    work
 }
 
 // New makes a Server of a gateway.
@@ -107,6 +108,11 @@ func (s *Server) Write(ctx context.Context, m *pb.WriteRequest) (*pb.WriteResult
 // write carries one write out; its outcome is in the result.
 func (s *Server) write(ctx context.Context, m *pb.WriteRequest) *pb.WriteResult {
 	r := &pb.WriteResult{Id: m.GetId()}
+	if !s.work.enter() {
+		r.Problem = pb.ProblemMessage(api.E(api.NotApplied, "repeat it at another node", "this node is stopping"))
+		return r
+	}
+	defer s.work.end()
 	reader := readers.Get().(*storage.PointReader)
 	defer func() {
 		reader.Reset()

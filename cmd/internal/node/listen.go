@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+
+	"github.com/flotilla-db/flotilla/rpc/server"
 )
 
 // listen takes the node's ports; one that is in use is refused in one line.
@@ -25,8 +27,11 @@ func (n *Node) listen() error {
 			return fmt.Errorf("listen for %s at %s: %w (hint: --%s-addr HOST:PORT takes another)", p.what, p.addr, err, p.what)
 		}
 		*p.socket, *p.public = l, n.advertised(l)
-		n.stages.add(p.what+" socket", func(context.Context) error {
+		n.stages.add(p.what+" socket", func(ctx context.Context) error {
 			_ = l.Close() // closed by its server before, as a rule
+			if l == n.sockets.rpc && n.sockets.server != nil {
+				return n.sockets.server.Close(ctx)
+			}
 			return nil
 		})
 	}
@@ -34,4 +39,7 @@ func (n *Node) listen() error {
 }
 
 // sockets are what the node listens on.
-type sockets struct{ rpc, http net.Listener }
+type sockets struct {
+	rpc, http net.Listener
+	server    *server.Listener // on rpc; nil until it serves
+}

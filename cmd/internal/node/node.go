@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -206,6 +207,18 @@ func (n *Node) openMeta() (err error) {
 		return fmt.Errorf("open the meta group: %w", err)
 	}
 	n.tables = &directoryAdapter{dir: n.dir, cluster: n.cfg.Cluster}
-	n.stages.add("meta group", func(context.Context) error { return n.dir.Close() })
+	n.stages.add("meta group", n.closeMeta)
 	return nil
+}
+
+// closeMeta hands the meta group over, if another node can take it, and leaves it.
+func (n *Node) closeMeta(ctx context.Context) error {
+	if !n.killed.Load() && n.dir.IsLeader() && slices.ContainsFunc(n.otherNodes(), n.liveness.Up) {
+		limited, cancel := context.WithTimeout(ctx, metaHandOver)
+		defer cancel()
+		if err := n.dir.StepDown(limited); err != nil {
+			n.log.Debug("the meta group was not handed over", "err", err)
+		}
+	}
+	return n.dir.Close()
 }

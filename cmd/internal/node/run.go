@@ -26,6 +26,7 @@ func Run(ctx context.Context, cfg config.Config) error {
 	}
 	n.banner(os.Stdout)
 	go n.announceReady(ctx, os.Stdout) // ends with ctx
+	go tuneCollector(ctx)              // ends with ctx
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping")

@@ -18,12 +18,15 @@ const drainLimit = 2 * time.Second
 // the health service say what is missing.
 func (n *Node) serve() error {
 	s := server.New(n.gateway, n.build, n.log)
-	l := s.Serve(n.sockets.rpc, raftmux.ServerOptions(), n.mux)
+	// The socket is closed last, by the stage of listen: streams of other nodes
+	// go on until ours are closed.
+	n.sockets.server = s.Serve(n.sockets.rpc, raftmux.ServerOptions(), n.mux)
 	n.stages.add("gRPC", func(ctx context.Context) error {
 		s.Shutdown()
 		limited, cancel := context.WithTimeout(ctx, drainLimit)
 		defer cancel()
-		return l.Close(limited)
+		n.sockets.server.Drain(limited)
+		return nil
 	})
 	n.stages.loop("gRPC health", func(ctx context.Context) {
 		select {

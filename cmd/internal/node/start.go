@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,8 +20,12 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 )
 
-// leaveTimeout bounds the farewell to the other nodes.
-const leaveTimeout = time.Second
+const (
+	// leaveTimeout bounds the farewell to the other nodes.
+	leaveTimeout = 500 * time.Millisecond
+	// metaHandOver bounds the wait for another leader of the meta group.
+	metaHandOver = time.Second
+)
 
 // alive is what gossip and the streams say of a node together: either may be
 // the first to hear of it.
@@ -74,7 +77,11 @@ func (n *Node) startGossip() error {
 		if n.killed.Load() {
 			return g.Close()
 		}
-		return errors.Join(g.Leave(leaveTimeout), g.Close())
+		// Nobody may be left to hear it: the others find out by themselves.
+		if err := g.Leave(leaveTimeout); err != nil {
+			n.log.Debug("the farewell was not heard", "err", err)
+		}
+		return g.Close()
 	})
 	return nil
 }
