@@ -42,8 +42,8 @@ type Group struct {
 	id   uint32
 	host *Host
 
-	opening sync.Mutex // held while the group is opened or stopped
-	wanted  Want       // guarded by opening; what the last start was told
+	opening turns // held while the group is opened or stopped
+	wanted  Want  // guarded by opening; what the last start was told
 
 	mu       sync.RWMutex
 	instance *instance           // guarded by mu; nil: not running

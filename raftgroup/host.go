@@ -165,7 +165,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 		return nil, ErrClosed
 	}
 	if !ok {
-		g = &Group{id: w.Group, host: h}
+		g = &Group{id: w.Group, host: h, opening: newTurns()}
 		h.groups[w.Group] = g
 	}
 	h.mu.Unlock()

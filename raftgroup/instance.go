@@ -48,7 +48,7 @@ type instance struct {
 	notify   chan bool             // Raft's leadership, written by its main loop
 	seen     chan raft.Observation // a hint that the leader changed
 
-	campaigns sync.Mutex // held while a campaign is checked and started
+	campaigns turns // held while a campaign is checked and started
 	leadSince atomic.Int64
 
 	stop      chan struct{}
@@ -74,11 +74,12 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		group: group, lineage: d.Lineage, self: self,
 		log:   h.config.Logger.With("group", group),
 		shard: p.shard, entries: p.entries, transport: p.transport, snapshots: p.snapshots,
-		fsm:      newFSM(p.shard),
-		onChange: h.config.OnChange,
-		notify:   make(chan bool, 16),
-		seen:     make(chan raft.Observation, 1),
-		stop:     make(chan struct{}),
+		fsm:       newFSM(p.shard),
+		onChange:  h.config.OnChange,
+		campaigns: newTurns(),
+		notify:    make(chan bool, 16),
+		seen:      make(chan raft.Observation, 1),
+		stop:      make(chan struct{}),
 	}
 	in.reads.lanes = h.lanes
 	if h.config.observe != nil {
@@ -87,8 +88,11 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
 	p.transport.OnGap(in.gaps.raise)
-	p.transport.OnAppended(func(leaderCommit uint64) {
-		in.contact.appended(leaderCommit, p.shard.Applied().Index, time.Now())
+	p.transport.OnAppended(func(term, leaderCommit uint64) {
+		// A new leader knows what is committed once it has committed in its term.
+		if applied, _ := in.fsm.appliedTerm(); applied == term {
+			in.contact.appended(leaderCommit, p.shard.Applied().Index, time.Now())
+		}
 	})
 
 	config := h.config.Timers.raftConfig(self)
@@ -101,6 +105,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	in.raft = node
 	p.entries.SetFloor(in.floor) // until here nothing may be compacted
 	in.proposer = &proposer{
+		submit:   newTurns(),
 		apply:    func(data []byte) raft.ApplyFuture { return node.Apply(data, 0) },
 		leader:   func() membership.ServerID { leader, _ := in.leader(); return leader },
 		inFlight: h.config.InFlight,

@@ -23,7 +23,7 @@ const (
 	// DefaultInFlight is how many entries of a group are on their way at once:
 	// a second one keeps the log busy while the first one is acked, and more
 	// would only take callers away from being merged.
-	DefaultInFlight = 2
+	DefaultInFlight = 1
 	// transferRetry is the pause before a proposal is tried again that Raft
 	// refused because of a leadership transfer of its own.
 	transferRetry = 5 * time.Millisecond
@@ -43,7 +43,7 @@ type proposer struct {
 
 	// submit orders the hand-over to Raft: taking a batch and giving it to Raft
 	// are one step, or two batches could swap places. Taken before mu.
-	submit sync.Mutex
+	submit turns
 
 	mu          sync.Mutex
 	queue       []*Proposal   // guarded by mu; in order of arrival, settled ones included until taken

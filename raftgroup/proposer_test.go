@@ -55,7 +55,8 @@ func (r *fakeRaft) taken() []*fakeEntry {
 
 func newTestProposer(r *fakeRaft) *proposer {
 	return &proposer{
-		apply: r.apply, leader: func() membership.ServerID { return nodeB.Server(0) }, inFlight: DefaultInFlight,
+		submit: newTurns(),
+		apply:  r.apply, leader: func() membership.ServerID { return nodeB.Server(0) }, inFlight: DefaultInFlight,
 	}
 }
 

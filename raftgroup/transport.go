@@ -19,8 +19,8 @@ type Transport interface {
 	// InstallSnapshot, with the peer that the log no longer reaches.
 	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))
 	// OnAppended sets who is told of each AppendEntries that is no heartbeat and
-	// that Raft has answered with success: the leader's commit index in it.
-	OnAppended(func(leaderCommit uint64))
+	// that Raft has answered with success: the leader's term and its commit index.
+	OnAppended(func(term, leaderCommit uint64))
 	// Close ends all RPCs of the group, in both directions.
 	Close() error
 }

@@ -47,7 +47,7 @@ func (t *Transport) runAnswers() {
 		select {
 		case a := <-slot.ch:
 			if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && a.Error == nil && r.Success {
-				t.noteAppended(slot.commit)
+				t.noteAppended(r.Term, slot.commit)
 			}
 			frame = appendRaftAnswer(frame[:0], slot.id, a.Response, a.Error)
 			slot.finish(frame, t.closed)

@@ -35,7 +35,7 @@ type Transport struct {
 	mu        sync.Mutex // guards what follows, and the common order of queue and answers
 	heartbeat func(raft.RPC)
 	gap       func(membership.ServerID, *raft.InstallSnapshotRequest)
-	appended  func(leaderCommit uint64)
+	appended  func(term, leaderCommit uint64)
 	routes    map[raft.ServerAddress]*route
 	isClosed  bool
 }
@@ -135,20 +135,20 @@ func (t *Transport) OnGap(alarm func(peer membership.ServerID, req *raft.Install
 }
 
 // OnAppended sets who is told of each AppendEntries, heartbeats aside, that
-// Raft has answered with success: the leader's commit index in it. It is called
-// before the answer is sent and must not block.
-func (t *Transport) OnAppended(appended func(leaderCommit uint64)) {
+// Raft has answered with success: the leader's term and its commit index. It is
+// called before the answer is sent and must not block.
+func (t *Transport) OnAppended(appended func(term, leaderCommit uint64)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.appended = appended
 }
 
-func (t *Transport) noteAppended(leaderCommit uint64) {
+func (t *Transport) noteAppended(term, leaderCommit uint64) {
 	t.mu.Lock()
 	appended := t.appended
 	t.mu.Unlock()
 	if appended != nil {
-		appended(leaderCommit)
+		appended(term, leaderCommit)
 	}
 }
 
