@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
@@ -24,6 +25,9 @@ const (
 	rpcPort, httpPort, gossipPort = "7301", "7302", "7303"
 	// clientHost is where the clients of Client sit.
 	clientHost = "10.0.0.250"
+	// timersEnd is when the timers have run out that memberlist and gRPC leave
+	// behind, in virtual time: a bubble does not end before.
+	timersEnd = time.Minute
 )
 
 // Cluster is a set of complete nodes on one Network. It belongs to one test and
@@ -66,7 +70,7 @@ func (m *Member) set(n *node.Node) {
 // change the configuration of the i-th node before its first start.
 func New(t testing.TB, tune func(i int, c *config.Config)) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Network: NewNetwork(), log: &recentLines{}, level: slog.LevelInfo, root: t.TempDir(), tune: tune}
+	c := &Cluster{t: t, Network: NewNetwork(), log: &recentLines{}, level: slog.LevelInfo, root: dataDir(t), tune: tune}
 	if os.Getenv("CLUSTER_LOG") == "debug" {
 		c.level = slog.LevelDebug
 	}
@@ -175,8 +179,8 @@ func (c *Cluster) Crash(nodes ...int) {
 		n := m.Node()
 		m.set(nil)
 		wg.Go(func() {
-			if err := n.Kill(); err != nil {
-				c.t.Logf("crash of %s: %v", m.Name, err)
+			if err := n.Kill(); err != nil { // sockets were closed before their servers, as they should be
+				fmt.Fprintf(c.log, "crash of %s: %v\n", m.Name, err)
 			}
 			c.failed(m, n)
 		})
@@ -227,6 +231,7 @@ func (c *Cluster) close() {
 			c.Crash(i)
 		}
 	}
+	time.Sleep(timersEnd)
 	if c.t.Failed() {
 		c.t.Logf("the last lines of the nodes' logs:\n%s", c.log)
 	}

@@ -39,11 +39,12 @@ type Op struct {
 type History struct {
 	began time.Time
 	mu    sync.Mutex
-	ops   []Op // guarded by mu
+	ops   []Op           // guarded by mu
+	lost  map[string]int // guarded by mu: how many ended without an effect, by why
 }
 
 // NewHistory begins one now.
-func NewHistory() *History { return &History{began: time.Now()} }
+func NewHistory() *History { return &History{began: time.Now(), lost: make(map[string]int)} }
 
 // Now is the time to put into Op.Call and Op.Return.
 func (h *History) Now() time.Duration { return time.Since(h.began) }
@@ -53,6 +54,26 @@ func (h *History) Add(op Op) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, op)
+}
+
+// Lose counts an operation that certainly had no effect.
+func (h *History) Lose(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lost[why]++
+}
+
+// String sums the history up.
+func (h *History) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	unknown := 0
+	for _, op := range h.ops {
+		if op.Unknown {
+			unknown++
+		}
+	}
+	return fmt.Sprintf("%d operations, of them %d unknown; without effect %v", len(h.ops), unknown, h.lost)
 }
 
 // Ops returns what was recorded so far.

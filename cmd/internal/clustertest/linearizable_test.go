@@ -1,0 +1,52 @@
+package clustertest
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// times is how much more `make soak` does.
+func times(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("SOAK"))
+	if err != nil || n < 1 {
+		return 1
+	}
+	return n
+}
+
+// I2: histories of concurrent clients under faults have an order that respects
+// real time.
+func TestI2HistoriesAreLinearizable(t *testing.T) {
+	for cluster := range 1 * times(t) {
+		t.Run(strconv.Itoa(cluster), func(t *testing.T) { histories(t, uint64(cluster), 2) })
+	}
+}
+
+func histories(t *testing.T, seed uint64, count int) {
+	Run(t, 4*time.Minute, func(t *testing.T) {
+		c := StartNew(t, 3, nil)
+		for i := range count {
+			w := Workload{
+				Ops: 10_000, Keys: 64, Workers: 32, Think: 100 * time.Millisecond,
+				Seed: seed*100 + uint64(i), Prefix: strconv.Itoa(i),
+			}
+			began := time.Now()
+			h, wait := c.Begin(w)
+			done := make(chan struct{})
+			go func() { wait(); close(done) }()
+			did := c.Torment(Nemesis{Seed: w.Seed, Pause: time.Second, Longest: 7 * time.Second}, done)
+			t.Logf("seed %d: %s; in %v with %d faults", w.Seed, h, time.Since(began), len(did))
+			if err := Check(h.Ops(), time.Minute); err != nil {
+				t.Errorf("seed %d: %v\n%q", w.Seed, err, did)
+			}
+			c.AwaitLeaders(30 * time.Second)
+		}
+	})
+}
