@@ -60,17 +60,12 @@ func (n *Listener) stop() {
 	})
 }
 
-// Close ends what still runs as soon as ctx ends. Streams between nodes never
-// end by themselves: their owner closes them first.
+// Close is Drain, and then the end of everything: what is still under way is
+// broken off.
 func (n *Listener) Close(ctx context.Context) error {
-	n.server.work.drain()
-	n.stop()
-	select {
-	case <-n.stopped:
-	case <-ctx.Done():
-		n.grpc.Stop()
-		<-n.stopped
-	}
+	n.Drain(ctx)
+	n.grpc.Stop()
+	<-n.stopped
 	if err := <-n.serving; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}

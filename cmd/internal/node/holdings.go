@@ -2,12 +2,17 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/storage"
 )
+
+// handOverLimit bounds how long leaderships are handed over when the node stops;
+// the time for flushing what is in memory must be left.
+const handOverLimit = 4 * time.Second
 
 // openHost makes the host of this node's groups and opens what the data
 // directory holds.
@@ -27,7 +32,9 @@ func (n *Node) openHost(ctx context.Context, clusterID string) error {
 		if n.killed.Load() {
 			return host.Abandon()
 		}
-		return host.Close(ctx)
+		limited, cancel := context.WithTimeout(ctx, handOverLimit)
+		defer cancel()
+		return host.Close(limited)
 	})
 	// What is on disk starts before the table is known here: the groups of a
 	// cluster that restarts need no meta leader to elect their own.

@@ -30,7 +30,9 @@ func (n *Node) listen() error {
 		n.stages.add(p.what+" socket", func(ctx context.Context) error {
 			_ = l.Close() // closed by its server before, as a rule
 			if l == n.sockets.rpc && n.sockets.server != nil {
-				return n.sockets.server.Close(ctx)
+				ended, cancel := context.WithCancel(ctx)
+				cancel() // clients were waited for before
+				return n.sockets.server.Close(ended)
 			}
 			return nil
 		})

@@ -11,8 +11,9 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/server"
 )
 
-// drainLimit bounds the wait for requests under way when the node stops.
-const drainLimit = 2 * time.Second
+// drainLimit bounds the wait for requests under way when the node stops, of each
+// server. What took longer found no leader: its outcome would not change.
+const drainLimit = time.Second
 
 // serve begins to answer on the sockets, before the node is ready: /readyz and
 // the health service say what is missing.
