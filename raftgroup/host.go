@@ -59,6 +59,7 @@ type Host struct {
 	lanes   *termLanes
 	repeats repeats
 	noSpace atomic.Bool
+	slots   entrySlots // of all groups
 
 	mu     sync.RWMutex
 	groups map[uint32]*Group // guarded by mu
@@ -93,6 +94,7 @@ func Open(c HostConfig) (*Host, error) {
 		config: c,
 		groups: make(map[uint32]*Group),
 		opens:  make(chan struct{}, parallelOpens),
+		slots:  make(entrySlots, EntriesAtOnce),
 		stop:   make(chan struct{}),
 	}
 	h.lanes = newTermLanes(func(ctx context.Context, to membership.NodeID, payload []byte) ([]byte, error) {

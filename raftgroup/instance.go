@@ -109,6 +109,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		apply:    func(data []byte) raft.ApplyFuture { return node.Apply(data, 0) },
 		leader:   func() membership.ServerID { leader, _ := in.leader(); return leader },
 		inFlight: h.config.InFlight,
+		slots:    h.slots,
 	}
 	node.RegisterObserver(raft.NewObserver(in.seen, false, func(o *raft.Observation) bool {
 		_, ok := o.Data.(raft.LeaderObservation)

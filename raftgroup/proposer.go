@@ -23,7 +23,7 @@ const (
 	// DefaultInFlight is how many entries of a group are on their way at once:
 	// a second one keeps the log busy while the first one is acked, and more
 	// would only take callers away from being merged.
-	DefaultInFlight = 1
+	DefaultInFlight = 2
 	// transferRetry is the pause before a proposal is tried again that Raft
 	// refused because of a leadership transfer of its own.
 	transferRetry = 5 * time.Millisecond
@@ -40,6 +40,7 @@ type proposer struct {
 	apply    func(data []byte) raft.ApplyFuture // returns once Raft's main loop has taken the entry
 	leader   func() membership.ServerID         // hint for ErrNotLeader
 	inFlight int
+	slots    entrySlots
 
 	// submit orders the hand-over to Raft: taking a batch and giving it to Raft
 	// are one step, or two batches could swap places. Taken before mu.
@@ -114,17 +115,22 @@ func (q *proposer) kickLocked() {
 
 // work proposes batches until the queue is empty or something holds it.
 func (q *proposer) work() {
-	for {
-		q.submit.Lock()
-		batch, data := q.take()
-		if batch == nil {
-			q.submit.Unlock()
-			return
-		}
-		future := q.apply(data)
-		q.submit.Unlock()
-		q.deliver(batch, future)
+	for q.workOnce() {
 	}
+}
+
+func (q *proposer) workOnce() (more bool) {
+	defer q.slots.acquire()()
+	q.submit.Lock()
+	batch, data := q.take()
+	if batch == nil {
+		q.submit.Unlock()
+		return false
+	}
+	future := q.apply(data)
+	q.submit.Unlock()
+	q.deliver(batch, future)
+	return true
 }
 
 // take removes the next batch from the queue and marks it as submitted. With
