@@ -36,7 +36,14 @@ func (n *Node) becomeMember(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return n.retry(ctx, "register this node", func() error { return n.dir.RegisterNode(ctx, n.row()) })
+	if err := n.retry(ctx, "register this node", func() error { return n.dir.RegisterNode(ctx, n.row()) }); err != nil {
+		return err
+	}
+	if n.identity.get().Joined {
+		return nil
+	}
+	// From here on a meta group without state is a lost one, and never made anew.
+	return n.identity.update(func(id *Identity) { id.Joined = true })
 }
 
 // retry repeats a step until it succeeds, ctx ends, or no repetition can help.
@@ -68,7 +75,7 @@ func (n *Node) retry(ctx context.Context, what string, step func() error) error 
 func (n *Node) findCluster(ctx context.Context) (string, error) {
 	if id := n.identity.get().ClusterID; id != "" {
 		// A crash between the id and the first entry of the meta group is taken up.
-		if n.identity.get().Founder {
+		if known := n.identity.get(); known.Founder && !known.Joined {
 			return id, n.dir.Bootstrap(ctx, id, n.cfg.Coordinator.TotalGroups)
 		}
 		return id, nil
