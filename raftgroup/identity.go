@@ -110,7 +110,8 @@ func (d Decision) Server(self membership.NodeID) membership.ServerID {
 //  1. Nothing known here: bootstrap if the birth record lists this node's
 //     generation 0, join if the group is assigned to it, else refuse.
 //  2. A vote record with term <= 1, and neither log nor shard: a birth that was
-//     cut short. Nobody votes or acks in term 1, so it may be repeated.
+//     cut short. Nobody votes or acks in term 1, so it may be repeated, once
+//     its record is known here (after a start the table comes later).
 //  3. Another lineage than that of the birth record or between the parts:
 //     refuse, since indices compare only within one lineage.
 //  4. A shard that cannot be read: refuse; it goes to resync.
@@ -174,7 +175,10 @@ func decideUnborn(e Evidence) (d Decision, born bool) {
 		}
 	}
 	if e.Vote.Present {
-		return Decision{}, true // a joiner that heard of term 1 only
+		// Without the birth record nothing tells a birth that was cut short from a
+		// joiner that heard of term 1 only. It waits for the record: to renew the
+		// first would take a voter from a group that may not have another.
+		return Decision{Why: "group has no birth record yet"}, e.Birth != nil
 	}
 	if !e.Assigned {
 		return Decision{Why: "group is neither born here nor assigned to this node"}, false

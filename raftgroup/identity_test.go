@@ -64,6 +64,16 @@ func TestDecide(t *testing.T) {
 		{"BirthCutShortWithAnEmptyShard", func(e *Evidence) {
 			e.Vote.CurrentTerm, e.Log, e.Shard.Index, e.Shard.Term = 1, LogEvidence{}, 0, 0
 		}, Decision{Action: ActionBootstrap, Lineage: lineageOne, ForgetVote: true}},
+		{"BirthCutShortBeforeTheTableIsKnown", func(e *Evidence) {
+			e.Vote.CurrentTerm, e.Log, e.Shard, e.Birth = 1, LogEvidence{}, ShardEvidence{}, nil
+		}, Decision{Action: ActionRefuse, Why: "no birth record yet"}},
+		{"BirthCutShortBeforeTheTableIsKnownWithAnEmptyLogFile", func(e *Evidence) {
+			e.Vote.CurrentTerm, e.Log, e.Shard, e.Birth = 1, LogEvidence{Known: true}, ShardEvidence{}, nil
+		}, Decision{Action: ActionRefuse, Why: "no birth record yet"}},
+		{"JoinerThatHeardOfTermOneOnly", func(e *Evidence) {
+			e.Vote.CurrentTerm, e.Log, e.Shard = 1, LogEvidence{Known: true, Next: 1}, ShardEvidence{}
+			e.Birth = birthOf(lineageOne, nodeB, nodeC)
+		}, Decision{Action: ActionStart, Lineage: lineageOne}},
 		{"BirthCutShortInTermTwoIsALostLog", func(e *Evidence) {
 			e.Vote.CurrentTerm, e.Log, e.Shard = 2, LogEvidence{}, ShardEvidence{}
 		}, Decision{Action: ActionRenew, Lineage: lineageOne, Generation: 1, ResetLog: 1, Why: "log is missing"}},
