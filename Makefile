@@ -36,11 +36,12 @@ test: $(GOTESTSUM) ## all tests, under 8 minutes
 race: $(GOTESTSUM) ## all tests under the race detector, under 15 minutes
 	CGO_ENABLED=1 $(GOTESTSUM) --format pkgname-and-test-fails -- -mod=readonly -race -timeout 15m ./...
 
-lint: $(STATICCHECK) ## gofmt, go vet, staticcheck
+lint: $(STATICCHECK) ## gofmt, go vet, staticcheck, the layout rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet -mod=readonly ./...
 	$(STATICCHECK) ./...
+	$(GO) test -mod=readonly ./cmd/internal/layouttest
 
 fuzz: ## fuzz every decoder for FUZZTIME (10s) each
 	@set -e; grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
