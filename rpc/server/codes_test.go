@@ -1,9 +1,11 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
@@ -22,5 +24,14 @@ func TestEveryCodeHasAStatusOfGRPC(t *testing.T) {
 		if code == codes.Unavailable && !c.Retryable() && c != api.IncompatiblePeer {
 			t.Errorf("%s is not retryable and looks %s", c, code)
 		}
+	}
+}
+
+// An error of ours stays ours when a gRPC error between nodes was its cause.
+func TestAProblemIsNotTakenForItsCause(t *testing.T) {
+	cause := fmt.Errorf("read from node n3: %w", status.Error(codes.Internal, "connection broke"))
+	s := status.Convert(statusOf(api.E(api.Unavailable, "retry", "3 groups could not be read").Because(cause)))
+	if s.Code() != codes.Unavailable || len(s.Details()) != 1 {
+		t.Errorf("%v, %d details", s, len(s.Details()))
 	}
 }

@@ -53,7 +53,8 @@ func statusOf(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := status.FromError(err); ok {
+	_, ours := errors.AsType[*api.Error](err) // perhaps because of a gRPC error between nodes
+	if _, ok := status.FromError(err); ok && !ours {
 		return err // of the stream itself
 	}
 	if errors.Is(err, context.Canceled) {
