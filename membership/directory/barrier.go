@@ -67,6 +67,16 @@ func (d *Directory) countTerms(ctx context.Context, voters []membership.ServerID
 	return agreed
 }
 
+// Voters lists the nodes that vote in the meta group, as this node knows it.
+func (d *Directory) Voters() ([]membership.NodeID, error) {
+	servers, err := d.voters()
+	nodes := make([]membership.NodeID, len(servers))
+	for i, s := range servers {
+		nodes[i] = s.NodeID
+	}
+	return nodes, err
+}
+
 // voters lists the voters of the latest configuration.
 func (d *Directory) voters() ([]membership.ServerID, error) {
 	f := d.raft.GetConfiguration()

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -46,10 +47,11 @@ func (d *Directory) lead(ctx context.Context) {
 	d.logger.Info("leads the meta group", "term", d.ready.Load())
 	voters := time.NewTicker(votersEvery)
 	defer voters.Stop()
-	poll := time.NewTicker(d.cfg.Timers.Poll)
+	poll := time.NewTimer(d.cfg.Timers.Poll)
 	defer poll.Stop()
 	for {
 		t := d.Table()
+		poll.Reset(cmp.Or(d.cfg.Policy(t).Poll, d.cfg.Timers.Poll))
 		d.growVoters(ctx)
 		d.assign(ctx)
 	wait:

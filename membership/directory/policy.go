@@ -2,6 +2,7 @@ package directory
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/flotilla-db/flotilla/membership/placement"
 )
@@ -13,7 +14,9 @@ const DefaultFactor = 3
 type Policy struct {
 	Factor       int  // replicas of a group; with fewer nodes: all of them
 	AutoAssigner bool // false: the assigner does nothing by itself
-	Placement    placement.Options
+	// Poll is how often the assigner looks by itself; 0: Timers.Poll.
+	Poll      time.Duration
+	Placement placement.Options
 }
 
 // DefaultPolicy reads the settings replication.factor,

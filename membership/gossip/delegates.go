@@ -53,6 +53,7 @@ func (g *Gossip) NotifyMerge(peers []*memberlist.Node) error {
 		}
 		if err := g.judge(peer); err != nil {
 			g.refusals.say(peer.Name, err)
+			g.noteForeign(err)
 			return err
 		}
 	}
@@ -73,7 +74,7 @@ func (g *Gossip) judge(peer *memberlist.Node) error {
 		ours = g.book.observe(meta.ClusterID)
 	}
 	if meta.ClusterID != "" && meta.ClusterID != ours {
-		return fmt.Errorf("%s at %s belongs to cluster %s, this node to %s: check --join, or use an empty --data-dir", peer.Name, peer.Address(), meta.ClusterID, ours)
+		return &foreignError{peer.Address(), fmt.Sprintf("%s at %s belongs to cluster %s, this node to %s: check --join, or use an empty --data-dir", peer.Name, peer.Address(), meta.ClusterID, ours)}
 	}
 	return nil
 }

@@ -31,6 +31,9 @@ const (
 // other one.
 var ErrNameTaken = errors.New("name is taken")
 
+// ErrForeign: an address belongs to another cluster. Nothing was taken from it.
+var ErrForeign = errors.New("another cluster")
+
 // Config is what gossip is made of.
 type Config struct {
 	Self      membership.NodeID
@@ -49,7 +52,10 @@ type Config struct {
 	Peers func() []string
 	// OnChange is called from one goroutine after members came, went or
 	// changed. Several changes may share a call.
-	OnChange  func()
+	OnChange func()
+	// OnForeign is called when a seed or a known peer turns out to be of another
+	// cluster (ErrForeign). It must not block.
+	OnForeign func(addr string, err error)
 	Transport memberlist.Transport // nil: UDP and TCP at BindAddr
 	Logger    *slog.Logger
 }
@@ -62,8 +68,10 @@ type Gossip struct {
 	book     *book
 	refusals *refusals
 	stop     context.CancelFunc
-	movedAt  atomic.Int64  // Unix ns of the last sign of an old address of ours, 0: none
-	sawMove  chan struct{} // capacity 1
+	movedAt  atomic.Int64           // Unix ns of the last sign of an old address of ours, 0: none
+	sawMove  chan struct{}          // capacity 1
+	joining  atomic.Pointer[string] // the address that is being joined now
+	trouble  atomic.Pointer[string] // the last reason why there is no cluster, or nobody to join
 	loops    sync.WaitGroup
 
 	mu   sync.Mutex // guards meta and promised
@@ -250,6 +258,15 @@ func (g *Gossip) CheckName(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Trouble says, after a colon, what this node waits for to find the others, or
+// why it could not join them; "" if it is not known to lack anything.
+func (g *Gossip) Trouble() string {
+	if why := g.trouble.Load(); why != nil && g.alone() {
+		return ": " + *why
+	}
+	return ""
 }
 
 // Leave tells the others that this node goes on purpose.

@@ -103,8 +103,12 @@ func (g *Gossip) alone() bool {
 }
 
 func (g *Gossip) tryJoin(addr string) {
+	g.joining.Store(&addr)
+	defer g.joining.Store(nil)
 	if _, err := g.list.Join([]string{addr}); err != nil {
 		why := &joinError{addr, err}
+		text := why.Error()
+		g.trouble.Store(&text)
 		if g.refusals.due(why.Error()) {
 			g.logger.Warn("cannot join", "addr", addr, "why", why)
 		}

@@ -126,6 +126,9 @@ type ReplicaStatus struct {
 	CommitIndex uint64      `json:"commit_index"`
 	LastProofAt api.Time    `json:"last_proof_at"`
 	LastScrubAt api.Time    `json:"last_scrub_at"`
+	// Behind says, on a leader, why replicas of other nodes (by name) cannot
+	// follow it: they do not know it themselves.
+	Behind map[string]string `json:"behind,omitempty"`
 }
 
 // Peers reaches the other nodes. Call is one small request over the stream

@@ -140,6 +140,9 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 	if leader != nil && leader.Term == row.Term {
 		row.Leader, row.CommitIndex = &leaderNode, leader.CommitIndex
 	}
+	if row.Leader != nil {
+		setBehind(row.Replicas, leader.Behind)
+	}
 	setLag(row.Replicas, row.CommitIndex)
 	return row
 }
@@ -159,6 +162,17 @@ func missingReplica(name string, r nodeReport) api.Replica {
 		out.State, out.Why = api.ReplicaOffline, r.failed.Error()
 	}
 	return out
+}
+
+// setBehind puts what the leader knows of replicas that its log no longer
+// reaches into their rows: they hold themselves for ready.
+func setBehind(replicas []api.Replica, behind map[string]string) {
+	for i := range replicas {
+		r := &replicas[i]
+		if why := behind[r.Node]; why != "" && r.State == api.ReplicaReady {
+			r.State, r.Why = api.ReplicaSyncing, why
+		}
+	}
 }
 
 // setLag counts the entries between what is committed and what a replica has

@@ -174,9 +174,16 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 	if loop := g.host.reconcile.Load(); r.Why == "" && loop != nil {
 		r.Why = loop.Why(s.Group)
 	}
-	return gateway.ReplicaStatus{
+	status := gateway.ReplicaStatus{
 		Group: s.Group, Replica: r, Leader: s.Leader.Name, Term: s.Term, CommitIndex: s.CommitIndex,
 	}
+	for _, gap := range s.Gaps {
+		if status.Behind == nil {
+			status.Behind = make(map[string]string, len(s.Gaps))
+		}
+		status.Behind[gap.Peer.Name] = gap.WhyBehind()
+	}
+	return status
 }
 
 // noData answers for a replica that is not open.

@@ -15,8 +15,8 @@ func (n *Node) banner(out io.Writer) {
 	}
 	fmt.Fprintf(out, "flotilla %s\n", n.version)
 	for _, line := range [][2]string{
-		{"node", n.id.String()},
-		{"cluster", n.cfg.Cluster},
+		{"node", n.id.Name + " (incarnation " + n.id.Incarnation + ")"},
+		{"cluster", n.clusterLine()},
 		{"data", n.cfg.DataDir + " (log engine " + n.cfg.LogEngine + ")"},
 		{"rpc", n.addrs.rpc},
 		{"http", "http://" + n.addrs.http},
@@ -27,12 +27,20 @@ func (n *Node) banner(out io.Writer) {
 	}
 }
 
+// clusterLine is the label, and the id once there is one.
+func (n *Node) clusterLine() string {
+	if id := n.identity.get().ClusterID; id != "" {
+		return n.cfg.Cluster + " (" + id + ")"
+	}
+	return n.cfg.Cluster
+}
+
 // announceReady prints one line when the node is ready.
 func (n *Node) announceReady(ctx context.Context, out io.Writer) {
 	select {
 	case <-ctx.Done():
 	case <-n.ready.done:
 		groups := len(n.dir.Table().HeldBy(n.id.Name))
-		fmt.Fprintf(out, "ready: %d groups, all led, %.1f s\n", groups, time.Since(n.startedAt).Seconds())
+		fmt.Fprintf(out, "%d groups, all led, %.1f s\n", groups, time.Since(n.startedAt).Seconds())
 	}
 }

@@ -20,7 +20,7 @@ func (n *Node) openHost(ctx context.Context, clusterID string) error {
 	host, err := raftgroup.Open(raftgroup.HostConfig{
 		Self: n.id, ClusterID: clusterID, Dir: n.cfg.DataDir, Engine: n.engine, Votes: n.votes,
 		Transport: n.groupTransport, Call: groupCall(n.mux), Primary: n.primaryOf,
-		Budget: storage.NewBudget(n.cfg.Storage.HeadMemory), Window: n.cfg.Storage.Window,
+		Budget: storage.NewBudget(n.cfg.Storage.HeadMemory), Window: n.window(),
 		Timers: n.opts.GroupTimers, LogRetention: n.cfg.Storage.LogRetention,
 		Logger: n.log, Fatal: n.fatal, OnChange: n.groupChanged,
 	})
@@ -83,7 +83,6 @@ func (n *Node) holdNow(ctx context.Context, table *directory.Table) {
 		}
 		wants = append(wants, w)
 	}
-	n.connectPeers(table)
 	if len(wants) == 0 {
 		return
 	}
@@ -93,24 +92,6 @@ func (n *Node) holdNow(ctx context.Context, table *directory.Table) {
 	if loop := n.hosts.reconcile.Load(); loop != nil {
 		loop.Poke()
 	}
-}
-
-// connectPeers keeps a stream open to every node of the table, and forgets
-// incarnations that were replaced.
-func (n *Node) connectPeers(table *directory.Table) {
-	current := make(map[membership.NodeID]bool)
-	for _, row := range table.Nodes {
-		if row.NodeID != n.id {
-			current[row.NodeID] = true
-			n.mux.Connect(row.NodeID)
-		}
-	}
-	for id := range n.connected {
-		if !current[id] {
-			n.mux.Forget(id)
-		}
-	}
-	n.connected = current
 }
 
 // primaryOf names the node that should lead a group.

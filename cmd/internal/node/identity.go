@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,12 @@ type Identity struct {
 	Founder bool `json:"founder,omitempty"`
 	// Joined is true once the meta group has counted this node as a member.
 	Joined bool `json:"joined,omitempty"`
+	// Window is the length of a window in this cluster, fixed when it was made;
+	// "" until the node has joined.
+	Window string `json:"window,omitempty"`
+	// Peers are the gossip addresses of the other nodes, as last known: what is
+	// left of the cluster when everything else is lost.
+	Peers []string `json:"peers,omitempty"`
 	// Promised is the set of nodes that this node has promised to make a
 	// cluster with (--bootstrap-expect); empty for none.
 	Promised []string `json:"promised,omitempty"`
@@ -45,35 +52,39 @@ func (id Identity) NodeID() membership.NodeID {
 	return membership.NodeID{Name: id.Name, Incarnation: id.Incarnation}
 }
 
+// asked is the identity that the operator asked for; "" takes what the data
+// directory says.
+type asked struct{ name, cluster string }
+
 // openIdentity reads the identity of dir, or makes a new one where dir is empty
-// (but for the lock).
-func openIdentity(dir, name, cluster string) (Identity, error) {
+// (but for the lock), with the fallback for what was not asked for.
+func openIdentity(dir string, want, fallback asked) (Identity, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return createIdentity(dir, name, cluster)
+		return createIdentity(dir, cmp.Or(want.name, fallback.name), cmp.Or(want.cluster, fallback.cluster))
 	}
 	if err != nil {
 		return Identity{}, fmt.Errorf("read node identity: %w", err)
 	}
 	var id Identity
 	if err := json.Unmarshal(raw, &id); err != nil {
-		return Identity{}, fmt.Errorf("%w: %s in %s is unreadable: %v", ErrNotOurs, identityFile, dir, err)
+		return Identity{}, fmt.Errorf("%w: %s in %s is unreadable: %v (hint: restore the file, or give an empty --data-dir)", ErrNotOurs, identityFile, dir, err)
 	}
-	return id, checkIdentity(id, dir, name, cluster)
+	return id, checkIdentity(id, dir, want)
 }
 
-func checkIdentity(id Identity, dir, name, cluster string) error {
+func checkIdentity(id Identity, dir string, want asked) error {
 	if id.Format != identityFormat {
-		return fmt.Errorf("%w: %s has format %d, this binary knows %d", ErrNotOurs, dir, id.Format, identityFormat)
+		return fmt.Errorf("%w: %s has format %d, this binary knows %d (hint: use the binary that wrote it)", ErrNotOurs, dir, id.Format, identityFormat)
 	}
 	if err := id.NodeID().Validate(); err != nil {
 		return fmt.Errorf("%w: %s: %v", ErrNotOurs, dir, err)
 	}
-	if id.Name != name {
-		return fmt.Errorf("%w: %s belongs to node %q, not to %q (hint: --name %s, or another --data-dir)", ErrNotOurs, dir, id.Name, name, id.Name)
+	if want.name != "" && id.Name != want.name {
+		return fmt.Errorf("%w: %s belongs to node %q, not to %q (hint: --name %s, or another --data-dir)", ErrNotOurs, dir, id.Name, want.name, id.Name)
 	}
-	if id.Cluster != cluster {
-		return fmt.Errorf("%w: %s belongs to cluster %q, not to %q (hint: --cluster %s, or another --data-dir)", ErrNotOurs, dir, id.Cluster, cluster, id.Cluster)
+	if want.cluster != "" && id.Cluster != want.cluster {
+		return fmt.Errorf("%w: %s belongs to cluster %q, not to %q (hint: --cluster %s, or another --data-dir)", ErrNotOurs, dir, id.Cluster, want.cluster, id.Cluster)
 	}
 	return nil
 }

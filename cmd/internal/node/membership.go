@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,13 +21,20 @@ const rejoinPause = 500 * time.Millisecond
 // directory names, a new one, or the one that gossip finds. It returns when the
 // node's own table shows the cluster and the node in it; until then it tries,
 // as long as ctx lives.
+//
+// A member opens its groups first: those of a cluster that restarts need no
+// meta leader to elect their own. A new node learns first what was fixed when
+// the cluster was made.
 func (n *Node) becomeMember(ctx context.Context) error {
 	clusterID, err := n.findCluster(ctx)
 	if err != nil {
 		return err
 	}
-	if err := n.openHost(ctx, clusterID); err != nil {
-		return err
+	joined := n.identity.get().Joined
+	if joined {
+		if err := n.openHost(ctx, clusterID); err != nil {
+			return err
+		}
 	}
 	if err := n.gossip.CheckName(ctx); err != nil {
 		return err
@@ -36,14 +44,40 @@ func (n *Node) becomeMember(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if !joined {
+		if err := n.adoptWindow(); err != nil {
+			return err
+		}
+		if err := n.openHost(ctx, clusterID); err != nil {
+			return err
+		}
+	}
 	if err := n.retry(ctx, "register this node", func() error { return n.dir.RegisterNode(ctx, n.row()) }); err != nil {
 		return err
 	}
-	if n.identity.get().Joined {
+	if joined {
 		return nil
 	}
 	// From here on a meta group without state is a lost one, and never made anew.
 	return n.identity.update(func(id *Identity) { id.Joined = true })
+}
+
+// finals are the errors that no repetition can help.
+var finals = []error{directory.ErrReplaced, directory.ErrForeign, directory.ErrStateLost, directory.ErrInvalid, gossip.ErrNameTaken, gossip.ErrForeign}
+
+func isFinal(err error) bool {
+	return slices.ContainsFunc(finals, func(final error) bool { return errors.Is(err, final) })
+}
+
+// explain adds to a final error what the operator can do.
+func (n *Node) explain(err error) error {
+	switch {
+	case errors.Is(err, directory.ErrReplaced):
+		return fmt.Errorf("%w (hint: another %s has taken its places: give this one an empty --data-dir, or another --name as well)", err, n.id.Name)
+	case errors.Is(err, directory.ErrForeign):
+		return fmt.Errorf("%w (hint: check --join, or give an empty --data-dir)", err)
+	}
+	return err
 }
 
 // retry repeats a step until it succeeds, ctx ends, or no repetition can help.
@@ -53,10 +87,8 @@ func (n *Node) retry(ctx context.Context, what string, step func() error) error 
 		if err == nil {
 			return nil
 		}
-		for _, final := range []error{directory.ErrReplaced, directory.ErrForeign, directory.ErrStateLost, directory.ErrInvalid, gossip.ErrNameTaken} {
-			if errors.Is(err, final) {
-				return fmt.Errorf("%s: %w", what, err)
-			}
+		if isFinal(err) {
+			return fmt.Errorf("%s: %w", what, n.explain(err))
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", what, ctx.Err())
@@ -76,7 +108,7 @@ func (n *Node) findCluster(ctx context.Context) (string, error) {
 	if id := n.identity.get().ClusterID; id != "" {
 		// A crash between the id and the first entry of the meta group is taken up.
 		if known := n.identity.get(); known.Founder && !known.Joined {
-			return id, n.dir.Bootstrap(ctx, id, n.cfg.Coordinator.TotalGroups)
+			return id, n.found(ctx, id)
 		}
 		return id, nil
 	}
@@ -95,7 +127,7 @@ func (n *Node) findCluster(ctx context.Context) (string, error) {
 	}
 	if outcome.Bootstrap {
 		n.log.Info("this node makes a new cluster", "cluster_id", outcome.ClusterID)
-		return outcome.ClusterID, n.dir.Bootstrap(ctx, outcome.ClusterID, n.cfg.Coordinator.TotalGroups)
+		return outcome.ClusterID, n.found(ctx, outcome.ClusterID)
 	}
 	return outcome.ClusterID, nil
 }
@@ -148,13 +180,10 @@ func (n *Node) resolve(id membership.NodeID) (addr string, ok bool) {
 	return row.RPCAddr, ok && row.NodeID == id && row.RPCAddr != ""
 }
 
-// tableGossipAddrs are what gossip re-joins when its seeds are gone.
-func (n *Node) tableGossipAddrs() []string {
-	var addrs []string
-	for _, row := range n.dir.Table().Nodes {
-		if row.NodeID != n.id && row.GossipAddr != "" {
-			addrs = append(addrs, row.GossipAddr)
-		}
+// knownGossipAddrs are what gossip re-joins when its seeds are gone.
+func (n *Node) knownGossipAddrs() []string {
+	if addrs := gossipAddrs(n.dir.Table(), n.id); len(addrs) > 0 {
+		return addrs
 	}
-	return addrs
+	return n.identity.get().Peers // the table is not known yet
 }

@@ -8,12 +8,21 @@ import (
 	"github.com/flotilla-db/flotilla/membership"
 )
 
-// metaRank is how long each node waits for the one before it when the process
-// that led the meta group is dead.
-const metaRank = 300 * time.Millisecond
+const (
+	// metaRank is how long each voter waits for the one before it when nobody
+	// leads the meta group.
+	metaRank = 300 * time.Millisecond
+	// metaLonely is how long a meta group that nobody leads is left to itself.
+	metaLonely = 500 * time.Millisecond
+	// metaPoll is how often the leader of the meta group is looked for.
+	metaPoll = 100 * time.Millisecond
+	// metaAgain is the pause between two campaigns of one node: longer than an
+	// election takes.
+	metaAgain = 3 * time.Second
+)
 
 // metaFailover replaces a dead leader of the meta group without waiting for its
-// election timer: the nodes that are up campaign in the order of their ids
+// election timer: the voters that are up campaign in the order of their ids
 // until one leads. Only a refused connection counts, which proves that the
 // process is gone: for a silent one Raft's own timer decides.
 func (n *Node) metaFailover(ctx context.Context, dead membership.NodeID) {
@@ -21,14 +30,7 @@ func (n *Node) metaFailover(ctx context.Context, dead membership.NodeID) {
 	if !ok || leader.NodeID != dead {
 		return
 	}
-	var up []membership.NodeID
-	for _, row := range n.dir.Table().Nodes {
-		if row.NodeID != dead && n.liveness.Up(row.NodeID) {
-			up = append(up, row.NodeID)
-		}
-	}
-	slices.SortFunc(up, membership.NodeID.Compare)
-	rank := slices.Index(up, n.id)
+	rank := n.metaPlace(dead)
 	if rank < 0 {
 		return
 	}
@@ -42,7 +44,57 @@ func (n *Node) metaFailover(ctx context.Context, dead membership.NodeID) {
 	if now, known := n.dir.Leader(); known && now != leader {
 		return
 	}
+	n.metaCampaign(ctx)
+}
+
+// metaPlace is this node's place among the voters of the meta group that are
+// up, without one that is known to be dead; negative if it is no voter, or if
+// those that are up could elect nobody.
+func (n *Node) metaPlace(dead membership.NodeID) int {
+	voters, err := n.dir.Voters()
+	if err != nil {
+		return -1
+	}
+	quorum := len(voters)/2 + 1
+	up := slices.DeleteFunc(voters, func(id membership.NodeID) bool { return id == dead || !n.liveness.Up(id) })
+	if len(up) < quorum {
+		return -1
+	}
+	slices.SortFunc(up, membership.NodeID.Compare)
+	return slices.Index(up, n.id)
+}
+
+func (n *Node) metaCampaign(ctx context.Context) {
 	if err := n.dir.Campaign(ctx); err != nil && ctx.Err() == nil {
 		n.log.Debug("meta group: campaign not started", "err", err)
+	}
+}
+
+// metaElection gives the meta group a leader when it has none, as after a start
+// of the whole cluster: its election timer is made for a busy machine.
+type metaElection struct{ node *Node }
+
+func (e *metaElection) run(ctx context.Context) {
+	tick := time.NewTicker(metaPoll)
+	defer tick.Stop()
+	var lonely, tried time.Time // since when nobody leads; the last campaign
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if _, led := e.node.dir.Leader(); led {
+				lonely = time.Time{}
+				continue
+			}
+			place := e.node.metaPlace(membership.NodeID{})
+			if lonely.IsZero() || place < 0 {
+				lonely = now // a quorum has to be there for all of the time
+			}
+			if place >= 0 && now.Sub(lonely) >= metaLonely+time.Duration(place)*metaRank && now.Sub(tried) >= metaAgain {
+				tried = now
+				e.node.metaCampaign(ctx)
+			}
+		}
 	}
 }

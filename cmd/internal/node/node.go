@@ -76,7 +76,7 @@ type Node struct {
 	member   atomic.Bool // membership is confirmed
 	killed   atomic.Bool // Kill: no hand-over, no flush, no farewell
 
-	connected map[membership.NodeID]bool // owned by holdGroups
+	stopping atomic.Bool // Close has begun
 
 	fatalOnce sync.Once
 	failed    chan error // holds the first fatal error
@@ -99,7 +99,7 @@ func Start(cfg config.Config, opts Options) (node *Node, err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		n.openDirectory, n.openLogs, n.listen, n.openMux, n.openMeta, n.startGossip, n.openGateway, n.serve, n.startLoops,
+		n.openDirectory, n.openVotes, n.openLogs, n.listen, n.openMux, n.openMeta, n.startGossip, n.openGateway, n.serve, n.startLoops,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -118,6 +118,7 @@ func (n *Node) fatal(err error) {
 
 // Close hands leaderships over, flushes, and stops everything, within StopLimit.
 func (n *Node) Close() error {
+	n.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), StopLimit)
 	defer cancel()
 	return n.stages.close(ctx)
@@ -128,6 +129,7 @@ func (n *Node) Close() error {
 // another Start can open them. The caller has cut its network before.
 func (n *Node) Kill() error {
 	n.killed.Store(true)
+	n.stopping.Store(true)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	return n.stages.close(gone)
@@ -139,38 +141,51 @@ func (n *Node) openDirectory() error {
 		return err
 	}
 	n.stages.add("lock", func(context.Context) error { return lock.Close() })
-	id, err := openIdentity(n.cfg.DataDir, n.cfg.Name, n.cfg.Cluster)
+	id, err := openIdentity(n.cfg.DataDir, n.askedFor(), asked{n.cfg.Name, n.cfg.Cluster})
 	if err != nil {
 		return err
 	}
+	n.cfg.Name, n.cfg.Cluster = id.Name, id.Cluster
 	n.identity = &identityBook{dir: n.cfg.DataDir, id: id}
 	n.id = id.NodeID()
 	n.log = n.log.With("node", n.id.Name)
 	return nil
 }
 
-// openLogs opens the write-ahead log and the votes. A vote file that is lost
-// in a used directory means that this node has forgotten what it promised.
+// askedFor is what the operator chose; defaults give way to the data directory.
+func (n *Node) askedFor() asked {
+	var a asked
+	if n.cfg.Source("name") != config.SourceDefault {
+		a.name = n.cfg.Name
+	}
+	if n.cfg.Source("cluster") != config.SourceDefault {
+		a.cluster = n.cfg.Cluster
+	}
+	return a
+}
+
+// openLogs opens the write-ahead log.
 func (n *Node) openLogs() (err error) {
+	corrupt := func(e *raftlog.CorruptError) {
+		if host := n.hosts.host.Load(); host != nil {
+			host.LogDamaged(e.Group, e)
+		}
+	}
 	switch n.cfg.LogEngine {
 	case config.LogEngineBoltDB:
-		n.engine, err = raftlog.OpenBolt(n.boltPath, raftlog.BoltOptions{Groups: n.boltGroups, Fatal: n.fatal, Logger: n.log})
+		n.engine, err = raftlog.OpenBolt(n.boltPath, raftlog.BoltOptions{Groups: n.boltGroups, Fatal: n.fatal, OnCorrupt: corrupt, Logger: n.log})
 	default:
-		n.engine, err = raftlog.OpenShared(filepath.Join(n.cfg.DataDir, "log"), raftlog.SharedOptions{Fatal: n.fatal, Logger: n.log})
+		n.engine, err = raftlog.OpenShared(filepath.Join(n.cfg.DataDir, logDir), raftlog.SharedOptions{Fatal: n.fatal, OnCorrupt: corrupt, Logger: n.log})
 	}
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
 	n.stages.add("log", func(context.Context) error { return n.engine.Close() })
-	if n.votes, err = raftlog.OpenVotes(filepath.Join(n.cfg.DataDir, "votes.db"), raftlog.VotesOptions{Fatal: n.fatal, Logger: n.log}); err != nil {
-		return fmt.Errorf("open the votes: %w", err)
-	}
-	n.stages.add("votes", func(context.Context) error { return n.votes.Close() })
 	return nil
 }
 
 func (n *Node) groupDir(group uint32) string {
-	return filepath.Join(n.cfg.DataDir, "groups", strconv.FormatUint(uint64(group), 10))
+	return filepath.Join(n.cfg.DataDir, groupsDir, strconv.FormatUint(uint64(group), 10))
 }
 
 func (n *Node) boltPath(group uint32) string { return filepath.Join(n.groupDir(group), "raft.db") }
@@ -198,11 +213,14 @@ func (n *Node) openMux() (err error) {
 func (n *Node) openMeta() (err error) {
 	lineage := "meta" // the meta group has one history; the cluster id is checked by the streams
 	n.dir, err = directory.Open(directory.Config{
-		Dir: filepath.Join(n.cfg.DataDir, "meta"), Self: n.id,
+		Dir: filepath.Join(n.cfg.DataDir, metaDir), Self: n.id,
 		Transport: n.mux.Transport(membership.MetaGroup, lineage, n.id.Server(0)), Caller: directoryCaller{n.mux},
 		Alive: n.alive, Policy: n.policy, Timers: n.opts.MetaTimers, Logger: n.log, Fatal: n.fatal,
 		ExpectState: n.identity.get().Joined,
 	})
+	if errors.Is(err, directory.ErrStateLost) {
+		return fmt.Errorf("%w (hint: move %s away: the node then starts as a new incarnation)", err, filepath.Join(n.cfg.DataDir, metaDir))
+	}
 	if err != nil {
 		return fmt.Errorf("open the meta group: %w", err)
 	}

@@ -18,8 +18,9 @@ type policyOf struct {
 }
 
 // policyConfig is the configuration in force. It is shared: nobody changes it.
-func (n *Node) policyConfig() *config.Config {
-	table := n.dir.Table()
+func (n *Node) policyConfig() *config.Config { return n.configAt(n.dir.Table()) }
+
+func (n *Node) configAt(table *directory.Table) *config.Config {
 	if last := n.policies.last.Load(); last != nil && last.table == table {
 		return last.config
 	}

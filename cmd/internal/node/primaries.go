@@ -19,9 +19,11 @@ const (
 	transferPause = 100 * time.Millisecond
 	// transferLimit bounds one transfer with its questions.
 	transferLimit = 3 * time.Second
-	// transferAgain is the pause after a transfer that did not succeed, and
-	// before the first one of a primary that has just come back.
+	// transferAgain is the pause after a transfer that did not succeed.
 	transferAgain = 10 * time.Second
+	// transferSettled is how long this node must have led a group first: a group
+	// that was just born, or whose leader has just died, has better things to do.
+	transferSettled = 3 * time.Second
 )
 
 // primaries gives the groups that this node leads to their primaries, when
@@ -29,6 +31,11 @@ const (
 type primaries struct {
 	node  *Node
 	tried map[uint32]time.Time // when a transfer of a group was last tried
+	led   map[uint32]time.Time // since when this node is seen to lead a group
+}
+
+func newPrimaries(n *Node) *primaries {
+	return &primaries{node: n, tried: make(map[uint32]time.Time), led: make(map[uint32]time.Time)}
 }
 
 func (p *primaries) run(ctx context.Context) {
@@ -74,7 +81,16 @@ func (p *primaries) look(ctx context.Context) {
 // is up.
 func (p *primaries) due(g *raftgroup.Group) (target membership.ServerID, due bool) {
 	primary := p.node.primaryOf(g.ID())
-	if !g.IsLeader() || primary == "" || primary == p.node.id.Name {
+	if !g.IsLeader() {
+		delete(p.led, g.ID())
+		return target, false
+	}
+	since, known := p.led[g.ID()]
+	if !known {
+		since = time.Now()
+		p.led[g.ID()] = since
+	}
+	if time.Since(since) < transferSettled || primary == "" || primary == p.node.id.Name {
 		return target, false
 	}
 	if at, ok := p.tried[g.ID()]; ok && time.Since(at) < transferAgain {

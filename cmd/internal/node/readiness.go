@@ -37,6 +37,9 @@ func newReadiness(n *Node) *readiness {
 
 // Missing lists what the node lacks to be ready; none when it is.
 func (r *readiness) Missing() []string {
+	if r.node.stopping.Load() {
+		return []string{"the node is stopping"}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.missing
@@ -70,9 +73,14 @@ func (r *readiness) run(ctx context.Context) {
 
 func (r *readiness) membership() []string {
 	row, known := r.node.dir.Table().Node(r.node.id)
+	_, led := r.node.dir.Leader()
 	switch {
-	case r.node.hosts.host.Load() == nil:
-		return []string{"not part of a cluster yet"}
+	case r.node.identity.get().ClusterID == "":
+		return []string{"not part of a cluster yet" + r.node.gossip.Trouble()}
+	case r.node.identity.get().Joined && r.node.hosts.host.Load() == nil:
+		return []string{"the groups of this node are being opened"}
+	case !known && !led:
+		return []string{"no leader of the meta group is heard: it needs a quorum of its voters" + r.node.gossip.Trouble()}
 	case !known:
 		return []string{"not in the node table yet"}
 	case !row.Placeable:

@@ -45,7 +45,7 @@ func (r *retention) run(ctx context.Context) {
 }
 
 func (r *retention) drop(ctx context.Context, db membership.Database) {
-	window := r.node.cfg.Storage.Window
+	window := r.node.window()
 	before := storage.WindowOf(time.Now().Add(-db.Retention).UnixNano(), int64(window))
 	for _, g := range r.node.hosts.host.Load().Groups() {
 		key := retentionKey{g.ID(), db.Name}

@@ -35,9 +35,12 @@ func Run(ctx context.Context, cfg config.Config) error {
 		logger.Info("stopped", "took", time.Since(began).Round(time.Millisecond))
 		return err
 	case err = <-n.Failed():
+		if isFinal(err) { // refused by the others: what is here is sound
+			return errors.Join(n.explain(err), n.Close())
+		}
 		// A disk that fails must not be written any more: no flush, no farewell.
 		logger.Error("the node stops at once", "err", err)
-		return errors.Join(err)
+		return err
 	}
 }
 

@@ -44,10 +44,11 @@ func (n *Node) gossipMember(id membership.NodeID) (gossip.Member, bool) {
 }
 
 // policy gives the meta leader the settings that its decisions need.
-func (n *Node) policy(*directory.Table) directory.Policy {
-	c := n.policyConfig()
+func (n *Node) policy(t *directory.Table) directory.Policy {
+	c := n.configAt(t)
 	return directory.Policy{
 		Factor: c.Replication.Factor, AutoAssigner: c.Coordinator.AutoAssigner.Enabled,
+		Poll:      c.Coordinator.AutoAssigner.PollInterval,
 		Placement: placement.Options{HashThreshold: c.Coordinator.HashThreshold, Vnodes: c.Coordinator.VnodeCount},
 	}
 }
@@ -56,7 +57,7 @@ func (n *Node) startGossip() error {
 	c := gossip.Config{
 		Self: n.id, BindAddr: n.cfg.GossipAddr, Advertise: n.cfg.Advertise, Label: n.cfg.Cluster, Key: n.cfg.ClusterKey,
 		Seeds: n.cfg.Join, Promised: n.identity.promised(), Promise: n.identity.promise,
-		Peers: n.tableGossipAddrs, OnChange: n.dir.Poke, Logger: n.log,
+		Peers: n.knownGossipAddrs, OnChange: n.dir.Poke, OnForeign: n.foreignSeed, Logger: n.log,
 		Meta: gossip.Meta{
 			ClusterID: n.identity.get().ClusterID, Expect: uint32(n.cfg.BootstrapExpect), Zone: n.cfg.Zone,
 			RPCAddr: n.addrs.rpc, HTTPAddr: n.addrs.http, Version: n.version,
@@ -118,6 +119,8 @@ func (n *Node) startLoops() error {
 	n.stages.loop("disk watch", n.disk.run)
 	n.stages.loop("failover", func(ctx context.Context) { _ = n.failover.Run(ctx) })
 	n.stages.loop("readiness", n.ready.run)
+	n.stages.loop("neighbours", (&neighbours{node: n}).run)
+	n.stages.loop("meta election", (&metaElection{node: n}).run)
 	n.stages.loop("membership", func(ctx context.Context) {
 		if err := n.becomeMember(ctx); err != nil {
 			if ctx.Err() == nil {
@@ -138,7 +141,7 @@ func (n *Node) memberLoops() {
 	n.hosts.reconcile.Store(loop)
 	n.stages.loop("holdings", n.holdGroups)
 	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
-	n.stages.loop("primaries", (&primaries{node: n, tried: make(map[uint32]time.Time)}).run)
+	n.stages.loop("primaries", newPrimaries(n).run)
 	n.stages.loop("retention", (&retention{node: n, done: make(map[retentionKey]int64)}).run)
 	n.stages.loop("clock watch", n.clock.run)
 }
