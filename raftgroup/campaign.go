@@ -14,6 +14,8 @@ const (
 	// birthRank is how long each voter of a birth record waits for the one
 	// before it.
 	birthRank = 100 * time.Millisecond
+	// birthTerm is the term of a bootstrapped configuration: nobody votes in it.
+	birthTerm = 1
 	// birthProbe is the pause between two looks at who is there to vote.
 	birthProbe = 5 * time.Millisecond
 	// birthLimit ends the campaign of a birth; Raft's timers take over.
@@ -68,8 +70,7 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		}
 	})
 	for in.awaitsBirth() {
-		term := in.raft.CurrentTerm()
-		check := in.joinCheck(term)
+		check := in.joinCheck(birthTerm)
 		select {
 		case <-check.done:
 		case <-ctx.Done():
@@ -86,14 +87,14 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		if sleep(ctx, time.Duration(rank)*birthRank) != nil {
 			return
 		}
-		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, term) == nil {
+		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, birthTerm) == nil {
 			return
 		}
 	}
 }
 
-// awaitsBirth reports whether nobody leads, and this replica does not try to.
+// awaitsBirth reports whether nobody has campaigned yet, as far as known here.
+// What comes after the first campaign, lost or won, is not a birth any more.
 func (in *instance) awaitsBirth() bool {
-	_, known := in.leader()
-	return !known && in.raft.State() == raft.Follower
+	return in.raft.CurrentTerm() <= birthTerm && in.raft.State() == raft.Follower
 }

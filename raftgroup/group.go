@@ -260,6 +260,7 @@ func (g *Group) start(w Want) error {
 		g.host.config.Logger.Warn("group does not start", "group", g.id, "why", d.Why)
 		return nil
 	}
+	g.host.config.Logger.Debug("group opened", "group", g.id, "action", d.Action, "server", g.self)
 	g.joining = d.Action == ActionJoin || d.Action == ActionRenew
 	g.state, g.why = ReplicaReady, ""
 	if g.joining {
