@@ -30,13 +30,15 @@ func (h *Host) Abandon() error {
 	return errors.Join(errs...)
 }
 
-// abandon closes the shard before Raft, which then applies nothing more.
+// abandon closes the shard before Raft, which then applies nothing more, and
+// waits for no write.
 func (g *Group) abandon() error {
 	g.opening.Lock()
 	defer g.opening.Unlock()
 	var err error
-	if shard := g.Shard(); shard != nil {
-		err = shard.Abandon()
+	if in, closed := g.running(); closed == nil {
+		err = in.shard.Abandon()
+		in.drainOnce.Do(in.proposer.close)
 	}
 	return errors.Join(err, g.stop(ReplicaSyncing, "node is gone"))
 }
