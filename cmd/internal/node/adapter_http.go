@@ -13,7 +13,7 @@ type processAdapter struct{ node *Node }
 // Ready implements httpapi.Node.
 func (a processAdapter) Ready() (ready bool, missing []string, syncing int) {
 	missing = a.node.ready.Missing()
-	return len(missing) == 0, missing, 0
+	return len(missing) == 0, missing, a.node.ready.Syncing()
 }
 
 // Config implements httpapi.Node: every setting by key, secrets masked.

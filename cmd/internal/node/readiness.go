@@ -17,6 +17,9 @@ const (
 	readyAsk = time.Second
 	// readyAsksAtOnce bounds the questions under way.
 	readyAsksAtOnce = 16
+	// startupLimit is how long replicas that are being brought up to date hold
+	// the node back.
+	startupLimit = 5 * time.Minute
 )
 
 // readiness is what /readyz answers: the node is in the node table, its own
@@ -29,6 +32,7 @@ type readiness struct {
 
 	mu      sync.Mutex
 	missing []string // guarded by mu; a line each
+	syncing int      // guarded by mu; groups that were not waited for
 }
 
 func newReadiness(n *Node) *readiness {
@@ -45,6 +49,14 @@ func (r *readiness) Missing() []string {
 	return r.missing
 }
 
+// Syncing is how many groups were still being brought up to date when the node
+// became ready.
+func (r *readiness) Syncing() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.syncing
+}
+
 // run looks until the node is ready or ctx ends.
 func (r *readiness) run(ctx context.Context) {
 	goals := make(map[uint32]uint64)     // group -> index that has to be applied here
@@ -52,12 +64,12 @@ func (r *readiness) run(ctx context.Context) {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {
-		missing := r.membership()
+		missing, syncing := r.membership(), 0
 		if len(missing) == 0 {
-			missing = r.groups(ctx, goals, reached)
+			missing, syncing = r.groups(ctx, goals, reached).missing(time.Since(r.node.startedAt))
 		}
 		r.mu.Lock()
-		r.missing = missing
+		r.missing, r.syncing = missing, syncing
 		r.mu.Unlock()
 		if len(missing) == 0 {
 			close(r.done)
@@ -91,9 +103,33 @@ func (r *readiness) membership() []string {
 	return nil
 }
 
+// progress is how far the groups of this node are.
+type progress struct{ closed, leaderless, behind, unproven int }
+
+// missing says what still lacks. After startupLimit only leaders do: what is
+// copied, or waits for a resync, takes as long as it takes.
+func (p progress) missing(sinceStart time.Duration) (lines []string, syncing int) {
+	if sinceStart >= startupLimit {
+		syncing = p.closed + p.behind + p.unproven
+		p.closed, p.behind, p.unproven = 0, 0, 0
+	}
+	for _, m := range []struct {
+		count int
+		text  string
+	}{
+		{p.closed, "%d groups are not open"}, {p.leaderless, "%d groups have no leader that answers"},
+		{p.behind, "%d groups are behind their leader"}, {p.unproven, "%d groups are not counted as replicas yet"},
+	} {
+		if m.count > 0 {
+			lines = append(lines, fmt.Sprintf(m.text, m.count))
+		}
+	}
+	return lines, syncing
+}
+
 // groups asks leaders that were not asked yet, and compares.
-func (r *readiness) groups(ctx context.Context, goals map[uint32]uint64, reached map[uint32]struct{}) []string {
-	var closed, leaderless, behind int
+func (r *readiness) groups(ctx context.Context, goals map[uint32]uint64, reached map[uint32]struct{}) progress {
+	var p progress
 	var unasked []*raftgroup.Group
 	for _, a := range r.node.dir.Table().HeldBy(r.node.id.Name) {
 		if _, ok := reached[a.Group]; ok {
@@ -101,32 +137,26 @@ func (r *readiness) groups(ctx context.Context, goals map[uint32]uint64, reached
 		}
 		g, open := r.node.hosts.host.Load().Group(a.Group)
 		if !open || !g.Running() {
-			closed++
+			p.closed++
 			continue
 		}
 		goal, asked := goals[a.Group]
 		if !asked {
-			leaderless++
+			p.leaderless++
 			unasked = append(unasked, g)
 			continue
 		}
-		if shard := g.Shard(); shard != nil && shard.Applied().Index >= goal {
+		switch shard := g.Shard(); {
+		case shard == nil || shard.Applied().Index < goal:
+			p.behind++
+		case g.Status().State != raftgroup.ReplicaReady:
+			p.unproven++ // without a vote until its data is proven
+		default:
 			reached[a.Group] = struct{}{}
-			continue
 		}
-		behind++
 	}
 	r.ask(ctx, unasked, goals)
-	var missing []string
-	for _, m := range []struct {
-		count int
-		text  string
-	}{{closed, "%d groups are not open"}, {leaderless, "%d groups have no leader that answers"}, {behind, "%d groups are behind their leader"}} {
-		if m.count > 0 {
-			missing = append(missing, fmt.Sprintf(m.text, m.count))
-		}
-	}
-	return missing
+	return p
 }
 
 // ask notes how far the leaders of these groups are.
