@@ -12,14 +12,17 @@ import (
 
 const (
 	// birthRank is how long each voter of a birth record waits for the one
-	// before it.
-	birthRank = 100 * time.Millisecond
+	// before it, and once more for each birthCrowd births that are under way on
+	// this node: with 256 at once a vote takes longer than that to be written
+	// and heard of, and two candidates elect nobody for a whole election timeout.
+	birthRank  = 100 * time.Millisecond
+	birthCrowd = 32
 	// birthTerm is the term of a bootstrapped configuration: nobody votes in it.
 	birthTerm = 1
 	// birthProbe is the pause between two looks at who is there to vote.
 	birthProbe = 5 * time.Millisecond
 	// birthLimit ends the campaign of a birth; Raft's timers take over.
-	birthLimit = 2 * time.Second
+	birthLimit = 5 * time.Second
 	// campaignTimeout bounds the hand-over of a TimeoutNow to our own Raft.
 	campaignTimeout = time.Second
 )
@@ -60,6 +63,8 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 	if rank < 0 {
 		return
 	}
+	in.births.Add(1)
+	defer in.births.Add(-1)
 	ctx, cancel := context.WithTimeout(context.Background(), birthLimit)
 	defer cancel()
 	in.wg.Go(func() {
@@ -84,7 +89,8 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		}
 		// The doors are open. Everybody sees that at about the same time, so the
 		// ranks are counted from here: two candidates at once elect nobody.
-		if sleep(ctx, time.Duration(rank)*birthRank) != nil {
+		crowd := 1 + in.births.Load()/birthCrowd
+		if sleep(ctx, time.Duration(rank)*time.Duration(crowd)*birthRank) != nil {
 			return
 		}
 		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, birthTerm) == nil {

@@ -59,7 +59,8 @@ type Host struct {
 	lanes   *termLanes
 	repeats repeats
 	noSpace atomic.Bool
-	slots   entrySlots // of all groups
+	slots   entrySlots   // of all groups
+	births  atomic.Int64 // campaigns of births under way
 
 	mu     sync.RWMutex
 	groups map[uint32]*Group // guarded by mu
@@ -185,16 +186,32 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 	return g, err
 }
 
-// EnsureAll opens many groups side by side; errors are joined, and the groups
-// that failed say why.
+// EnsureAll opens many groups, a few at once; errors are joined, and the groups
+// that failed say why. Groups that this node should lead come first: their other
+// voters wait for it.
 func (h *Host) EnsureAll(ctx context.Context, wants []Want) error {
+	wants = slices.Clone(wants)
+	slices.SortStableFunc(wants, func(a, b Want) int { return h.turn(a) - h.turn(b) })
 	errs := make([]error, len(wants))
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i, w := range wants {
-		wg.Go(func() { _, errs[i] = h.Ensure(ctx, w) })
+	for range min(parallelOpens, len(wants)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(wants)); i = next.Add(1) - 1 {
+				_, errs[i] = h.Ensure(ctx, wants[i])
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// turn is 0 for a group that this node campaigns for first, else 1.
+func (h *Host) turn(w Want) int {
+	if w.Birth != nil && len(w.Birth.Voters) > 0 && w.Birth.Voters[0].NodeID == h.config.Self {
+		return 0
+	}
+	return 1
 }
 
 // closing reports whether Close has begun: what it hands over it must not be

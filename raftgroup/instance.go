@@ -48,7 +48,8 @@ type instance struct {
 	notify   chan bool             // Raft's leadership, written by its main loop
 	seen     chan raft.Observation // a hint that the leader changed
 
-	campaigns turns // held while a campaign is checked and started
+	campaigns turns         // held while a campaign is checked and started
+	births    *atomic.Int64 // campaigns of births under way on this node
 	leadSince atomic.Int64
 
 	stop      chan struct{}
@@ -77,6 +78,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		fsm:       newFSM(p.shard),
 		onChange:  h.config.OnChange,
 		campaigns: newTurns(),
+		births:    &h.births,
 		notify:    make(chan bool, 16),
 		seen:      make(chan raft.Observation, 1),
 		stop:      make(chan struct{}),

@@ -74,7 +74,7 @@ func (r *repeats) admit(msg string, now time.Time) (suppressed int, ok bool) {
 }
 
 // raftLogger is the hclog.Logger of one Raft instance: warnings and errors go
-// to slog, thinned out; the rest is dropped.
+// to slog, thinned out; the rest is dropped, unless debug messages are wanted.
 type raftLogger struct {
 	log     *slog.Logger
 	repeats *repeats
@@ -83,6 +83,10 @@ type raftLogger struct {
 var _ hclog.Logger = (*raftLogger)(nil)
 
 func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) { // whoever asked for it gets every word
+		l.log.Debug("raft says", append([]any{"raft", msg}, args...)...)
+		return
+	}
 	if level < hclog.Warn {
 		return
 	}
@@ -112,8 +116,8 @@ func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 }
 
 func (l *raftLogger) Trace(string, ...any)          {}
-func (l *raftLogger) Debug(string, ...any)          {}
-func (l *raftLogger) Info(string, ...any)           {}
+func (l *raftLogger) Debug(msg string, args ...any) { l.Log(hclog.Debug, msg, args...) }
+func (l *raftLogger) Info(msg string, args ...any)  { l.Log(hclog.Info, msg, args...) }
 func (l *raftLogger) Warn(msg string, args ...any)  { l.Log(hclog.Warn, msg, args...) }
 func (l *raftLogger) Error(msg string, args ...any) { l.Log(hclog.Error, msg, args...) }
 func (l *raftLogger) IsTrace() bool                 { return false }
