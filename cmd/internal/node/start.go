@@ -27,11 +27,14 @@ const (
 	metaHandOver = time.Second
 )
 
-// alive is what gossip and the streams say of a node together: either may be
-// the first to hear of it.
+// alive is what gossip and the streams say of a node together: the streams see
+// first that one is dead, gossip that a new one is there.
 func (n *Node) alive(id membership.NodeID) bool {
 	if n.liveness.Up(id) {
 		return true
+	}
+	if state, _ := n.liveness.Seen(id); state == membership.NodeDown {
+		return false
 	}
 	return n.gossipOn.Load() && n.gossip.Alive(id)
 }
@@ -68,7 +71,7 @@ func (n *Node) startGossip() error {
 	}
 	g, err := gossip.Start(c)
 	if err != nil {
-		return fmt.Errorf("start gossip: %w", err)
+		return fmt.Errorf("%w (hint: --gossip-addr HOST:PORT takes another address)", err)
 	}
 	n.gossip = g
 	n.gossipOn.Store(true)
@@ -89,7 +92,7 @@ func (n *Node) startGossip() error {
 
 func (n *Node) openGateway() (err error) {
 	n.clock = &clockWatch{
-		limit: n.cfg.MaxClockOffset, now: n.now, peers: n.otherNodes,
+		limit: n.cfg.MaxClockOffset, now: n.now, peers: n.otherNodes, log: n.log,
 		ask: func(ctx context.Context, peer membership.NodeID) ([]byte, error) {
 			return n.mux.Call(ctx, peer, methodClock, nil)
 		},
@@ -194,16 +197,20 @@ func (n *Node) enoughReplicas(g *raftgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	live := 0
-	for _, m := range members {
-		if m.Voter && n.liveness.Up(m.ID.NodeID) {
-			live++
-		}
-	}
-	if live < least {
+	if live := liveVoters(members, n.liveness.Up); live < least {
 		return fmt.Errorf("group %d has %d live replicas, %d are asked for: %w", g.ID(), live, least, raftgroup.ErrNotApplied)
 	}
 	return nil
+}
+
+func liveVoters(members []raftgroup.Member, up func(membership.NodeID) bool) int {
+	live := 0
+	for _, m := range members {
+		if m.Voter && up(m.ID.NodeID) {
+			live++
+		}
+	}
+	return live
 }
 
 func (n *Node) otherNodes() []membership.NodeID {
