@@ -236,3 +236,8 @@ func (c *Cluster) close() {
 		c.t.Logf("the last lines of the nodes' logs:\n%s", c.log)
 	}
 }
+
+// Dial connects the clients' host to an address, for net/http.
+func (c *Cluster) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	return c.Network.Dialer(clientHost, raftmux.ErrRefused)(ctx, addr)
+}
