@@ -125,7 +125,8 @@ type joinError struct {
 func (e *joinError) Unwrap() error { return e.err }
 
 func (e *joinError) Error() string {
-	text := strings.Join(strings.Fields(e.err.Error()), " ")
+	text := strings.TrimPrefix(strings.Join(strings.Fields(e.err.Error()), " "), "1 error occurred: * ")
+	text = strings.TrimPrefix(text, "failed to join "+e.addr+": ")
 	hint := "it is tried again for ever"
 	switch {
 	case strings.Contains(text, "EOF"), strings.Contains(text, "connection reset"):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type clockWatch struct {
 	peers func() []membership.NodeID
 	ask   func(ctx context.Context, peer membership.NodeID) ([]byte, error)
 	now   func() time.Time
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	offset time.Duration // guarded by mu: of this node against the median of all
@@ -69,9 +71,17 @@ func (w *clockWatch) compare(ctx context.Context) {
 			ahead = append(ahead, d)
 		}
 	}
+	before := w.MayStamp()
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.offset, w.known = majorityOffset(ahead), len(ahead) > 1
+	offset := w.offset
+	w.mu.Unlock()
+	switch after := w.MayStamp(); {
+	case before && !after:
+		w.log.Warn("this node's clock is off: it gives no times to points until it is set", "ahead", offset, "limit", w.limit)
+	case after && !before:
+		w.log.Info("this node's clock agrees with the majority again", "ahead", offset)
+	}
 }
 
 // against is how far this clock is ahead of a peer's.

@@ -55,13 +55,23 @@ func (n *Node) metaPlace(dead membership.NodeID) int {
 	if err != nil {
 		return -1
 	}
-	quorum := len(voters)/2 + 1
-	up := slices.DeleteFunc(voters, func(id membership.NodeID) bool { return id == dead || !n.liveness.Up(id) })
-	if len(up) < quorum {
+	return placeAmong(voters, n.id, func(id membership.NodeID) bool { return id != dead && n.liveness.Up(id) })
+}
+
+// placeAmong is the place of one voter among those that are up, by id; negative
+// if it is none of them, or if they are no quorum.
+func placeAmong(voters []membership.NodeID, self membership.NodeID, up func(membership.NodeID) bool) int {
+	var able []membership.NodeID
+	for _, id := range voters {
+		if up(id) {
+			able = append(able, id)
+		}
+	}
+	if len(able) < len(voters)/2+1 {
 		return -1
 	}
-	slices.SortFunc(up, membership.NodeID.Compare)
-	return slices.Index(up, n.id)
+	slices.SortFunc(able, membership.NodeID.Compare)
+	return slices.Index(able, self)
 }
 
 func (n *Node) metaCampaign(ctx context.Context) {

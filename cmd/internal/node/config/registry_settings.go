@@ -59,6 +59,6 @@ var storageSettings = []Setting{
 		Doc:     "a write makes the database and the collection that it names",
 		binding: boolean(func(c *Config) *bool { return &c.AutoCreate })},
 	{Key: "max_clock_offset", Default: "500ms", Category: categoryWrites,
-		Doc:     "offset from the other nodes' clocks beyond which a node warns",
+		Doc:     "offset from the majority's clocks beyond which a node gives no times to points",
 		binding: duration(time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.MaxClockOffset })},
 }
