@@ -59,7 +59,7 @@ type Host struct {
 	lanes   *termLanes
 	repeats repeats
 	noSpace atomic.Bool
-	slots   entrySlots   // of all groups
+	slots   *entrySlots  // of all groups
 	births  atomic.Int64 // campaigns of births under way
 
 	mu     sync.RWMutex
@@ -95,7 +95,7 @@ func Open(c HostConfig) (*Host, error) {
 		config: c,
 		groups: make(map[uint32]*Group),
 		opens:  make(chan struct{}, parallelOpens),
-		slots:  make(entrySlots, EntriesAtOnce),
+		slots:  newEntrySlots(),
 		stop:   make(chan struct{}),
 	}
 	h.lanes = newTermLanes(func(ctx context.Context, to membership.NodeID, payload []byte) ([]byte, error) {
