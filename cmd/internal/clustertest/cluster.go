@@ -221,11 +221,17 @@ func (c *Cluster) Client(nodes ...int) *client.Client {
 	return k
 }
 
-// close ends everything; a node that was stopped by the test is down already.
-func (c *Cluster) close() {
+// closeClients ends the connections of every Client.
+func (c *Cluster) closeClients() {
 	for _, k := range c.clients {
 		_ = k.Close()
 	}
+	c.clients = nil
+}
+
+// close ends everything; a node that was stopped by the test is down already.
+func (c *Cluster) close() {
+	c.closeClients()
 	for i, m := range c.nodes {
 		if m.Node() != nil {
 			c.Crash(i)

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/pb"
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // Workload is what a history's clients do: reads and writes of a few devices,
@@ -125,6 +127,11 @@ const (
 	database, collection = "plant", "readings"
 	field                = "v"
 )
+
+// groupOf is the group of a device of point.
+func groupOf(device string) uint32 {
+	return storage.GroupOf(database, collection, device, config.Defaults().Coordinator.TotalGroups)
+}
 
 // point is one value of a device at a time.
 func point(device string, at, value int64) client.Point {
