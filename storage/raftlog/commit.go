@@ -169,6 +169,9 @@ func (c *committer) write(b *batch) error {
 	if err := writeFull(c.seg.file, bytes, c.off); err != nil {
 		return fmt.Errorf("write log %s: %w", c.seg.where(c.off), err)
 	}
+	if err := c.seg.prewrite(c.off + int64(len(bytes))); err != nil {
+		return fmt.Errorf("write log %s: %w", c.seg.where(c.off), err)
+	}
 	if err := c.seg.file.Sync(); err != nil {
 		return fmt.Errorf("sync log %s: %w", c.seg.where(c.off), err)
 	}

@@ -21,7 +21,25 @@ type segment struct {
 	size   int64
 	live   atomic.Int64 // entries of open logs in it
 	total  atomic.Int64 // records ever written to it
+	zeroed int64        // of a new file: how far it was written; the committer's own. Recycled: size
 }
+
+// zeroAhead is how much of a new file is written with zeros at a time, ahead of the batches. A write to blocks that
+// are only allocated changes the file's metadata: on ext4 an fdatasync then took 0.21-0.25 ms instead of 0.13 ms.
+const zeroAhead = 512 << 10
+
+// prewrite writes zeros behind off, where a batch has just ended, if the file was not written that far yet. They
+// become durable with the batch, or not: what was never written reads as zeros too.
+func (s *segment) prewrite(off int64) error {
+	if off <= s.zeroed || off >= s.size {
+		return nil
+	}
+	n := min(zeroAhead, s.size-off)
+	s.zeroed = off + n
+	return writeFull(s.file, zeros[:n], off)
+}
+
+var zeros [zeroAhead]byte
 
 func segmentName(number uint64) string { return fmt.Sprintf("%016x%s", number, segmentSuffix) }
 func spareName(number uint64) string   { return sparePrefix + segmentName(number) }
@@ -51,6 +69,9 @@ func createSegment(files Files, number uint64, size int64, spare string) (*segme
 		return nil, fmt.Errorf("create log segment %s: %w", name, err)
 	}
 	s := &segment{number: number, file: f, size: have}
+	if spare != "" {
+		s.zeroed = have
+	}
 	if err := s.writeHeader(); err != nil {
 		f.Close()
 		return nil, err
