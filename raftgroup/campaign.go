@@ -28,7 +28,7 @@ const (
 )
 
 // campaign starts an election at once, without pre-vote, if this replica is a
-// voter and a follower of exactly that leader (zero: of nobody) in that term.
+// voter and follows exactly that leader (zero: nobody) in that term.
 // Sent to a non-voter, a TimeoutNow would depose a healthy leader; sent to a leader, the
 // leader itself. Raft checks neither.
 func (in *instance) campaign(ctx context.Context, follows membership.ServerID, term uint64) error {
@@ -43,12 +43,18 @@ func (in *instance) campaign(ctx context.Context, follows membership.ServerID, t
 	if now := in.raft.CurrentTerm(); now != term {
 		return fmt.Errorf("campaign in group %d: term %d has begun since term %d", in.group, now, term)
 	}
-	if state := in.raft.State(); state != raft.Follower {
-		return fmt.Errorf("campaign in group %d: %s is %s", in.group, in.self, state)
-	}
 	ctx, cancel := context.WithTimeout(ctx, campaignTimeout)
 	defer cancel()
-	if err := in.transport.Campaign(ctx); err != nil {
+	switch state := in.raft.State(); {
+	case state == raft.Follower:
+	case state == raft.Candidate && in.lostCandidacy():
+		if err := in.stepBack(ctx, term+1); err != nil {
+			return fmt.Errorf("step back in group %d: %w", in.group, err)
+		}
+	default:
+		return fmt.Errorf("campaign in group %d: %s is %s", in.group, in.self, state)
+	}
+	if err := in.timeoutNow(ctx); err != nil {
 		return fmt.Errorf("campaign in group %d: %w", in.group, err)
 	}
 	return nil

@@ -206,10 +206,8 @@ func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                 
 func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                              {}
 func (t *testTransport) OnAppended(f func(uint64, uint64))                               { t.appended = f }
 func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest)) { t.gap = f }
-func (t *testTransport) Campaign(context.Context) error {
-	return t.TimeoutNow("", t.addr, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.addr), Addr: []byte(t.addr),
-	}}, &raft.TimeoutNowResponse{})
+func (t *testTransport) Deliver(_ context.Context, request any) error {
+	return t.rpc(t.addr, request, func(any) {})
 }
 func (t *testTransport) Close() error {
 	t.once.Do(func() {

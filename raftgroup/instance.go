@@ -46,7 +46,8 @@ type instance struct {
 
 	onChange func(group uint32)
 	notify   chan bool             // Raft's leadership, written by its main loop
-	seen     chan raft.Observation // a hint that the leader changed
+	seen     chan raft.Observation // a hint that the leader changed, or that a pre-vote was asked for
+	silence  time.Duration         // after which a leader that says nothing counts as gone
 
 	campaigns turns         // held while a campaign is checked and started
 	births    *atomic.Int64 // campaigns of births under way on this node
@@ -113,9 +114,13 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		inFlight: h.config.InFlight,
 		slots:    h.slots,
 	}
+	in.silence = config.HeartbeatTimeout
 	node.RegisterObserver(raft.NewObserver(in.seen, false, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.LeaderObservation)
-		return ok
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RequestPreVoteRequest:
+			return true
+		}
+		return false
 	}))
 	in.wg.Go(in.watch)
 	return in, nil
@@ -136,7 +141,11 @@ func (in *instance) watch() {
 				in.proposer.depose()
 				in.gaps.clear()
 			}
-		case <-in.seen:
+		case o := <-in.seen:
+			if _, asked := o.Data.(raft.RequestPreVoteRequest); asked {
+				in.forgetLeader()
+				continue
+			}
 		case <-in.stop:
 			return
 		}

@@ -12,9 +12,9 @@ import (
 // addresses are server ids.
 type Transport interface {
 	raft.Transport
-	// Campaign puts a TimeoutNow on the transport's own consumer channel and
-	// returns when Raft has taken it. It checks nothing: see instance.campaign.
-	Campaign(ctx context.Context) error
+	// Deliver puts a request on the transport's own consumer channel and returns
+	// when Raft has answered it. It checks nothing: see candidacy.go.
+	Deliver(ctx context.Context, request any) error
 	// OnGap sets the gap alarm: it is called, in place of sending an
 	// InstallSnapshot, with the peer that the log no longer reaches.
 	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))

@@ -291,10 +291,16 @@ func (t *Transport) InstallSnapshot(_ raft.ServerID, target raft.ServerAddress, 
 // TimeoutNow. Raft checks neither state nor suffrage: the caller must, under
 // the lock that orders this with its watch of both.
 func (t *Transport) Campaign(ctx context.Context) error {
-	answer := make(chan raft.RPCResponse, 1)
 	header := raft.RPCHeader{ProtocolVersion: protocolOfRaft, ID: t.address, Addr: t.address}
+	return t.Deliver(ctx, &raft.TimeoutNowRequest{RPCHeader: header})
+}
+
+// Deliver hands a request of the owner to the own Raft instance, as if it had
+// come from a peer, and returns when Raft has answered it.
+func (t *Transport) Deliver(ctx context.Context, request any) error {
+	answer := make(chan raft.RPCResponse, 1)
 	select {
-	case t.queue <- raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: header}, RespChan: answer}:
+	case t.queue <- raft.RPC{Command: request, RespChan: answer}:
 	case <-t.closed:
 		return ErrClosed
 	case <-ctx.Done():

@@ -1,0 +1,99 @@
+package raftgroup
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/hashicorp/raft"
+)
+
+// lostBy makes a candidate that has lost to a leader of its own term: two
+// voters campaign at once, cut off from each other, and one of them has the
+// third one's vote. The winner then has an entry that the loser may lack.
+func lostBy(t *testing.T, c *testCluster) (winner, loser, third *Group) {
+	t.Helper()
+	c.bear(3, 7)
+	winner = c.leader(7)
+	put(t, winner, "dev", 1, 1)
+	var others []*Group
+	for i := range c.nodes {
+		if g := c.group(i, 7); g != winner {
+			others = append(others, g)
+		}
+	}
+	loser, third = others[0], others[1]
+	time.Sleep(2 * DefaultTimers().Commit) // every follower has applied it
+	term := winner.Status().Term
+	c.net.isolate(loser.Self().Name, true)
+	if err := loser.host.Campaign(7, winner.Self(), term); err != nil {
+		t.Fatal(err)
+	}
+	if err := third.host.Campaign(7, winner.Self(), term); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the third one leads", time.Second, third.IsLeader)
+	c.net.isolate(loser.Self().Name, false)
+	winner, third = third, winner
+	await(t, "a candidate that knows its leader", 5*time.Second, func() bool {
+		in, err := loser.running()
+		return err == nil && in.lostCandidacy()
+	})
+	return winner, loser, third
+}
+
+func (c *testCluster) nodeOf(g *Group) *testNode {
+	for _, n := range c.nodes {
+		if n.host == g.host {
+			return n
+		}
+	}
+	return nil
+}
+
+// Raft alone would stay without a leader for ever.
+func TestLeaderDiesWhileACandidateThatLostToItIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		winner, loser, third := lostBy(t, c)
+		// The loser's log ends below the third one's: it cannot win by itself.
+		c.net.isolate(loser.Self().Name, true)
+		put(t, winner, "dev", 2, 2)
+		c.crash(c.nodeOf(winner))
+		c.net.isolate(loser.Self().Name, false)
+		in, err := loser.running()
+		if err != nil || in.raft.State() != raft.Candidate {
+			t.Fatalf("the loser is %v (%v): the test shows nothing", in.raft.State(), err)
+		}
+		await(t, "a leader", 60*time.Second, func() bool { return third.IsLeader() || loser.IsLeader() })
+		if got := readAll(t, c.leader(7), "dev"); len(got) != 2 {
+			t.Errorf("the new leader holds %v", got)
+		}
+	})
+}
+
+func TestFailoverCountsACandidateThatLostAmongTheFollowers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		winner, loser, _ := lostBy(t, c)
+		dead := winner.Self()
+		await(t, "the loser's log is as long as the winner's", 4*time.Second, func() bool {
+			ahead, err := winner.running()
+			behind, e := loser.running()
+			return err == nil && e == nil && behind.raft.LastIndex() == ahead.raft.LastIndex()
+		})
+		standings := loser.host.LedBy(dead.NodeID)
+		if len(standings) != 1 || standings[0].Leader != dead {
+			t.Fatalf("standings of the loser: %+v", standings)
+		}
+		if led := loser.host.LedBy(membership.NodeID{}); len(led) != 0 {
+			t.Errorf("it counts as one without a leader too: %+v", led)
+		}
+		c.crash(c.nodeOf(winner))
+		if err := loser.host.Campaign(7, dead, standings[0].CurrentTerm); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the loser leads at once", time.Second, loser.IsLeader)
+	})
+}
