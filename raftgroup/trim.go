@@ -13,7 +13,8 @@ import (
 
 // trimming is what bounds the deletion of log entries.
 type trimming struct {
-	mu sync.Mutex // held by the one trim that is running
+	mu      sync.Mutex // held by the one trim that is running
+	pending uint64     // guarded by mu; a trim wanted to delete up to here and could not yet; 0: none
 
 	through atomic.Uint64 // the running trim may delete up to here; 0: none runs
 	settled atomic.Bool   // see leasesKnown
@@ -67,8 +68,37 @@ func (in *instance) trim(ctx context.Context, through uint64) error {
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return fmt.Errorf("trim group %d: %w", in.group, err)
 	}
+	return in.compact(through)
+}
+
+// compact deletes through an index, as far as the floor allows, and notes what
+// is left. The caller holds trimming.mu and has set trimming.through.
+func (in *instance) compact(through uint64) error {
+	in.trimming.pending = max(in.trimming.pending, through)
 	if err := in.entries.Compact(); err != nil {
 		return fmt.Errorf("trim group %d: %w", in.group, err)
 	}
+	first, err := in.entries.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("trim group %d: %w", in.group, err)
+	}
+	if first == 0 || first > in.trimming.pending {
+		in.trimming.pending = 0
+	}
 	return nil
+}
+
+// complete deletes what an earlier trim wanted to delete and a lease still
+// needed then. It waits for nothing.
+func (in *instance) complete() error {
+	if !in.trimming.mu.TryLock() {
+		return nil
+	}
+	defer in.trimming.mu.Unlock()
+	if in.trimming.pending == 0 || !in.leasesKnown() {
+		return nil
+	}
+	in.trimming.through.Store(in.trimming.pending)
+	defer in.trimming.through.Store(0)
+	return in.compact(in.trimming.pending)
 }

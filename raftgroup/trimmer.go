@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -119,6 +120,9 @@ func (t *trimmer) run(stop <-chan struct{}) {
 }
 
 func (t *trimmer) round(now time.Time, stop <-chan struct{}) {
+	if err := t.complete(); err != nil {
+		t.host.config.Logger.Debug("logs are not compacted", "error", err)
+	}
 	sizes := t.observe(now)
 	retention := t.host.config.LogRetention
 	total := t.host.config.Engine.Bytes()
@@ -147,6 +151,18 @@ func (t *trimmer) round(now time.Time, stop <-chan struct{}) {
 		}
 		cancel()
 	}
+}
+
+// complete drops what an earlier trim wanted to drop and a lease, or the shard,
+// still needed then.
+func (t *trimmer) complete() error {
+	var errs []error
+	for _, g := range t.host.Groups() {
+		if in, err := g.running(); err == nil {
+			errs = append(errs, in.complete())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // observe takes the size of every log and remembers where it ended.

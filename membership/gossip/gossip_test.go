@@ -53,11 +53,26 @@ func TestPartitionHealsAlthoughBothSidesForgotEachOther(t *testing.T) {
 
 func TestAnotherClusterIsRefusedWithAClearLine(t *testing.T) {
 	bubble(t, func(t *testing.T, l *lab) {
-		a := l.start(node(1), addrOf(1), inCluster(clusterA))
-		b := l.start(node(2), addrOf(2), inCluster(clusterB), seeds(addrOf(1)))
+		var told sync.Map // who was told of what address
+		tell := func(who string) func(*Config) {
+			return func(c *Config) {
+				c.OnForeign = func(addr string, err error) { told.Store(who+" of "+addr, errors.Is(err, ErrForeign)) }
+			}
+		}
+		a := l.start(node(1), addrOf(1), inCluster(clusterA), tell("a"))
+		b := l.start(node(2), addrOf(2), inCluster(clusterB), seeds(addrOf(1)), tell("b"))
 		time.Sleep(5 * time.Minute)
 		if !a.alone() || !b.alone() {
 			t.Fatal("two clusters gossip with each other")
+		}
+		told.Range(func(what, right any) bool {
+			if what != "b of "+addrOf(1) || right != true { // a asked nobody: it is not its mistake
+				t.Errorf("told %v: %v", what, right)
+			}
+			return true
+		})
+		if _, ok := told.Load("b of " + addrOf(1)); !ok {
+			t.Error("nobody was told")
 		}
 		want := "n1.00000001 at 127.0.0.1:7001 belongs to cluster " + clusterA + ", this node to " + clusterB + ": check --join"
 		if !strings.Contains(l.log.String(), want) {

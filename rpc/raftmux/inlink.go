@@ -170,11 +170,11 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	class := classNormal
 	switch kind {
 	case kindHeartbeat:
-		return in.heartbeat(t, h.id, &raft.AppendEntriesRequest{RPCHeader: header, Leader: from, Term: f.uvarint()}, f)
+		return in.heartbeat(t, h.id, &raft.AppendEntriesRequest{RPCHeader: header, Term: f.uvarint()}, f)
 	case kindAppend:
 		var r *raft.AppendEntriesRequest
 		if r, err = readAppend(f, owned); err == nil {
-			r.RPCHeader, r.Leader, commit = header, from, r.LeaderCommitIndex
+			r.RPCHeader, commit = header, r.LeaderCommitIndex
 			if len(r.Entries) == 0 {
 				class = classSoon
 			}
@@ -183,7 +183,7 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	case kindVote:
 		var r *raft.RequestVoteRequest
 		r, err = readVote(f)
-		r.RPCHeader, r.Candidate = header, from
+		r.RPCHeader = header
 		command = r
 	case kindPreVote:
 		var r *raft.RequestPreVoteRequest

@@ -152,15 +152,6 @@ func stopAll(replicas []*replica) {
 	wg.Wait()
 }
 
-func leaderOf(replicas []*replica) *replica {
-	for _, r := range replicas {
-		if r.State() == raft.Leader {
-			return r
-		}
-	}
-	return nil
-}
-
 func allSaw(replicas []*replica, n int) func() bool {
 	return func() bool {
 		for _, r := range replicas {

@@ -3,7 +3,6 @@ package raftlog
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -276,6 +275,6 @@ func TestEntryTooLargeIsRefused(t *testing.T) {
 	var log raft.Log
 	must(t, l.GetLog(33, &log))
 	if !bytes.Equal(log.Data, logs[32].Data) {
-		t.Fatal(fmt.Sprintf("entry 33 differs: %d bytes", len(log.Data)))
+		t.Fatalf("entry 33 differs: %d bytes", len(log.Data))
 	}
 }
