@@ -21,7 +21,7 @@ func (b *neighbours) run(ctx context.Context) {
 	for {
 		table := b.node.dir.Table()
 		if table.Replaced(b.node.id) {
-			b.node.fatal(fmt.Errorf("node %s: %w", b.node.id, directory.ErrReplaced))
+			b.node.fatal(b.node.explain(fmt.Errorf("node %s: %w", b.node.id, directory.ErrReplaced)))
 			return
 		}
 		b.connect(table)

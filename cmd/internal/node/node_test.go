@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/membership/gossip"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -195,5 +196,49 @@ func TestDirectoryNamesANodeThatNobodyNames(t *testing.T) {
 	cfg.DataDir, cfg.RPCAddr, cfg.HTTPAddr, cfg.GossipAddr = dir, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	if again := start(t, cfg); again.id != n.id {
 		t.Fatalf("%v after %v", again.id, n.id)
+	}
+}
+
+func TestNodeWithoutAQuorumSaysWhatIsMissing(t *testing.T) {
+	nodes := three(t)
+	for _, n := range nodes {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alone := start(t, settingsOf(t, "n2", nodes[1].cfg.DataDir))
+	await(t, alone, "it does not say that the meta group has no leader", func() bool {
+		return slices.ContainsFunc(alone.Missing(), func(line string) bool { return strings.Contains(line, "no leader of the meta group") })
+	})
+	select {
+	case <-alone.Ready():
+		t.Fatal("it is ready without a quorum")
+	case err := <-alone.Failed():
+		t.Fatalf("it ended because its peers are down: %v", err)
+	default:
+	}
+}
+
+func TestReplacedIncarnationEnds(t *testing.T) {
+	nodes := three(t)
+	old := nodes[2]
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	heir := start(t, settingsOf(t, "n3", t.TempDir(), nodes[0].addrs.gossip))
+	awaitReady(t, heir)
+	back := start(t, settingsOf(t, "n3", old.cfg.DataDir, nodes[0].addrs.gossip))
+	if err := <-back.Failed(); !isFinal(err) {
+		t.Fatalf("while its heir answers: %v", err)
+	}
+	if err := back.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := heir.Close(); err != nil {
+		t.Fatal(err)
+	}
+	back = start(t, settingsOf(t, "n3", old.cfg.DataDir, nodes[0].addrs.gossip))
+	if err := <-back.Failed(); !errors.Is(err, directory.ErrReplaced) || !strings.Contains(err.Error(), "hint:") {
+		t.Fatalf("while its heir is down: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ func Run(ctx context.Context, cfg config.Config) error {
 		return err
 	case err = <-n.Failed():
 		if isFinal(err) { // refused by the others: what is here is sound
-			return errors.Join(n.explain(err), n.Close())
+			return errors.Join(err, n.Close())
 		}
 		// A disk that fails must not be written any more: no flush, no farewell.
 		logger.Error("the node stops at once", "err", err)
