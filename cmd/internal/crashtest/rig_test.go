@@ -2,10 +2,15 @@ package crashtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +49,7 @@ type rig struct {
 	remotes []*ledger.Remote
 	admin   *apiclient.Client
 	rate    float64
+	closed  bool
 
 	cancel context.CancelFunc // of the load; nil while it is quiet
 	done   chan struct{}
@@ -52,7 +58,11 @@ type rig struct {
 // newRig starts the nodes and waits until they are ready.
 func newRig(t *testing.T, p plan) *rig {
 	t.Helper()
-	args := append([]string{"--log-level", "warn"}, p.args...)
+	level := "warn"
+	if os.Getenv("CRASH_EVIDENCE") != "" {
+		level = "debug"
+	}
+	args := append([]string{"--log-level", level}, p.args...)
 	f, err := fleet.New(fleet.Options{Binary: binary(t, p.tag), Dir: t.TempDir(), Nodes: p.nodes, Args: args})
 	must(t, err)
 	if p.dataDir != "" {
@@ -69,8 +79,15 @@ func newRig(t *testing.T, p plan) *rig {
 	return r
 }
 
-// close ends everything, and shows what the nodes said where the test has failed.
+// close ends everything, once, and shows what the nodes said where the test has failed.
 func (r *rig) close() {
+	if r.closed {
+		return
+	}
+	r.closed = true
+	if r.t.Failed() {
+		r.evidence()
+	}
 	r.pause()
 	for _, remote := range r.remotes {
 		remote.Close()
@@ -85,6 +102,24 @@ func (r *rig) close() {
 		for _, p := range r.Processes {
 			r.t.Logf("the last words of %s:\n%s", p.Name, p.Tail(tailBytes))
 		}
+	}
+}
+
+// evidence writes what running nodes do now, and what all have logged, to CRASH_EVIDENCE, if that names a directory.
+func (r *rig) evidence() {
+	dir := os.Getenv("CRASH_EVIDENCE")
+	if dir == "" {
+		return
+	}
+	for _, p := range r.Processes {
+		os.WriteFile(filepath.Join(dir, p.Name+".log"), []byte(p.Tail(100<<20)), 0o644)
+		answer, err := http.Get("http://" + p.HTTPAddr + "/debug/pprof/goroutine?debug=2")
+		if err != nil {
+			continue // it is down
+		}
+		stacks, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		os.WriteFile(filepath.Join(dir, p.Name+".stacks"), stacks, 0o644)
 	}
 }
 
@@ -190,7 +225,11 @@ func (r *rig) report(through ...*fleet.Process) ledger.Report {
 // unhealthy is the group table of what is not well, for a failure's report.
 func (r *rig) unhealthy() []byte {
 	out, _ := r.flotilla("groups", "list", "--unhealthy", "-o", "wide")
-	return out
+	lines := bytes.Split(out, []byte("\n"))
+	slices.SortStableFunc(lines[1:], func(a, b []byte) int { // those without a leader first
+		return cmp.Compare(bytes.Index(b, []byte(" none ")), bytes.Index(a, []byte(" none ")))
+	})
+	return bytes.Join(lines[:min(len(lines), 20)], []byte("\n"))
 }
 
 // verify runs `flotilla verify --all` until it is clean.
