@@ -65,6 +65,7 @@ type Gossip struct {
 	cfg      Config
 	logger   *slog.Logger
 	list     *memberlist.Memberlist
+	addr     string // our own; memberlist writes it again at each announcement, without a lock for readers
 	book     *book
 	refusals *refusals
 	stop     context.CancelFunc
@@ -110,6 +111,7 @@ func Start(cfg Config) (*Gossip, error) {
 	if g.list, err = memberlist.Create(mc); err != nil {
 		return nil, fmt.Errorf("start gossip at %s: %w", cfg.BindAddr, err)
 	}
+	g.addr = g.list.LocalNode().Address()
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	g.loops.Go(func() { g.tell(ctx) })
@@ -189,7 +191,7 @@ func resolve(host string) (string, error) {
 }
 
 // Addr is the gossip address that others use for this node.
-func (g *Gossip) Addr() string { return g.list.LocalNode().Address() }
+func (g *Gossip) Addr() string { return g.addr }
 
 // Members lists all nodes that gossip knows, this one included, by id. Nodes
 // that left or failed are in it, as down, for a while.

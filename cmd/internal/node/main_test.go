@@ -80,10 +80,13 @@ func await(t *testing.T, n *Node, what string, holds func() bool) {
 	}
 }
 
-// sdk is a client of one node.
-func sdk(t *testing.T, n *Node) *client.Client {
+// sdk is a client of one node that tries once, patientSDK one that repeats.
+func sdk(t *testing.T, n *Node) *client.Client        { return sdkOf(t, n, -1) }
+func patientSDK(t *testing.T, n *Node) *client.Client { return sdkOf(t, n, patience) }
+
+func sdkOf(t *testing.T, n *Node, retryFor time.Duration) *client.Client {
 	t.Helper()
-	c, err := client.New(client.Options{Addrs: []string{n.addrs.rpc}, RetryFor: -1})
+	c, err := client.New(client.Options{Addrs: []string{n.addrs.rpc}, RetryFor: retryFor})
 	if err != nil {
 		t.Fatal(err)
 	}
