@@ -19,6 +19,9 @@ type Node struct {
 	LastSeenMs  *int64 `json:"last_seen_ms"`
 }
 
+// NodeStates are the words of Node.State.
+var NodeStates = []string{"up", "suspect", "down", "draining", "drained"}
+
 // NodeList is a page of the node table.
 type NodeList struct {
 	Nodes         []Node `json:"nodes"`
@@ -42,7 +45,7 @@ type Cluster struct {
 }
 
 // Database is one row of GET /v1/databases. Retention is a duration such as
-// "2160h0m0s", "" for ever.
+// "90d" or "1h30m", "" for ever.
 type Database struct {
 	Name      string `json:"name"`
 	Retention string `json:"retention"`

@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -52,7 +52,14 @@ func FormatRetention(d time.Duration) string {
 	if d%(24*time.Hour) == 0 {
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
-	return d.String()
+	text := d.String() // 1h30m0s
+	if cut, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = cut + "m"
+	}
+	if cut, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = cut + "h"
+	}
+	return text
 }
 
 func databaseOf(d membership.Database) api.Database {
@@ -104,17 +111,20 @@ func (g *Gateway) CreateDatabase(ctx context.Context, name, retention string) (d
 	if err != nil {
 		return api.Database{}, false, err
 	}
-	if db, err = g.GetDatabase(ctx, name); err == nil {
-		if db.Retention != FormatRetention(keep) {
-			return db, false, api.E(api.AlreadyExists, "change it with `flotilla database set`", "database %s exists with retention %q", name, db.Retention)
-		}
-		return db, false, nil
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
+	defer cancel()
+	made, err = g.cfg.Databases.CreateDatabase(ctx, name, keep)
+	stored, ok := g.cfg.Directory.Table().Databases[name]
+	switch {
+	case errors.Is(err, ErrExists):
+		return api.Database{}, false, api.E(api.AlreadyExists, "change it with `flotilla database set`",
+			"database %s exists with retention %q", name, FormatRetention(stored.Retention))
+	case err != nil:
+		return api.Database{}, false, metaError(err, "database %s was not created", name)
+	case !ok: // dropped again meanwhile
+		stored = membership.Database{Name: name, Retention: keep}
 	}
-	if api.CodeOf(err) != api.DatabaseNotFound {
-		return db, false, err
-	}
-	db, err = g.putDatabase(ctx, membership.Database{Name: name, Retention: keep, CreatedAt: time.Now().UTC()})
-	return db, err == nil, err
+	return databaseOf(stored), made, nil
 }
 
 // SetDatabase changes the retention of a database.
@@ -123,12 +133,17 @@ func (g *Gateway) SetDatabase(ctx context.Context, name, retention string) (api.
 	if err != nil {
 		return api.Database{}, err
 	}
-	if _, err := g.GetDatabase(ctx, name); err != nil {
+	db, err := g.GetDatabase(ctx, name)
+	if err != nil {
 		return api.Database{}, err
 	}
-	db := g.cfg.Directory.Table().Databases[name]
-	db.Retention = keep
-	return g.putDatabase(ctx, db)
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
+	defer cancel()
+	if err := g.cfg.Databases.SetRetention(ctx, name, keep); err != nil {
+		return api.Database{}, metaError(err, "database %s was not changed", name)
+	}
+	db.Retention = FormatRetention(keep)
+	return db, nil
 }
 
 func checkDatabase(name, retention string) (time.Duration, error) {
@@ -138,18 +153,11 @@ func checkDatabase(name, retention string) (time.Duration, error) {
 	return ParseRetention(retention)
 }
 
-func (g *Gateway) putDatabase(ctx context.Context, db membership.Database) (api.Database, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
-	defer cancel()
-	if err := g.cfg.Databases.PutDatabase(ctx, db); err != nil {
-		return api.Database{}, metaError(err, "database %s was not changed", db.Name)
-	}
-	return databaseOf(db), nil
-}
-
 // metaError is an error of the meta group as the client sees it.
 func metaError(err error, format string, args ...any) error {
 	switch {
+	case errors.Is(err, ErrMissing):
+		return api.E(api.DatabaseNotFound, "see `flotilla databases list`", format, args...).Because(err)
 	case errors.Is(err, ErrRefused):
 		return api.E(api.InvalidArgument, "", format, args...).Because(err)
 	case errors.Is(err, ErrUnknown), errors.Is(err, ErrBroken):
@@ -172,95 +180,4 @@ func (g *Gateway) DropDatabase(ctx context.Context, name string) error {
 		return metaError(err, "the points of database %s are deleted, its row is not: repeat the drop", name)
 	}
 	return nil
-}
-
-// collectionsRequest and collectionsReply travel as JSON.
-type collectionsRequest struct {
-	Database string   `json:"database"`
-	Groups   []uint32 `json:"groups"`
-}
-
-type collectionsReply struct {
-	Collections []string `json:"collections"`
-	Missed      []uint32 `json:"missed"` // groups that are not held or failed there
-}
-
-// ListCollections gives the collections of a database that have points. It
-// asks one replica of each group, which may be a moment behind.
-func (g *Gateway) ListCollections(ctx context.Context, database string) ([]api.Collection, error) {
-	if _, err := g.GetDatabase(ctx, database); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
-	defer cancel()
-	t := g.cfg.Directory.Table()
-	names := map[string]struct{}{}
-	open := slices.Sorted(maps.Keys(t.Assignments))
-	var why error
-	for attempt := 0; len(open) > 0; attempt++ {
-		if attempt > 0 && !pause(ctx, backOff(attempt)) {
-			return nil, api.E(api.Unavailable, "retry", "%d groups did not answer", len(open)).Because(why).InGroup(open[0])
-		}
-		open, why = g.askCollections(ctx, t, database, open, attempt, names)
-	}
-	out := make([]api.Collection, 0, len(names))
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		out = append(out, api.Collection{Name: name})
-	}
-	return out, nil
-}
-
-// askCollections asks each node once for the groups that fall to it, and
-// gives those that are still open.
-func (g *Gateway) askCollections(ctx context.Context, t *Table, database string, groups []uint32, attempt int, names map[string]struct{}) (open []uint32, why error) {
-	byNode := map[membership.NodeID][]uint32{}
-	for _, group := range groups {
-		if to, ok := g.route(t, group, attempt, ""); ok {
-			byNode[to] = append(byNode[to], group)
-		} else {
-			open = append(open, group)
-		}
-	}
-	for to, asked := range byNode {
-		var reply collectionsReply
-		if err := g.askJSON(ctx, to, MethodCollections, collectionsRequest{database, asked}, &reply); err != nil {
-			open, why = append(open, asked...), err
-			for _, group := range asked {
-				g.hints.set(group, "")
-			}
-			continue
-		}
-		for _, name := range reply.Collections {
-			names[name] = struct{}{}
-		}
-		open = append(open, reply.Missed...)
-	}
-	slices.Sort(open)
-	return open, why
-}
-
-func (g *Gateway) serveCollections(_ context.Context, payload []byte) ([]byte, error) {
-	var m collectionsRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("collections: %w", errPayload)
-	}
-	reply := collectionsReply{Collections: []string{}, Missed: []uint32{}}
-	names := map[string]struct{}{}
-	for _, id := range m.Groups {
-		group, ok := g.cfg.Host.Group(id)
-		if !ok {
-			reply.Missed = append(reply.Missed, id)
-			continue
-		}
-		found, err := group.Data().Collections(m.Database)
-		if err != nil {
-			reply.Missed = append(reply.Missed, id)
-			continue
-		}
-		for _, name := range found {
-			names[name] = struct{}{}
-		}
-	}
-	reply.Collections = append(reply.Collections, slices.Sorted(maps.Keys(names))...)
-	return json.Marshal(reply)
 }

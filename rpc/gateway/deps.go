@@ -37,11 +37,22 @@ type Directory interface {
 }
 
 // Databases changes the database table through the meta group. The change is
-// in the local table when a call returns. PutDatabase creates it or replaces
-// its retention.
+// in the local table when a call returns. CreateDatabase reports whether the
+// database is new; one that exists alike is no error, one that differs is
+// ErrExists. EnsureDatabase takes one as it is, whatever its retention.
+// Changes of what does not exist are ErrMissing.
 type Databases interface {
-	PutDatabase(ctx context.Context, db membership.Database) error
+	CreateDatabase(ctx context.Context, name string, retention time.Duration) (made bool, err error)
+	EnsureDatabase(ctx context.Context, name string) error
+	SetRetention(ctx context.Context, name string, retention time.Duration) error
 	DropDatabase(ctx context.Context, name string) error
+}
+
+// Collections changes which collections exist by their name alone, by the
+// rules of Databases. All others exist by their points.
+type Collections interface {
+	CreateCollection(ctx context.Context, database, name string) (made bool, err error)
+	DropCollection(ctx context.Context, database, name string) error
 }
 
 // Liveness is what this node believes of the others (gossip and streams):
@@ -163,6 +174,10 @@ var (
 	ErrNotPinned = errors.New("cut not pinned here")
 	// ErrRefused: the arguments of an operation are wrong. Do not retry.
 	ErrRefused = errors.New("refused")
+	// ErrExists: it exists, and differs from what was asked for.
+	ErrExists = errors.New("exists and differs")
+	// ErrMissing: what was to be changed does not exist.
+	ErrMissing = errors.New("does not exist")
 )
 
 // NotLeaderError says that the replica does not lead and who is believed to:

@@ -20,15 +20,15 @@ const (
 	reportTimeout = 2 * time.Second
 )
 
-// Config is what a Gateway is made of. Directory, Host, Peers and Liveness
-// are required.
+// Config is what a Gateway is made of. What is an interface is required.
 type Config struct {
-	Self      membership.NodeID
-	Directory Directory
-	Databases Databases
-	Host      Host
-	Peers     Peers
-	Liveness  Liveness
+	Self        membership.NodeID
+	Directory   Directory
+	Databases   Databases
+	Collections Collections
+	Host        Host
+	Peers       Peers
+	Liveness    Liveness
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read
@@ -49,12 +49,13 @@ type Gateway struct {
 	hints     *hints
 	lastStamp atomic.Int64 // ns; stamps rise strictly, so that two points of a device never share one
 	jobs      *Jobs
+	proofs    proofs
 }
 
 // New checks the config and makes a Gateway. Close it to end its jobs.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.Directory == nil || cfg.Host == nil || cfg.Peers == nil || cfg.Liveness == nil || cfg.Databases == nil {
-		return nil, errors.New("gateway: directory, databases, host, peers and liveness are required")
+	if cfg.Directory == nil || cfg.Host == nil || cfg.Peers == nil || cfg.Liveness == nil || cfg.Databases == nil || cfg.Collections == nil {
+		return nil, errors.New("gateway: directory, databases, collections, host, peers and liveness are required")
 	}
 	if err := cfg.Self.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

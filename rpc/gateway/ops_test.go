@@ -61,6 +61,11 @@ func TestVerifyOfEqualReplicas(t *testing.T) {
 	if job.Kind != api.JobVerify || job.GroupID != nil || job.FinishedAt.IsZero() {
 		t.Fatalf("job %+v", job)
 	}
+	for _, n := range c.Nodes {
+		if g, err := n.Gateway.Group(t.Context(), 5); err != nil || g.LastProofAt.IsZero() {
+			t.Errorf("%s knows no last proof: %v %v", n.Name, g.LastProofAt, err)
+		}
+	}
 	job, r = verifyResult(t, c, api.ModeVerify, 5)
 	if r.GroupsTotal != 1 || r.GroupsEqual != 1 || *job.GroupID != 5 || *job.Mode != api.ModeVerify {
 		t.Fatalf("job %+v result %+v", job, r)
@@ -284,7 +289,7 @@ func TestDatabases(t *testing.T) {
 	}
 	_, _, err = g.CreateDatabase(t.Context(), "x", "")
 	wantCode(t, err, api.AlreadyExists)
-	if db, err = g.SetDatabase(t.Context(), "x", "36h"); err != nil || db.Retention != "36h0m0s" {
+	if db, err = g.SetDatabase(t.Context(), "x", "36h"); err != nil || db.Retention != "36h" {
 		t.Fatalf("%+v %v", db, err)
 	}
 	for _, bad := range []string{"-1h", "9x", "0d", "1", "-5d"} {
@@ -308,6 +313,88 @@ func TestDatabases(t *testing.T) {
 	}
 	if list, err := g.ListCollections(t.Context(), "x"); err != nil || len(list) != 0 {
 		t.Fatalf("a dropped database left %+v %v", list, err)
+	}
+}
+
+func TestRetentionsAreWrittenAsPeopleDo(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "", 90 * 24 * time.Hour: "90d", 36 * time.Hour: "36h", 90 * time.Minute: "1h30m", 61 * time.Second: "1m1s"} {
+		got := gateway.FormatRetention(d)
+		if back, err := gateway.ParseRetention(got); got != want || err != nil || back != d {
+			t.Errorf("%v: %q, read back as %v %v", d, got, back, err)
+		}
+	}
+}
+
+func TestCreatedDatabaseIsAnsweredAsItIsStored(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	made, _, err := c.Nodes[0].Gateway.CreateDatabase(t.Context(), "x", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Nodes[1].Gateway.GetDatabase(t.Context(), "x"); err != nil || got != made {
+		t.Errorf("created %+v, stored %+v %v", made, got, err)
+	}
+}
+
+func TestCollectionsExistByNameOrByPoints(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	g, other := c.Nodes[0].Gateway, c.Nodes[1].Gateway
+	if _, err := g.GetCollection(t.Context(), "d", "named"); api.CodeOf(err) != api.CollectionNotFound {
+		t.Errorf("before: %v", err)
+	}
+	if _, made, err := g.CreateCollection(t.Context(), "d", "named"); err != nil || !made {
+		t.Fatalf("%v %v", made, err)
+	}
+	if _, made, err := other.CreateCollection(t.Context(), "d", "named"); err != nil || made {
+		t.Errorf("again: %v %v", made, err)
+	}
+	if _, err := g.Write(t.Context(), []storage.Point{point("a", 1, 1)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, made, err := other.CreateCollection(t.Context(), "d", "c"); err != nil || made {
+		t.Errorf("one that exists by its points: %v %v", made, err)
+	}
+	if list, err := other.ListCollections(t.Context(), "d"); err != nil || len(list) != 2 || list[0].Name != "c" || list[1].Name != "named" {
+		t.Errorf("%+v %v", list, err)
+	}
+	for _, name := range []string{"c", "named"} {
+		if _, err := other.DropCollection(t.Context(), "d", name); err != nil {
+			t.Errorf("drop %s: %v", name, err)
+		}
+		_, err := g.GetCollection(t.Context(), "d", name)
+		wantCode(t, err, api.CollectionNotFound)
+		_, err = g.DropCollection(t.Context(), "d", name)
+		wantCode(t, err, api.CollectionNotFound)
+	}
+	_, _, err := g.CreateCollection(t.Context(), "nope", "c")
+	wantCode(t, err, api.DatabaseNotFound)
+	c.SetMetaDown(true)
+	_, _, err = g.CreateCollection(t.Context(), "d", "late")
+	wantCode(t, err, api.Unavailable)
+}
+
+func TestWithoutAutoCreateCollectionsAreMadeFirst(t *testing.T) {
+	create := true
+	c := fakecluster.New(t, fakecluster.Options{AutoCreate: &create})
+	g := c.Nodes[0].Gateway
+	write := func(collection string) error {
+		p := point("a", 1, 1)
+		p.Collection = collection
+		_, err := g.Write(t.Context(), []storage.Point{p}, 0)
+		return err
+	}
+	if err := write("old"); err != nil {
+		t.Fatal(err)
+	}
+	create = false
+	wantCode(t, write("new"), api.CollectionNotFound)
+	if _, _, err := g.CreateCollection(t.Context(), "d", "new"); err != nil {
+		t.Fatal(err)
+	}
+	for _, collection := range []string{"new", "old", "old"} {
+		if err := write(collection); err != nil {
+			t.Errorf("%s: %v", collection, err)
+		}
 	}
 }
 

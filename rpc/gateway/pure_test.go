@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
@@ -124,6 +125,29 @@ func FuzzReadOutcomes(f *testing.F) {
 			t.Fatalf("%d outcomes of %d", count, n)
 		}
 	})
+}
+
+func TestLeaderSaysWhyAFollowerIsBehind(t *testing.T) {
+	a := membership.Assignment{Group: 7, Primary: "n1", Replicas: []string{"n2", "n3"}}
+	report := func(role, state string, term uint64, behind map[string]string) nodeReport {
+		return nodeReport{Replicas: []ReplicaStatus{{Group: 7, Term: term, Behind: behind, Replica: api.Replica{Role: role, State: state}}}}
+	}
+	reports := map[string]nodeReport{
+		"n1": report(api.RoleLeader, api.ReplicaReady, 4, map[string]string{"n2": "needs a resync", "n3": "needs a resync"}),
+		"n2": report(api.RoleFollower, api.ReplicaReady, 4, nil),
+		"n3": report(api.RoleFollower, api.ReplicaQuarantined, 4, nil),
+	}
+	row := groupRow(a, reports)
+	if r := row.Replicas[1]; r.Why != "needs a resync" || r.State != api.ReplicaSyncing || row.Healthy() {
+		t.Errorf("%+v", r)
+	}
+	if r := row.Replicas[2]; r.Why != "" || r.State != api.ReplicaQuarantined {
+		t.Errorf("what a replica says of itself is worse and stays: %+v", r)
+	}
+	reports["n2"] = report(api.RoleLeader, api.ReplicaReady, 5, nil)
+	if row = groupRow(a, reports); row.Replicas[1].Why != "" {
+		t.Errorf("a deposed leader is believed: %+v", row.Replicas[1])
+	}
 }
 
 func TestRetainedKeepsADayAndAtLeast2000(t *testing.T) {

@@ -16,14 +16,15 @@ import (
 
 // nodeReport is what a node says of itself.
 type nodeReport struct {
-	Replicas []ReplicaStatus   `json:"replicas"`
-	DiskFree int64             `json:"disk_free"`
-	Jobs     map[uint32]string `json:"jobs"` // running job of a group
-	failed   error             // why there is none
+	Replicas []ReplicaStatus     `json:"replicas"`
+	DiskFree int64               `json:"disk_free"`
+	Jobs     map[uint32]string   `json:"jobs"`   // running job of a group
+	Proofs   map[uint32]api.Time `json:"proofs"` // last check that found a group equal
+	failed   error               // why there is none
 }
 
 func (g *Gateway) report() nodeReport {
-	r := nodeReport{Replicas: []ReplicaStatus{}, DiskFree: g.cfg.Host.DiskFree(), Jobs: g.jobs.byGroup()}
+	r := nodeReport{Replicas: []ReplicaStatus{}, DiskFree: g.cfg.Host.DiskFree(), Jobs: g.jobs.byGroup(), Proofs: g.proofs.all()}
 	for _, id := range g.cfg.Host.Groups() {
 		if group, ok := g.cfg.Host.Group(id); ok {
 			r.Replicas = append(r.Replicas, group.Status())
@@ -111,6 +112,9 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 	var leader *ReplicaStatus
 	leaderNode := ""
 	names := a.Nodes()
+	for _, r := range reports { // whoever ran the check
+		row.LastProofAt = later(row.LastProofAt, r.Proofs[a.Group])
+	}
 	for _, name := range slices.Sorted(maps.Keys(reports)) { // a replica that is to go is shown too
 		if !a.Holds(name) && statusOf(reports[name], a.Group) != nil {
 			names = append(names, name)

@@ -54,6 +54,7 @@ func (g *Gateway) verify(ctx context.Context, groups []uint32, mode string, prog
 		switch {
 		case c.Equal:
 			result.GroupsEqual++
+			g.proofs.note(group, time.Now())
 		case len(c.Findings) > 0:
 			result.GroupsDamaged++
 			result.Findings = append(result.Findings, c.Findings...)

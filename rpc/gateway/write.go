@@ -3,9 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
-	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 )
@@ -56,27 +57,34 @@ func (g *Gateway) Write(ctx context.Context, points []storage.Point, timeout tim
 }
 
 // ensureDatabases makes the databases of the points that do not exist, where
-// that is allowed, and gives the table in which all of them do.
+// that is allowed, and gives the table in which all of them do. Where it is not
+// allowed, the collections must exist too.
 func (g *Gateway) ensureDatabases(ctx context.Context, points []storage.Point, deadline time.Time) (*Table, error) {
-	t := g.cfg.Directory.Table()
-	last := ""
+	t, create := g.cfg.Directory.Table(), g.cfg.AutoCreate()
+	database, collection := "", ""
 	for i := range points {
-		name := points[i].Database
-		if name == last {
+		p := &points[i]
+		if p.Database == database && (create || p.Collection == collection) {
 			continue
 		}
-		if last = name; t.hasDatabase(name) {
-			continue
+		database, collection = p.Database, p.Collection
+		if !t.hasDatabase(database) {
+			if err := g.autoCreate(ctx, database, create, deadline); err != nil {
+				return nil, err
+			}
+			t = g.cfg.Directory.Table()
 		}
-		if err := g.autoCreate(ctx, name, deadline); err != nil {
-			return nil, err
+		if !create && !slices.Contains(t.Databases[database].Collections, collection) {
+			if err := g.mustHaveCollection(ctx, database, collection, deadline); err != nil {
+				return nil, err
+			}
+			t = g.cfg.Directory.Table()
 		}
-		t = g.cfg.Directory.Table()
 	}
 	return t, nil
 }
 
-func (g *Gateway) autoCreate(ctx context.Context, name string, deadline time.Time) error {
+func (g *Gateway) autoCreate(ctx context.Context, name string, create bool, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	// The local table may be behind: ask before anything is refused or made.
@@ -86,12 +94,31 @@ func (g *Gateway) autoCreate(ctx context.Context, name string, deadline time.Tim
 	if g.cfg.Directory.Table().hasDatabase(name) {
 		return nil
 	}
-	if !g.cfg.AutoCreate() {
+	if !create {
 		return databaseNotFound(name, "create it with `flotilla database create`, or set auto_create")
 	}
-	err := g.cfg.Databases.PutDatabase(ctx, membership.Database{Name: name, CreatedAt: time.Now().UTC()})
-	if err != nil {
+	if err := g.cfg.Databases.EnsureDatabase(ctx, name); err != nil {
 		return api.E(api.NoLeader, "retry", "database %s could not be created, no point was written", name).Because(err)
+	}
+	return nil
+}
+
+// mustHaveCollection refuses a write to a collection that nobody has made. One
+// that exists by its points gets its name, so that the next write need not look.
+func (g *Gateway) mustHaveCollection(ctx context.Context, database, name string, deadline time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	exists, err := g.hasCollection(ctx, database, name)
+	if err == nil && !exists {
+		e := collectionNotFound(database, name)
+		e.Hint = fmt.Sprintf("POST /v1/databases/%s/collections makes it, or set auto_create", database)
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := g.cfg.Collections.CreateCollection(ctx, database, name); err != nil {
+		g.logger.Debug("a collection got no name", "database", database, "collection", name, "error", err)
 	}
 	return nil
 }

@@ -105,8 +105,8 @@ func (h *Handler) listCollections(w http.ResponseWriter, r *http.Request) error 
 	return answer(w, http.StatusOK, api.CollectionList{Collections: list, NextPageToken: next}, err)
 }
 
-// createCollection checks the name. A collection has no state of its own: it
-// is listed from its first point on.
+// createCollection makes a collection by name, so that it is listed before its
+// first point.
 func (h *Handler) createCollection(w http.ResponseWriter, r *http.Request) error {
 	if _, err := params(r); err != nil {
 		return err
@@ -117,31 +117,23 @@ func (h *Handler) createCollection(w http.ResponseWriter, r *http.Request) error
 	if err := object(w, r, &b, "name"); err != nil {
 		return err
 	}
-	if err := storage.ValidateCollection(b.Name); err != nil {
-		return badName(err)
-	}
-	exists, err := h.hasCollection(r, b.Name)
-	return answer(w, madeStatus(!exists), api.Collection{Name: b.Name}, err)
-}
-
-func (h *Handler) hasCollection(r *http.Request, name string) (bool, error) {
-	list, err := h.g.ListCollections(r.Context(), r.PathValue("db"))
-	return slices.ContainsFunc(list, func(c api.Collection) bool { return c.Name == name }), err
+	c, made, err := h.g.CreateCollection(r.Context(), r.PathValue("db"), b.Name)
+	return answer(w, madeStatus(made), c, err)
 }
 
 func (h *Handler) getCollection(w http.ResponseWriter, r *http.Request) error {
 	if _, err := params(r); err != nil {
 		return err
 	}
-	name := r.PathValue("collection")
-	exists, err := h.hasCollection(r, name)
-	if err == nil && !exists {
-		err = api.E(api.CollectionNotFound, "a collection is there from its first point on", "database %q has no collection %q", r.PathValue("db"), name)
+	database, collection, err := series(r)
+	if err != nil {
+		return err
 	}
-	return answer(w, http.StatusOK, api.Collection{Name: name}, err)
+	c, err := h.g.GetCollection(r.Context(), database, collection)
+	return answer(w, http.StatusOK, c, err)
 }
 
-// dropCollection deletes all points of a collection.
+// dropCollection deletes all points of a collection, and its name.
 func (h *Handler) dropCollection(w http.ResponseWriter, r *http.Request) error {
 	if _, err := params(r); err != nil {
 		return err
@@ -150,7 +142,7 @@ func (h *Handler) dropCollection(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	groups, err := h.g.Delete(r.Context(), gateway.Delete{Database: database, Collection: collection, From: storage.MinTime, To: storage.NoEnd})
+	groups, err := h.g.DropCollection(r.Context(), database, collection)
 	return answer(w, http.StatusOK, api.DeleteReply{Groups: groups}, err)
 }
 
@@ -165,12 +157,21 @@ func (h *Handler) deletePoints(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// An empty variable of a script must not select everything.
+	for name, given := range values {
+		if slices.Contains(given, "") {
+			return api.E(api.InvalidArgument, "give it a value or leave it out", "parameter %q is empty", name)
+		}
+	}
 	if len(values) == 0 {
 		return api.E(api.ConfirmationNeeded, "give ids, start_time or end_time; DELETE on the collection itself drops all of it", "a delete without a selector")
 	}
 	d := gateway.Delete{Database: database, Collection: collection}
 	if d.Devices, err = list(values, "ids"); err != nil {
 		return err
+	}
+	if values.Has("ids") && len(d.Devices) == 0 {
+		return api.E(api.InvalidArgument, "name the devices, or leave ids out to mean all of them", "the list of ids is empty")
 	}
 	if d.From, err = timeOf(values, "start_time", storage.MinTime); err != nil {
 		return err

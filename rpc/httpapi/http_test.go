@@ -20,6 +20,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/rpc/httpapi"
 	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+	"github.com/flotilla-db/flotilla/rpc/lineproto"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
@@ -103,6 +104,9 @@ func (r *rig) problem(method, path, body string, code api.Code, header ...string
 			r.t.Errorf("%s %s: field %q is missing: %s", method, path, field, got)
 		}
 	}
+	if strings.Contains(got, "Go struct") || strings.Contains(got, "httpapi.") || strings.Contains(got, `\u003c`) {
+		r.t.Errorf("%s %s: the text is not for users: %s", method, path, got)
+	}
 	if strings.Contains(got, "\n\n") {
 		r.t.Errorf("%s %s: not one line", method, path)
 	}
@@ -168,6 +172,18 @@ b,1970-01-01T00:00:00.000000003Z,,,true,
 		t.Errorf("csv of named fields:\n%s", got)
 	}
 	r.problem("GET", base+"/query", "", api.NotAcceptable, "Accept", "image/png")
+	r.want(0, "POST", "/v1/databases/d/collections/odd/write", `{"id":"a","time":1,"$id":"x","$time":2}`, 200, `{"written":1}`)
+	_, got = r.do(0, "GET", "/v1/databases/d/collections/odd/query", "", "Accept", "text/csv")
+	if want = "id,time,$id,$time\na,1970-01-01T00:00:00.000000001Z,x,2\n"; got != want {
+		t.Errorf("csv of fields called id and time:\n%s", got)
+	}
+	in, err := lineproto.Open(strings.NewReader(got), lineproto.Options{Format: lineproto.FormatCSV, Database: "d", Collection: "odd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := in.Read(); err != nil || back.Point.Fields[0].Name != "id" || back.Point.Fields[1].Name != "time" {
+		t.Errorf("read back: %+v %v", back, err)
+	}
 }
 
 func TestWrongInputIsAProblemWithAHint(t *testing.T) {
@@ -225,6 +241,10 @@ func TestWrongInputIsAProblemWithAHint(t *testing.T) {
 		{"GET", "/v1/admin/groups?limit=10001", "", api.InvalidArgument},
 		{"GET", "/v1/admin/groups?page_token=zzz", "", api.InvalidArgument},
 		{"GET", "/v1/admin/groups?fields=all", "", api.InvalidArgument},
+		{"GET", "/v1/admin/groups?node=n9", "", api.NodeNotFound},
+		{"GET", "/v1/admin/nodes?state=asleep", "", api.InvalidArgument},
+		{"POST", "/v1/databases", `{"name":5}`, api.InvalidArgument},
+		{"POST", "/v1/databases", `["x"]`, api.InvalidArgument},
 		{"GET", "/v1/admin/nodes/n9", "", api.NodeNotFound},
 		{"GET", "/v1/admin/nodes/n9/groups", "", api.NodeNotFound},
 		{"GET", "/v1/admin/jobs/none", "", api.JobNotFound},
@@ -294,35 +314,6 @@ func TestOutcomesOfWritesAsHTTPStatus(t *testing.T) {
 			t.Errorf("%s: Retry-After %v", tt.code, got)
 		}
 	}
-}
-
-func TestDatabasesAndDeletes(t *testing.T) {
-	r := start(t, fakecluster.Options{})
-	resp, got := r.do(0, "POST", "/v1/databases", `{"name":"x","retention":"90d"}`)
-	if resp.StatusCode != 201 || !strings.Contains(got, `"retention":"90d"`) {
-		t.Errorf("create: %d %s", resp.StatusCode, got)
-	}
-	if resp, got = r.do(1, "POST", "/v1/databases", `{"name":"x","retention":"2160h"}`); resp.StatusCode != 200 {
-		t.Errorf("alike: %d %s", resp.StatusCode, got)
-	}
-	r.problem("POST", "/v1/databases", `{"name":"x"}`, api.AlreadyExists)
-	if resp, got = r.do(1, "PATCH", "/v1/databases/x", `{"retention":""}`); resp.StatusCode != 200 || !strings.Contains(got, `"retention":""`) {
-		t.Errorf("set: %d %s", resp.StatusCode, got)
-	}
-	_, got = r.do(0, "GET", "/v1/databases?limit=1", "")
-	if !strings.Contains(got, `"name":"d"`) || !strings.Contains(got, `"next_page_token":"d"`) {
-		t.Errorf("list: %s", got)
-	}
-	r.want(0, "POST", base+"/write/batch", `{"points":[{"id":"a","time":1,"f":1},{"id":"a","time":2,"f":1},{"id":"b","time":1,"f":1}]}`, 200, `{"written":3}`)
-	r.want(0, "GET", "/v1/databases/d/collections", "", 200, `{"collections":[{"name":"c"}],"next_page_token":""}`)
-	r.want(0, "DELETE", base+"/delete?ids=a&start_time=2", "", 200, `{"groups":1}`)
-	r.want(1, "GET", base+"/query", "", 200, `{"results":[{"id":"a","times":["1970-01-01T00:00:00.000000001Z"],"f":[1]},{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[1]}]}`)
-	r.want(1, "DELETE", base, "", 200, `{"groups":16}`)
-	r.want(2, "GET", base+"/query", "", 200, `{"results":[]}`)
-	if resp, got = r.do(0, "DELETE", "/v1/databases/x", ""); resp.StatusCode != 200 {
-		t.Errorf("drop: %d %s", resp.StatusCode, got)
-	}
-	r.problem("GET", "/v1/databases/x", "", api.DatabaseNotFound)
 }
 
 func TestJobsOverHTTP(t *testing.T) {

@@ -116,7 +116,16 @@ func object(w http.ResponseWriter, r *http.Request, v any, known ...string) erro
 			name, _ = strconv.Unquote(name)
 			return unknownName("key", name, known)
 		}
-		return api.E(api.InvalidArgument, "known keys: "+strings.Join(known, ", "), "the body cannot be read").Because(err)
+		hint := "send an object with the keys " + strings.Join(known, ", ")
+		if len(known) == 0 {
+			hint = "send no body, or {}"
+		}
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+			return api.E(api.InvalidArgument, hint, "key %q cannot be a JSON %s", wrong.Field, wrong.Value)
+		} else if ok {
+			return api.E(api.InvalidArgument, hint, "the body is a JSON %s, no object", wrong.Value)
+		}
+		return api.E(api.InvalidArgument, hint, "the body cannot be read").Because(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return api.E(api.InvalidArgument, "send one object", "text behind the body's object")

@@ -134,7 +134,11 @@ func (o *output) Write(b []byte) (int, error) {
 
 func newCSVRows(out *output, fields []string) *csvRows {
 	rows := &csvRows{out: out, w: csv.NewWriter(out), fields: fields}
-	_ = rows.w.Write(append([]string{"id", "time"}, fields...)) // goes to memory
+	header := []string{"id", "time"}
+	for _, name := range fields { // a field called id must not be taken for the device
+		header = append(header, lineproto.EscapeField(name))
+	}
+	_ = rows.w.Write(header) // goes to memory
 	rows.w.Flush()
 	return rows
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -13,14 +14,23 @@ const retryAfter = "1"
 
 // reply answers an object.
 func reply(w http.ResponseWriter, status int, v any) error {
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) // a client that is gone needs no answer
+	_, _ = w.Write(b) // a client that is gone needs no answer
 	return nil
+}
+
+// encode gives one line of JSON in which < and > stay what they are.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 // answer is reply for what the gateway returned.
@@ -45,11 +55,11 @@ func writeProblem(w http.ResponseWriter, e *api.Error, body any) {
 	if e.Code.Retryable() {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	b, err := json.Marshal(body)
+	b, err := encode(body)
 	if err != nil {
-		b = []byte(`{"status":500,"code":"internal"}`)
+		b = []byte(`{"status":500,"code":"internal"}` + "\n")
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -14,7 +15,12 @@ func (h *Handler) listGroups(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := h.g.Groups(r.Context())
+	var list []api.Group
+	if node := values.Get("node"); node == "" {
+		list, err = h.g.Groups(r.Context())
+	} else { // a name that no node has is told, not answered by an empty table
+		list, err = h.g.NodeGroups(r.Context(), node)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,6 +104,9 @@ func (h *Handler) listNodes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if state := values.Get("state"); state != "" {
+		if !slices.Contains(api.NodeStates, state) {
+			return api.E(api.InvalidArgument, strings.Join(api.NodeStates, ", "), "state %q is not known", state)
+		}
 		list = slices.DeleteFunc(list, func(n api.Node) bool { return n.State != state })
 	}
 	limit, token, err := page(values)

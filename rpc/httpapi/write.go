@@ -54,7 +54,7 @@ func (h *Handler) writeBatch(w http.ResponseWriter, r *http.Request) error {
 		}
 		e := api.E(api.InvalidPoints, `the body is {"points":[{"id":...,"time":...,"<field>":...}]}`, "the batch cannot be read: %v", err)
 		if bad, ok := errors.AsType[*lineproto.PointsError](err); ok {
-			e.Points = []api.PointError{{Index: bad.Index, Reason: bad.Err.Error()}}
+			e.Points = bad.Points
 		}
 		return nil, e
 	})

@@ -17,7 +17,8 @@ import (
 const NoTimeColumn = "-"
 
 // csvReader reads CSV with a header line: one column names the device (unless
-// all rows are of one), one the time, each other one is a field. An empty cell is a field that the row does
+// all rows are of one), one the time, each other one is a field ($id, $time and
+// $times are fields called id, time and times, as in JSON). An empty cell is a field that the row does
 // not have. A cell is a number (float64), an integer with i or u behind it
 // (int64, uint64), true or false, and else a text.
 type csvReader struct {
@@ -156,7 +157,7 @@ func (c *csvReader) point(cells [][]byte) (storage.Point, error) {
 		if err != nil {
 			return p, fmt.Errorf("column %q: %w", c.header[i], err)
 		}
-		c.slab = append(c.slab, storage.Field{Name: c.header[i], Value: v})
+		c.slab = append(c.slab, storage.Field{Name: unescapeField(c.header[i]), Value: v})
 	}
 	p.Fields = c.slab[begin:len(c.slab):len(c.slab)]
 	return p, nil

@@ -1,6 +1,8 @@
 package lineproto
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -175,18 +177,6 @@ func ParsePoint(body []byte, database, collection string) (storage.Point, error)
 	return p, err
 }
 
-// PointsError says which point of a batch could not be read.
-type PointsError struct {
-	Index int // from 0
-	Err   error
-}
-
-// Error gives "point 3: why".
-func (e *PointsError) Error() string { return fmt.Sprintf("point %d: %v", e.Index, e.Err) }
-
-// Unwrap gives the reason.
-func (e *PointsError) Unwrap() error { return e.Err }
-
 // errTooMany: a batch has more points than its limit.
 var errTooMany = errors.New("too many points")
 
@@ -235,20 +225,41 @@ func (j *jsonPoints) array(limit int) ([]storage.Point, error) {
 		return nil, fmt.Errorf(`"points" is an array: %w`, err)
 	}
 	var points []storage.Point
+	var bad PointsError
 	for first := true; !j.take(']'); first = false {
 		if !first {
 			if err := j.want(','); err != nil {
-				return nil, err
+				return nil, bad.or(err)
 			}
 		}
 		if len(points) == limit {
 			return nil, fmt.Errorf("%w: at most %d", errTooMany, limit)
 		}
+		begin := j.i
 		p, err := j.point()
 		if err != nil {
-			return nil, &PointsError{len(points), err}
+			bad.add(len(points), p.Device, err)
+			if !j.pass(begin) {
+				return nil, &bad
+			}
 		}
 		points = append(points, p)
 	}
+	if len(bad.Points) > 0 {
+		bad.check(points)
+		return nil, &bad
+	}
 	return points, nil
+}
+
+// pass goes to the end of the object that begins at begin; false if it is not
+// JSON, so that nothing behind it can be read.
+func (j *jsonPoints) pass(begin int) bool {
+	d := json.NewDecoder(bytes.NewReader(j.b[begin:]))
+	var object json.RawMessage
+	if d.Decode(&object) != nil {
+		return false
+	}
+	j.i = begin + int(d.InputOffset())
+	return true
 }

@@ -188,7 +188,7 @@ func TestBatchBodies(t *testing.T) {
 		t.Errorf("three of two: %v", err)
 	}
 	var at *PointsError
-	if _, err := ParsePoints([]byte(`{"points":[{"id":"a","f":1},{"id":"b","f":}]}`), "d", "c", 9); !errors.As(err, &at) || at.Index != 1 {
+	if _, err := ParsePoints([]byte(`{"points":[{"id":"a","f":1},{"id":"b","f":}]}`), "d", "c", 9); !errors.As(err, &at) || at.Points[0].Index != 1 {
 		t.Errorf("the second point: %v", err)
 	}
 	for _, bad := range []string{``, `[]`, `{}`, `{"point":[]}`, `{"points":{}}`, `{"points":[]}x`, `{"points":[],"points":[]}`, `{"points":[`} {
@@ -245,5 +245,29 @@ func TestWeatherIsReadWhole(t *testing.T) {
 		if n < 2000 {
 			t.Errorf("%s: %d rows", file, n)
 		}
+	}
+}
+
+// All points of a batch that are wrong are listed, whatever is wrong with them.
+func TestEveryWrongPointOfABatchIsListed(t *testing.T) {
+	body := `{"points":[{"id":"a","f":1},{"id":"b","time":"noon","f":2},{"id":"c"},{"f":{"i":1.5},"id":"d"},{"id":"e","f":[{"x":"}"}]},{"id":"","f":1},{"id":"g","f":1}]}`
+	var bad *PointsError
+	if _, err := ParsePoints([]byte(body), "d", "c", 100); !errors.As(err, &bad) {
+		t.Fatal(err)
+	}
+	var indices []int
+	for _, p := range bad.Points {
+		indices = append(indices, p.Index)
+	}
+	if want := []int{1, 2, 3, 4, 5}; !slices.Equal(indices, want) || bad.Count != len(want) {
+		t.Errorf("%d: %+v", bad.Count, bad.Points)
+	}
+	broken := `{"points":[{"id":"a","time":"noon","f":1},{"id":"b","f":NaN},{"id":"c"}]}`
+	if _, err := ParsePoints([]byte(broken), "d", "c", 100); !errors.As(err, &bad) || bad.Count != 2 {
+		t.Errorf("what is no JSON ends the list: %v", err)
+	}
+	many := `{"points":[` + strings.Repeat(`{"id":"a"},`, 500) + `{"id":5}]}`
+	if _, err := ParsePoints([]byte(many), "d", "c", 1000); !errors.As(err, &bad) || bad.Count != 501 || len(bad.Points) != api.MaxPointErrors {
+		t.Errorf("the list is bounded: %d of %d", len(bad.Points), bad.Count)
 	}
 }

@@ -203,15 +203,15 @@ func groupError(err error) error {
 	case errors.As(err, &elsewhere):
 		return &gateway.NotLeaderError{Leader: elsewhere.Leader.Name}
 	case errors.Is(err, raftgroup.ErrBusy):
-		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
+		return classed{gateway.ErrBusy, err}
 	case errors.Is(err, raftgroup.ErrNoSpace):
-		return fmt.Errorf("%w: %w", gateway.ErrNoSpace, err)
+		return classed{gateway.ErrNoSpace, err}
 	case errors.Is(err, raftgroup.ErrInvalid):
-		return fmt.Errorf("%w: %w", gateway.ErrRefused, err)
+		return classed{gateway.ErrRefused, err}
 	case errors.Is(err, storage.ErrNotPinned):
-		return fmt.Errorf("%w: %w", gateway.ErrNotPinned, err)
+		return classed{gateway.ErrNotPinned, err}
 	case errors.Is(err, raftgroup.ErrNotApplied), errors.Is(err, raftgroup.ErrNoQuorum):
-		return fmt.Errorf("%w: %w", gateway.ErrNotApplied, err)
+		return classed{gateway.ErrNotApplied, err}
 	}
-	return fmt.Errorf("%w: %w", gateway.ErrUnknown, err)
+	return classed{gateway.ErrUnknown, err}
 }

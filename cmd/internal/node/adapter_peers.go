@@ -29,15 +29,15 @@ func gatewayError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, raftmux.ErrBusy):
-		return fmt.Errorf("%w: %w", gateway.ErrBusy, err)
+		return classed{gateway.ErrBusy, err}
 	case errors.Is(err, raftmux.ErrUnreachable), errors.Is(err, raftmux.ErrClosed):
-		return fmt.Errorf("%w: %w", gateway.ErrUnreachable, err)
+		return classed{gateway.ErrUnreachable, err}
 	case errors.Is(err, raftmux.ErrTooLarge):
-		return fmt.Errorf("%w: %w", gateway.ErrRefused, err)
+		return classed{gateway.ErrRefused, err}
 	case errors.As(err, &remote) && !remote.Executed():
-		return fmt.Errorf("%w: %w", gateway.ErrNotApplied, err)
+		return classed{gateway.ErrNotApplied, err}
 	case errors.Is(err, raftmux.ErrBroken):
-		return fmt.Errorf("%w: %w", gateway.ErrBroken, err)
+		return classed{gateway.ErrBroken, err}
 	}
 	return err
 }

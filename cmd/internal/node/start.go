@@ -103,7 +103,8 @@ func (n *Node) openGateway() (err error) {
 	}
 	n.ready = newReadiness(n)
 	n.gateway, err = gateway.New(gateway.Config{
-		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness,
+		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
+		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
 		Now: n.stamp, JobsPath: filepath.Join(n.cfg.DataDir, "jobs.jsonl"), Version: n.version, Logger: n.log,
 	})

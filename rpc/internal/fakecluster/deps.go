@@ -2,7 +2,9 @@ package fakecluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -47,27 +49,92 @@ func (n *Node) Barrier(context.Context) error {
 	return nil
 }
 
-// PutDatabase implements gateway.Databases.
-func (n *Node) PutDatabase(_ context.Context, db membership.Database) error {
+// change edits a row of the database table, or makes it; nil takes it away.
+func (n *Node) change(name string, edit func(db membership.Database, exists bool) (*membership.Database, error)) error {
 	n.c.mu.Lock()
 	defer n.c.mu.Unlock()
 	if n.c.metaDown {
 		return gateway.ErrNotApplied
 	}
+	db, exists := n.c.table.Databases[name]
+	row, err := edit(db, exists)
+	if err != nil {
+		return err
+	}
 	t := n.c.copied()
-	t.Databases[db.Name] = db
+	if delete(t.Databases, name); row != nil {
+		t.Databases[name] = *row
+	}
 	n.c.table = t
 	return nil
 }
 
+// CreateDatabase implements gateway.Databases.
+func (n *Node) CreateDatabase(_ context.Context, name string, retention time.Duration) (made bool, err error) {
+	err = n.change(name, func(db membership.Database, exists bool) (*membership.Database, error) {
+		switch made = !exists; {
+		case made:
+			db = membership.Database{Name: name, Retention: retention, CreatedAt: time.Unix(2, 0)}
+		case db.Retention != retention:
+			return nil, gateway.ErrExists
+		}
+		return &db, nil
+	})
+	return made, err
+}
+
+// EnsureDatabase implements gateway.Databases.
+func (n *Node) EnsureDatabase(ctx context.Context, name string) error {
+	if _, err := n.CreateDatabase(ctx, name, 0); !errors.Is(err, gateway.ErrExists) {
+		return err
+	}
+	return nil
+}
+
+// changeExisting is change for a row that must be there.
+func (n *Node) changeExisting(name string, edit func(db membership.Database) (*membership.Database, error)) error {
+	return n.change(name, func(db membership.Database, exists bool) (*membership.Database, error) {
+		if !exists {
+			return nil, gateway.ErrMissing
+		}
+		return edit(db)
+	})
+}
+
+// SetRetention implements gateway.Databases.
+func (n *Node) SetRetention(_ context.Context, name string, retention time.Duration) error {
+	return n.changeExisting(name, func(db membership.Database) (*membership.Database, error) {
+		db.Retention = retention
+		return &db, nil
+	})
+}
+
 // DropDatabase implements gateway.Databases.
 func (n *Node) DropDatabase(_ context.Context, name string) error {
-	n.c.mu.Lock()
-	defer n.c.mu.Unlock()
-	t := n.c.copied()
-	delete(t.Databases, name)
-	n.c.table = t
-	return nil
+	return n.changeExisting(name, func(membership.Database) (*membership.Database, error) { return nil, nil })
+}
+
+// CreateCollection implements gateway.Collections.
+func (n *Node) CreateCollection(_ context.Context, database, name string) (made bool, err error) {
+	err = n.changeExisting(database, func(db membership.Database) (*membership.Database, error) {
+		if made = !slices.Contains(db.Collections, name); made {
+			db.Collections = append(slices.Clone(db.Collections), name)
+		}
+		return &db, nil
+	})
+	return made, err
+}
+
+// DropCollection implements gateway.Collections.
+func (n *Node) DropCollection(_ context.Context, database, name string) error {
+	return n.changeExisting(database, func(db membership.Database) (*membership.Database, error) {
+		i := slices.Index(db.Collections, name)
+		if i < 0 {
+			return nil, gateway.ErrMissing
+		}
+		db.Collections = slices.Delete(slices.Clone(db.Collections), i, i+1)
+		return &db, nil
+	})
 }
 
 // Seen implements gateway.Liveness.
