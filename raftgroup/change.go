@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -36,11 +37,22 @@ func (g *Group) Members() ([]Member, uint64, error) {
 	if index == 0 {
 		return nil, 0, fmt.Errorf("group %d: %w", g.id, ErrStaleConfiguration)
 	}
+	// Loops look at all groups often, and configurations change rarely.
+	if known := in.decoded.Load(); known != nil && known.index == index {
+		return slices.Clone(known.members), index, nil
+	}
 	c, err := snapshot.DecodeConfiguration(encoded)
 	if err != nil {
 		return nil, 0, fmt.Errorf("group %d: %w", g.id, err)
 	}
+	in.decoded.Store(&decodedConfiguration{index, members(c)})
 	return members(c), index, nil
+}
+
+// decodedConfiguration is what the entry at an index says.
+type decodedConfiguration struct {
+	index   uint64
+	members []Member
 }
 
 func members(c raft.Configuration) []Member {

@@ -42,6 +42,7 @@ type instance struct {
 	reads     readGate
 	gaps      gapAlarm
 	contact   contact
+	decoded   atomic.Pointer[decodedConfiguration] // the last that was asked for
 	trimming  trimming
 
 	onChange func(group uint32)
