@@ -166,8 +166,9 @@ func (r *rig) awaitAcks(n int) {
 }
 
 // awaitAllGroups waits until every group that has a device has acknowledged a write begun since ResetWaits.
-func (r *rig) awaitAllGroups(want int) ledger.Wait {
+func (r *rig) awaitAllGroups() ledger.Wait {
 	r.t.Helper()
+	want := r.ledger.Groups()
 	var longest ledger.Wait
 	r.until("every group takes writes", func() bool {
 		wait, groups := r.ledger.LongestWait()
@@ -175,6 +176,21 @@ func (r *rig) awaitAllGroups(want int) ledger.Wait {
 		return groups >= want
 	})
 	return longest
+}
+
+// awaitSettled waits until every group that has a device is led and has all its replicas ready.
+func (r *rig) awaitSettled() {
+	r.t.Helper()
+	want := r.ledger.Groups()
+	r.until("all groups are settled", func() bool {
+		groups := r.groups()
+		for i := range groups {
+			if !groups[i].Healthy() {
+				return false
+			}
+		}
+		return len(groups) >= want
+	})
 }
 
 // until waits for a condition.
@@ -278,9 +294,6 @@ func (r *rig) leads(p *fleet.Process) (n int) {
 	}
 	return n
 }
-
-// liveGroups is the number of groups that the devices of the rig live in.
-func (r *rig) liveGroups() int { return len(r.groups()) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

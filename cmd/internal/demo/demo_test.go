@@ -21,13 +21,8 @@ import (
 // The promise: 2,000 devices make all 256 groups live. It depends on the names alone.
 func TestSimulatedDevicesCoverEveryGroup(t *testing.T) {
 	d := newDevices(nil)
-	groups := map[uint32]bool{}
-	for i := range d.ledger.Devices {
-		s := d.ledger.Series(i)
-		groups[storage.GroupOf(s.Database, s.Collection, s.Device, totalGroups)] = true
-	}
-	if len(groups) != totalGroups {
-		t.Errorf("%d devices live in %d groups, not in %d", d.ledger.Devices, len(groups), totalGroups)
+	if groups := d.ledger.Groups(); groups != totalGroups {
+		t.Errorf("%d devices live in %d groups, not in %d", d.ledger.Devices, groups, totalGroups)
 	}
 }
 

@@ -96,8 +96,7 @@ func (l *Ledger) Attempt(device, seq int) { l.set(device, seq, open) }
 // Ack notes that a point was acknowledged, so long after its first attempt.
 func (l *Ledger) Ack(device, seq int, waited time.Duration) {
 	l.set(device, seq, acked)
-	s := l.Series(device)
-	group := storage.GroupOf(s.Database, s.Collection, s.Device, l.groups)
+	group := l.groupOf(device)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.acked++
@@ -126,6 +125,20 @@ func (l *Ledger) Acked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.acked
+}
+
+// Groups is the number of groups that the devices live in.
+func (l *Ledger) Groups() int {
+	in := map[uint32]bool{}
+	for i := range l.Devices {
+		in[l.groupOf(i)] = true
+	}
+	return len(in)
+}
+
+func (l *Ledger) groupOf(device int) uint32 {
+	s := l.Series(device)
+	return storage.GroupOf(s.Database, s.Collection, s.Device, l.groups)
 }
 
 // Next is the sequence number after the last one attempted for a device.
