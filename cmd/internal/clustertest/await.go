@@ -14,14 +14,29 @@ import (
 	"github.com/flotilla-db/flotilla/raftgroup"
 )
 
-// Run runs a test in a bubble of virtual time. A watchdog outside of it ends
-// the process after limit of real time, with every stack: in a bubble that
-// spins, or that waits for something outside, time stands still and no timeout
-// of its own can fire.
+// maxClusters bounds the clusters that run at the same time: each takes some
+// hundred megabytes.
+const maxClusters = 4
+
+var slots = make(chan struct{}, min(maxClusters, runtime.GOMAXPROCS(0)))
+
+// Run runs a test in a bubble of virtual time, beside others. A watchdog
+// outside of it ends the process after limit of real time, with every stack: in
+// a bubble that spins, or that waits for something outside, time stands still
+// and no timeout of its own can fire.
 func Run(t *testing.T, limit time.Duration, f func(t *testing.T)) {
 	t.Helper()
+	t.Parallel()
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	RunAlone(t, limit, f)
+}
+
+// RunAlone is Run for a test that looks at the whole process.
+func RunAlone(t *testing.T, limit time.Duration, f func(t *testing.T)) {
+	t.Helper()
 	watchdog := time.AfterFunc(limit, func() {
-		stacks := make([]byte, 16<<20)
+		stacks := make([]byte, 64<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		fmt.Fprintf(os.Stderr, "%s took more than %v of real time\n%s\n", t.Name(), limit, stacks)
 		os.Exit(1)

@@ -77,7 +77,7 @@ func (c *Cluster) writeEverywhere(t *testing.T, devices int, again bool) time.Du
 
 // I6: groups that several nodes ask for at once are born once, and soon.
 func TestI6RacedBirthsHappenOnce(t *testing.T) {
-	Run(t, time.Minute, func(t *testing.T) {
+	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		took := c.writeEverywhere(t, 1500, false)
 		groups := len(c.nodes[0].Node().Meta().Table().Births)
@@ -116,7 +116,7 @@ func TestI6BirthsUnderFaultsHappenOnce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			Run(t, time.Minute, func(t *testing.T) {
+			Run(t, 3*time.Minute, func(t *testing.T) {
 				c := StartNew(t, 3, nil)
 				done := make(chan time.Duration)
 				go func() { done <- c.writeEverywhere(t, 300, true) }()

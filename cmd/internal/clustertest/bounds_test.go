@@ -24,7 +24,7 @@ const idleWorkers = 3*2*16 + 4
 // not the memory; what does not fit is refused at once, and when it is over
 // nothing is left behind.
 func TestI9FloodAndLoadLeaveNothingBehind(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	RunAlone(t, 4*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		k := c.Client(0)
 		if _, err := k.Write(t.Context(), batch("dev", 1000, 1, 1)); err != nil {

@@ -15,7 +15,7 @@ const (
 // I1: what was acked is read back after any node was killed, and every group
 // takes writes again soon.
 func TestI1AckedWritesSurviveTheKillOfAnyNode(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		l := c.NewLedger("minority", ledgerDevices)
 		end := c.Load(l, loadCallers, loadRate)
@@ -41,7 +41,7 @@ func TestI1AckedWritesSurviveTheKillOfAnyNode(t *testing.T) {
 // I1: what was acked is read back after all nodes were killed at once, with
 // heads that were never flushed.
 func TestI1AckedWritesSurviveTheKillOfAll(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		l := c.NewLedger("all", ledgerDevices)
 		for range 3 * times(t) {
@@ -59,7 +59,7 @@ func TestI1AckedWritesSurviveTheKillOfAll(t *testing.T) {
 
 // A leader that falls silent without closing its connections is replaced.
 func TestI1WritesGoOnWhenANodeFallsSilent(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		l := c.NewLedger("silent", ledgerDevices)
 		end := c.Load(l, loadCallers, loadRate)

@@ -10,7 +10,7 @@ import (
 // A node of one cluster that is told to join another one stays what it is: both
 // say so, and neither changes.
 func TestJoinOfAnotherClusterIsRefused(t *testing.T) {
-	Run(t, time.Minute, func(t *testing.T) {
+	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := New(t, func(_ int, cfg *config.Config) { cfg.Join = nil })
 		c.Add()
 		c.Add() // a cluster of its own

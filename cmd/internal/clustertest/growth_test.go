@@ -80,7 +80,7 @@ func spread(counts map[string]int, nodes int) float64 {
 // A lone node's groups get their other replicas when two nodes join, one change
 // at a time, under writes; primaries are spread and lead.
 func TestI6GrowthFromOneToThreeChangesOneThingAtATime(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 1, nil)
 		if _, err := c.Client().Write(t.Context(), batch("dev", 1500, 1, 1)); err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestI6GrowthFromOneToThreeChangesOneThingAtATime(t *testing.T) {
 // The meta group grows to three voters with three nodes, to five with five, and
 // no further.
 func TestMetaGroupGrowsToFiveVoters(t *testing.T) {
-	Run(t, time.Minute, func(t *testing.T) {
+	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 1, nil)
 		for nodes, want := range []int{1: 1, 2: 2, 3: 3, 4: 3, 5: 5, 6: 5} {
 			if nodes == 0 {
@@ -177,7 +177,7 @@ func TestMetaGroupGrowsToFiveVoters(t *testing.T) {
 
 // /readyz says 503 until a node is ready, then 200.
 func TestReadyzFollowsReadiness(t *testing.T) {
-	Run(t, time.Minute, func(t *testing.T) {
+	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 1, nil)
 		c.Add()
 		status := func() int {

@@ -14,7 +14,7 @@ import (
 // answer linearizable reads from what it still holds. raft's own VerifyLeader
 // would let it, for as long as its lease: it counts servers without a vote.
 func TestI2LeaderCutOffWithANonVoterReadsNothingOld(t *testing.T) {
-	Run(t, time.Minute, func(t *testing.T) {
+	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 4, nil)
 		group := groupOf("dev")
 		write := func(k *client.Client, value int64) error {

@@ -38,7 +38,7 @@ func (c *Cluster) trimAll(t *testing.T, nodes ...int) (longest uint64) {
 // I7: logs that are trimmed under writes keep what no shard's file holds yet:
 // after the kill of all nodes, in the middle of it, nothing acked is missing.
 func TestI7TrimsUnderWritesLoseNothing(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		l := c.NewLedger("trimmed", ledgerDevices)
 		for range 2 * times(t) {
@@ -63,7 +63,7 @@ func TestI7TrimsUnderWritesLoseNothing(t *testing.T) {
 // I7, I10: a node that comes back behind the others' logs is told why, serves
 // nothing old as fresh, and does not keep the others from working.
 func TestNodeBehindTheLogSaysWhy(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		k := c.Client(0)
 		if _, err := k.Write(t.Context(), batch("dev", 300, 1, 1)); err != nil {

@@ -73,7 +73,7 @@ func (c *Cluster) judge(t *testing.T, k *client.Client, attempts []attempt) (ack
 // I10: a write under way when its leader dies, or is cut off, is said to be
 // unknown or not applied, whichever is true.
 func TestI10OutcomesAreToldTruly(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		if _, err := c.Client().Write(t.Context(), batch("seed", 1000, 1, 1)); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestI10OutcomesAreToldTruly(t *testing.T) {
 
 // I10: what cannot be reached is not answered as empty, nor in part.
 func TestI10ReadsWithoutAQuorumFail(t *testing.T) {
-	Run(t, 2*time.Minute, func(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		k := c.Client(0)
 		if _, err := k.Write(t.Context(), batch("dev", 1000, 1, 1)); err != nil {
