@@ -28,13 +28,14 @@ func (n *Node) listen() error {
 		}
 		*p.socket, *p.public = l, n.advertised(l)
 		n.stages.add(p.what+" socket", func(ctx context.Context) error {
-			_ = l.Close() // closed by its server before, as a rule
-			if l == n.sockets.rpc && n.sockets.server != nil {
-				ended, cancel := context.WithCancel(ctx)
-				cancel() // clients were waited for before
-				return n.sockets.server.Close(ended)
+			if l != n.sockets.rpc || n.sockets.server == nil {
+				_ = l.Close() // closed by its server before, as a rule
+				return nil
 			}
-			return nil
+			// The server closes it, and takes that for the end that it is.
+			ended, cancel := context.WithCancel(ctx)
+			cancel() // clients were waited for before
+			return n.sockets.server.Close(ended)
 		})
 	}
 	return nil
