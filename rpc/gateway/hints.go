@@ -56,13 +56,14 @@ func backOff(n int) time.Duration {
 // route is where a group's request goes. It is asked once an attempt.
 //
 // Order: this node if it leads; the hint, unless it just failed; the primary;
-// then the holders in turn.
+// then the holders in turn. A node that does not answer comes last: a request
+// to one that hangs would wait for nothing.
 func (g *Gateway) route(t *Table, group uint32, attempt int, failed string) (to membership.NodeID, ok bool) {
 	if local, held := g.cfg.Host.Group(group); held && local.IsLeader() {
 		return g.cfg.Self, true
 	}
 	if name := g.hints.get(group); name != "" && name != failed {
-		if to, ok = t.node(name); ok {
+		if to, ok = t.node(name); ok && g.answers(to) {
 			return to, true
 		}
 	}
@@ -70,18 +71,35 @@ func (g *Gateway) route(t *Table, group uint32, attempt int, failed string) (to 
 	if !known {
 		return membership.NodeID{}, false
 	}
-	holders := 1 + len(a.Replicas)
-	for i := range holders {
-		name := a.Primary
-		if at := (attempt + i) % holders; at > 0 {
-			name = a.Replicas[at-1]
-		}
-		if name == failed && holders > 1 {
+	return g.oneOf(t, a.Nodes(), attempt, failed)
+}
+
+// oneOf gives the first of these nodes, from the attempt's on, that did not
+// just fail; one that answers, if there is any.
+func (g *Gateway) oneOf(t *Table, names []string, attempt int, failed string) (to membership.NodeID, ok bool) {
+	var silent membership.NodeID
+	for i := range names {
+		name := names[(attempt+i)%len(names)]
+		if name == failed && len(names) > 1 {
 			continue
 		}
-		if to, ok = t.node(name); ok {
-			return to, true
+		id, known := t.node(name)
+		switch {
+		case !known:
+		case g.answers(id):
+			return id, true
+		case !ok:
+			silent, ok = id, true
 		}
 	}
-	return membership.NodeID{}, false
+	return silent, ok
+}
+
+// answers reports whether a node was heard lately.
+func (g *Gateway) answers(id membership.NodeID) bool {
+	if id == g.cfg.Self {
+		return true
+	}
+	state, _ := g.cfg.Liveness.Seen(id)
+	return state == membership.NodeUp
 }

@@ -252,17 +252,7 @@ func (g *Gateway) routeRead(t *Table, group uint32, attempt int, failed string, 
 	if _, held := g.cfg.Host.Group(group); held && failed != g.cfg.Self.Name {
 		return g.cfg.Self, true
 	}
-	nodes := t.Assignments[group].Nodes()
-	for i := range nodes {
-		name := nodes[(attempt+i)%len(nodes)]
-		if name == failed && len(nodes) > 1 {
-			continue
-		}
-		if to, ok := t.node(name); ok {
-			return to, true
-		}
-	}
-	return membership.NodeID{}, false
+	return g.oneOf(t, t.Assignments[group].Nodes(), attempt, failed)
 }
 
 // ctxEnded reports whether a context that ended is behind an error.

@@ -21,7 +21,8 @@ const Urgent CallOption = 1
 //
 // Errors: ErrUnreachable, ErrBusy, ErrTooLarge, ErrClosed: certainly not
 // executed. ErrBroken: unknown; it also wraps the context's error when that is
-// why. *RemoteError: the peer answered an error, see its Executed.
+// why. A peer that falls silent ends the calls to it: one that hangs must not
+// hold a request for its whole deadline. *RemoteError: the peer answered an error, see its Executed.
 func (m *Mux) Call(ctx context.Context, to membership.NodeID, method Method, payload []byte, options ...CallOption) ([]byte, error) {
 	if len(payload) > MaxPayload {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(payload))
@@ -41,6 +42,9 @@ func (m *Mux) Call(ctx context.Context, to membership.NodeID, method Method, pay
 	s, err := p.out.open(ctx.Done(), time.Time{}, false)
 	if err != nil {
 		return nil, err
+	}
+	if p.silence() >= m.timings.Silent { // it would wait for one that hangs
+		return nil, unreachable(p, errSilent)
 	}
 	urgent := len(options) > 0 && options[0] == Urgent
 	if urgent {

@@ -108,9 +108,22 @@ func TestSilentPeerIsReportedAfterTwoSecondsAndHeals(t *testing.T) {
 		events := (&eventLog{}).watch(nodes[0])
 		nodes[1].Handle(echo, echoHandler)
 		n.cut("n1", "n2")
+		underWay := make(chan error, 1)
+		go func() {
+			_, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil)
+			underWay <- err
+		}()
 		took := wait(t, "silent", 5*time.Second, events.has("n2 silent"))
 		if took < 1500*time.Millisecond || took > 2300*time.Millisecond {
 			t.Errorf("silent after %v", took)
+		}
+		if err := <-underWay; !errors.Is(err, ErrBroken) || !errors.Is(err, errSilent) {
+			t.Errorf("call that waited for a silent peer: %v", err)
+		}
+		begin := time.Now()
+		_, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil)
+		if d := time.Since(begin); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrBroken) || d > 10*time.Millisecond {
+			t.Errorf("call to a silent peer, after %v: %v", d, err)
 		}
 		if s := nodes[0].Peer(nodes[1].id); s.Refused || s.Silent < 2*time.Second {
 			t.Errorf("state %+v", s)

@@ -119,6 +119,9 @@ func (p *peer) tick(now time.Time) {
 	case silence >= t.Silent && !p.silent && !p.down:
 		p.silent = true
 		p.mux.events.add(p.id, PeerSilent)
+		if s := p.out.session.Load(); s != nil {
+			s.breakCalls(errSilent)
+		}
 	case silence < t.Silent && p.silent && p.out.session.Load() != nil:
 		p.back()
 	}

@@ -163,6 +163,14 @@ func (s *session) fail(err error) {
 	}
 }
 
+// breakCalls ends the calls that have left; the session lives on. What is still
+// queued waits on: it may be sent yet, or be unreachable when the session ends.
+func (s *session) breakCalls(err error) {
+	for _, p := range s.drop(func(p *pending) bool { return p.owner == nil && s.sender.handed(&p.ticket) }) {
+		p.finish(broken(s.peer, err))
+	}
+}
+
 // expire finishes what is past its deadline.
 func (s *session) expire(now time.Time) {
 	expired := s.drop(func(p *pending) bool { return !p.deadline.IsZero() && now.After(p.deadline) })
