@@ -62,12 +62,14 @@ for run in $(seq "$RUNS"); do
   done
 done
 
-# Columns of `bench -o csv`: 4 requests/s, 5 points/s, 6 proposals/s, 7 points a proposal, 8 p50, 9 p99. The median run
-# is the middle one by requests/s.
+# Columns of `bench -o csv`: 8 requests/s, 10 points/s, 12 proposals/s, 13 points a proposal, 14 p50, 16 p99. The median
+# run is the middle one by requests/s.
 printf '%-38s %11s %11s %12s %10s %8s %8s\n' "median of $RUNS runs" requests/s points/s proposals/s points/prop "p50 ms" "p99 ms"
 for file in "$DIR"/single* "$DIR"/batch* "$DIR"/range* "$DIR"/last*; do
-  sort -t, -k4,4n "$file" | awk -F, -v name="$(basename "$file")" '
+  sort -t, -k8,8n "$file" | awk -F, -v name="$(basename "$file")" '
+    function number(text, form) { return text == "" ? "-" : sprintf(form, text) }
     { row[NR] = $0 }
     END { split(row[int((NR + 1) / 2)], f, ",")
-      printf "%-38s %11s %11s %12s %10s %8s %8s\n", name, f[4], f[5], f[6], f[7], f[8], f[9] }'
+      printf "%-38s %11s %11s %12s %10s %8s %8s\n", name, number(f[8], "%.0f"), number(f[10], "%.0f"), number(f[12], "%.0f"),
+        number(f[13], "%.1f"), number(f[14], "%.2f"), number(f[16], "%.2f") }'
 done

@@ -44,7 +44,7 @@ type Status struct {
 	CommitIndex  uint64
 	AppliedIndex uint64
 	DurableIndex uint64 // what the shard's file holds
-	LogFirst     uint64
+	LogFirst     uint64 // LogLast+1 while the log is empty
 	LogLast      uint64
 	LogBytes     int64
 	Lag          uint64 // entries that are committed, as far as known here, and not applied
@@ -92,6 +92,9 @@ func (in *instance) status(s *Status) {
 	s.Term, s.CommitIndex = in.raft.CurrentTerm(), in.raft.CommitIndex()
 	s.LogFirst, _ = in.entries.FirstIndex()
 	s.LogLast, _ = in.entries.LastIndex()
+	if last := in.raft.LastIndex(); s.LogFirst == 0 && last > 0 {
+		s.LogFirst, s.LogLast = last+1, last // all of it is trimmed: what comes next is known all the same
+	}
 	s.LogBytes = in.entries.Bytes()
 	stats := in.shard.Stats()
 	s.AppliedIndex, s.DurableIndex = stats.Applied.Index, stats.Durable.Index

@@ -38,6 +38,9 @@ func deletePoints(c *cli.Context, s streams) error {
 	if err := errors.Join(arity(c, 0, 0), need(c, "db")); err != nil {
 		return firstOf(err)
 	}
+	if err := refuseEmpty(c, "collection", "from", "to"); err != nil {
+		return err
+	}
 	if len(c.StringSlice("device")) > 0 && c.String("collection") == "" {
 		return usagef("--device needs --collection")
 	}
@@ -107,6 +110,16 @@ func (s *session) deleteInDatabase(ctx context.Context, database string, from, t
 	return s.print.print([]byte("{}"), func() (*table, error) {
 		return &table{verdict: "deleted"}, nil
 	})
+}
+
+// refuseEmpty: the empty variable of a script must not delete more than its author meant.
+func refuseEmpty(c *cli.Context, names ...string) error {
+	for _, name := range names {
+		if c.IsSet(name) && c.String(name) == "" {
+			return usagef("--%s is empty: give it a value or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // deletionText says what is to go, for the question.

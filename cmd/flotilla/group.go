@@ -88,7 +88,7 @@ func replicasTable(g *api.Group) *table {
 		if r.RootIndex != nil {
 			at = countCell(*r.RootIndex)
 		}
-		t.add(r.Node, textCell(r.Role), r.State, countCell(r.AppliedIndex), fmt.Sprintf("%d..%d", r.LogFirst, r.LogLast),
+		t.add(r.Node, textCell(r.Role), r.State, countCell(r.AppliedIndex), logCell(r.LogFirst, r.LogLast),
 			countCell(r.Lag), bytesCell(r.Bytes), countCell(r.Points), short(pointerCell(r.Root)), at,
 			ageCell(r.LastContactMs), textCell(r.Why), pointerCell(r.Root))
 	}
@@ -170,4 +170,12 @@ func trimTable(r *api.TrimResult) *table {
 		}
 	}
 	return t
+}
+
+// logCell is the range of a log that may be empty.
+func logCell(first, last uint64) string {
+	if last == 0 || first > last {
+		return absent
+	}
+	return fmt.Sprintf("%d..%d", first, last)
 }

@@ -70,7 +70,7 @@ func listGroups(c *cli.Context) error {
 	}
 	return s.print.print(body, func() (*table, error) {
 		t, err := decodeTable(body, groupsTable)
-		if err != nil || s.print.format == outputCSV || s.print.format == outputName {
+		if err != nil || s.print.format == outputName {
 			return t, err
 		}
 		var cluster api.Cluster

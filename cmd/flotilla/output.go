@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strings"
@@ -22,14 +21,14 @@ const (
 
 var outputFormats = []string{outputTable, outputWide, outputJSON, outputYAML, outputCSV, outputName}
 
-// column is one column of a table: its heading, the name that CSV gives it, and whether only -o wide and csv show it.
+// column is one column of a table: its heading, and whether only -o wide shows it.
 type column struct {
 	heading string
 	wide    bool
 	right   bool // numbers
 }
 
-// table is what -o table, wide, csv and name print. The first cell of a row is its name.
+// table is what -o table, wide and name print. The first cell of a row is its name.
 type table struct {
 	columns []column
 	rows    [][]string
@@ -52,15 +51,14 @@ func (p printer) print(body []byte, build func() (*table, error)) error {
 		return p.json(body)
 	case outputYAML:
 		return p.yaml(body)
+	case outputCSV:
+		return p.csv(body)
 	}
 	t, err := build()
 	if err != nil {
 		return err
 	}
-	switch p.format {
-	case outputCSV:
-		return p.csv(t)
-	case outputName:
+	if p.format == outputName {
 		for _, row := range t.rows {
 			if _, err := fmt.Fprintln(p.w, row[0]); err != nil {
 				return err
@@ -101,21 +99,6 @@ func toBlocks(n *yaml.Node) {
 	for _, child := range n.Content {
 		toBlocks(child)
 	}
-}
-
-func (p printer) csv(t *table) error {
-	w := csv.NewWriter(p.w)
-	headings := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		headings[i] = strings.ToLower(strings.ReplaceAll(c.heading, " ", "_"))
-	}
-	if err := w.Write(headings); err != nil {
-		return err
-	}
-	if err := w.WriteAll(t.rows); err != nil {
-		return err
-	}
-	return w.Error()
 }
 
 // table aligns by display width: device ids are not always Latin.

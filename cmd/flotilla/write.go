@@ -63,6 +63,9 @@ func write(c *cli.Context, s streams) error {
 		return usagef("--batch %d is not within 1 and %d", batch, maxBatchPoints)
 	}
 	options := readerOptions(c)
+	if err := options.Check(); err != nil {
+		return err
+	}
 	if options.Format != lineproto.FormatLine && options.Collection == "" {
 		return usagef("needs --collection: %s names none", options.Format)
 	}

@@ -345,3 +345,17 @@ func BenchmarkWriteBatch(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "points/s")
 }
+
+// The time that the caller gives ends in the node's own word: a write that no
+// leader took was not applied, and is not called unknown.
+func TestNoLeaderInTheCallersTimeIsNotUnknown(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: time.Minute})
+	for group := range uint32(fakecluster.TotalGroups) {
+		c.SetLeader(group, "")
+	}
+	cl := dial(t, c, client.Options{RetryFor: time.Second})
+	_, err := cl.Write(t.Context(), []client.Point{at(1, 1)})
+	if code := api.CodeOf(err); code != api.NoLeader && code != api.NotApplied {
+		t.Errorf("%s: %v", code, err)
+	}
+}

@@ -24,6 +24,10 @@ type Stamp struct {
 	Time  int64 // ns
 }
 
+// answerTime is what the node gives up early, so that its word (not applied, or
+// unknown) is here before the caller's time is over: else all were unknown.
+const answerTime = 200 * time.Millisecond
+
 // Write commits a batch as one write: all of it, or an error whose Code says
 // what is known. The points are not changed.
 func (c *Client) Write(ctx context.Context, points []Point) (Written, error) {
@@ -109,7 +113,9 @@ func stampsOf(ms []*pb.Stamp) []Stamp {
 func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, error) {
 	m := &pb.WriteRequest{Packed: storage.AppendPut(nil, points)}
 	if deadline, ok := ctx.Deadline(); ok {
-		m.TimeoutMs = uint32(max(1, min(time.Until(deadline).Milliseconds(), 1<<31)))
+		left := time.Until(deadline)
+		left -= min(answerTime, left/4)
+		m.TimeoutMs = uint32(max(1, min(left.Milliseconds(), 1<<31)))
 	}
 	r, err := n.writes.do(ctx, m)
 	if err != nil {

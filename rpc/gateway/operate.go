@@ -81,7 +81,9 @@ func (g *Gateway) serveTrim(ctx context.Context, payload []byte) ([]byte, error)
 	detail := ""
 	if err == nil {
 		r := group.Status().Replica
-		detail = fmt.Sprintf("log %d..%d", r.LogFirst, r.LogLast)
+		if detail = fmt.Sprintf("log %d..%d", r.LogFirst, r.LogLast); r.LogFirst > r.LogLast {
+			detail = fmt.Sprintf("log empty after %d", r.LogLast)
+		}
 	}
 	return answerOf(detail, err)
 }

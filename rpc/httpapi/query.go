@@ -82,8 +82,11 @@ func scalar(name string, raw json.RawMessage) ([]string, error) {
 		return []string{text}, nil
 	}
 	var number json.Number
-	if json.Unmarshal(raw, &number) == nil {
+	if json.Unmarshal(raw, &number) == nil && number != "" {
 		return []string{number.String()}, nil
+	}
+	if s := string(raw); s == "true" || s == "false" {
+		return []string{s}, nil
 	}
 	return nil, api.E(api.InvalidArgument, "a string, a number, or a list for ids and fields", "key %q has a value that is none of these", name)
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -63,14 +64,15 @@ func (h *Handler) setSetting(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var b struct {
-		Value *string `json:"value"`
+		Value json.RawMessage `json:"value"`
 	}
 	if err := object(w, r, &b, "value"); err != nil {
 		return err
 	}
-	if b.Value == nil {
+	text, err := scalar("value", b.Value)
+	if err != nil {
 		return api.E(api.InvalidArgument, `the body is {"value":"..."}`, "no value for setting %q", r.PathValue("key"))
 	}
-	s, err := h.node.SetSetting(r.Context(), r.PathValue("key"), *b.Value)
+	s, err := h.node.SetSetting(r.Context(), r.PathValue("key"), text[0])
 	return answer(w, http.StatusOK, s, err)
 }

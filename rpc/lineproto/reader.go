@@ -71,22 +71,45 @@ type Reader interface {
 // Open makes a reader of the options' format.
 func Open(r io.Reader, o Options) (Reader, error) {
 	o.Limits = o.Limits.WithDefaults()
-	if o.Device != "" && o.DeviceColumn != "" {
-		return nil, fmt.Errorf("%w: a device column and a fixed device exclude each other", ErrOptions)
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	switch o.Format {
-	case "", FormatLine:
-		if o.Device != "" || o.DeviceColumn != "" || o.TimeColumn != "" || o.TimeLayout != "" {
-			return nil, fmt.Errorf("%w: device, device column, time column and time layout are for csv and ndjson", ErrOptions)
-		}
-		return newInflux(r, o)
 	case FormatCSV:
 		return newCSV(r, o)
 	case FormatNDJSON:
 		return newNDJSON(r, o)
 	}
-	return nil, fmt.Errorf("%w: format %q (want %s)", ErrOptions, o.Format,
-		strings.Join([]string{FormatLine, FormatCSV, FormatNDJSON}, ", "))
+	return newInflux(r, o)
+}
+
+// Check refuses options that no line could be read with.
+func (o *Options) Check() error {
+	switch o.Format {
+	case "", FormatLine:
+		if o.Device != "" || o.DeviceColumn != "" || o.TimeColumn != "" || o.TimeLayout != "" {
+			return fmt.Errorf("%w: device, device column, time column and time layout are for csv and ndjson", ErrOptions)
+		}
+	case FormatCSV, FormatNDJSON:
+	default:
+		return fmt.Errorf("%w: format %q (want %s)", ErrOptions, o.Format,
+			strings.Join([]string{FormatLine, FormatCSV, FormatNDJSON}, ", "))
+	}
+	if o.Device != "" && o.DeviceColumn != "" {
+		return fmt.Errorf("%w: a device column and a fixed device exclude each other", ErrOptions)
+	}
+	for _, name := range []struct {
+		text  string
+		check func(string) error
+	}{{o.Database, storage.ValidateDatabase}, {o.Collection, storage.ValidateCollection}, {o.Device, storage.ValidateDevice}} {
+		if name.text == "" {
+			continue
+		}
+		if err := name.check(name.text); err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+	}
+	return nil
 }
 
 // checked validates a point that was read; its line is refused otherwise.

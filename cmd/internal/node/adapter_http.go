@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
 // processAdapter tells the HTTP face about this process.
@@ -49,8 +51,14 @@ func (a processAdapter) SetSetting(ctx context.Context, key, value string) (api.
 	if err != nil {
 		return api.Setting{}, api.E(api.InvalidArgument, "flotilla settings list", "%s", err.Error())
 	}
-	if err := a.node.dir.SetSetting(ctx, key, value); err != nil {
-		return api.Setting{}, api.E(api.NoLeader, "try again", "the setting was not confirmed: %s", err.Error()).Because(err)
+	ctx, cancel := context.WithTimeout(ctx, a.node.cfg.WriteTimeout)
+	defer cancel()
+	err = directoryError(a.node.dir.SetSetting(ctx, key, value))
+	switch {
+	case errors.Is(err, gateway.ErrUnknown):
+		return api.Setting{}, api.E(api.OutcomeUnknown, "see `flotilla settings`", "%s may or may not be set", key).Because(err)
+	case err != nil:
+		return api.Setting{}, api.E(api.NoLeader, "retry; see `flotilla nodes`", "%s was not set", key).Because(err)
 	}
 	c := a.node.policyConfig()
 	for _, s := range c.Effective() {
