@@ -32,7 +32,7 @@ func dumpVerb(s streams) *cli.Command {
 			leaf("shard", "a shard: what it knows of itself, its parts, its digests",
 				"flotilla dump shard flotilla-data/groups/34/shard.db", dumpShard),
 			leaf("log", "a segment of the shared log, or a raft.db of the boltdb engine",
-				"flotilla dump log flotilla-data/log/00000001.seg\nflotilla dump log flotilla-data/groups/34/raft.db", dumpLog),
+				"flotilla dump log flotilla-data/log/0000000000000001.wal\nflotilla dump log flotilla-data/groups/34/raft.db", dumpLog),
 			leaf("meta", "the log of the meta group, or the vote records",
 				"flotilla dump meta flotilla-data/meta/raft.db\nflotilla dump meta flotilla-data/votes.db", dumpMeta),
 		},
@@ -48,6 +48,9 @@ func dumpFile(out io.Writer, path string, dump func(io.Writer, string) error) er
 	}
 	if info.IsDir() {
 		return usagef("%s is a directory: name a file in it", path)
+	}
+	if info.Size() == 0 {
+		return fmt.Errorf("%s is empty", path)
 	}
 	w := bufio.NewWriter(out)
 	err = dump(w, path)

@@ -17,6 +17,9 @@ const commandType = "LogCommand"
 
 // dumpLog prints a segment of the shared log, or a raft.db of the boltdb engine.
 func dumpLog(w io.Writer, path string) error {
+	if filepath.Base(filepath.Dir(path)) == "meta" {
+		return usagef("%s is the log of the meta group: flotilla dump meta prints it", path)
+	}
 	return dumpRecords(w, describeShardCommands, func(yield func(raftlog.DumpedRecord) error) error {
 		if filepath.Ext(path) == ".db" {
 			return raftlog.DumpBolt(path, true, yield)

@@ -151,10 +151,31 @@ func DumpVotes(path string, yield func(r VoteRecord, err error) error) error {
 	})
 }
 
+// bucketLogs is where raft-boltdb keeps entries.
+var bucketLogs = []byte("logs")
+
+// mustHoldLog refuses another bbolt file: raft-boltdb would panic on it.
+func mustHoldLog(path string) error {
+	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: votesOpenTimeout})
+	if err != nil {
+		return fmt.Errorf("dump log %s: %w", path, err)
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		if tx.Bucket(bucketLogs) == nil {
+			return fmt.Errorf("dump log %s: %w: no log of Raft", path, ErrFormat)
+		}
+		return nil
+	})
+}
+
 // DumpBolt reads the log of a raft.db file, without changing it: those of the boltdb engine, and that of the
 // meta group, whose entries carry no checksum of ours (sealed false).
 func DumpBolt(path string, sealed bool, yield func(DumpedRecord) error) error {
 	return guard("dump log "+path, func() error {
+		if err := mustHoldLog(path); err != nil {
+			return err
+		}
 		store, err := raftboltdb.New(raftboltdb.Options{
 			Path: path, BoltOptions: &bbolt.Options{ReadOnly: true, Timeout: votesOpenTimeout},
 		})
