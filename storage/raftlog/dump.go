@@ -151,9 +151,6 @@ func DumpVotes(path string, yield func(r VoteRecord, err error) error) error {
 	})
 }
 
-// bucketLogs is where raft-boltdb keeps entries.
-var bucketLogs = []byte("logs")
-
 // mustHoldLog refuses another bbolt file: raft-boltdb would panic on it.
 func mustHoldLog(path string) error {
 	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: votesOpenTimeout})
