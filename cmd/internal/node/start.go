@@ -195,8 +195,8 @@ func (n *Node) enoughReplicas(g *raftgroup.Group) error {
 		return nil
 	}
 	members, _, err := g.Members()
-	if err != nil {
-		return err
+	if err != nil { // of a group that was just born, or is closing: nothing was proposed
+		return fmt.Errorf("%w: %w", raftgroup.ErrNotApplied, err)
 	}
 	if live := liveVoters(members, n.liveness.Up); live < least {
 		return fmt.Errorf("group %d has %d live replicas, %d are asked for: %w", g.ID(), live, least, raftgroup.ErrNotApplied)
