@@ -45,9 +45,9 @@ func (in *instance) campaign(ctx context.Context, follows membership.ServerID, t
 	}
 	ctx, cancel := context.WithTimeout(ctx, campaignTimeout)
 	defer cancel()
-	switch state := in.raft.State(); {
-	case state == raft.Follower:
-	case state == raft.Candidate && in.lostCandidacy():
+	switch state := in.raft.State(); state {
+	case raft.Follower:
+	case raft.Candidate:
 		if err := in.stepBack(ctx, term+1); err != nil {
 			return fmt.Errorf("step back in group %d: %w", in.group, err)
 		}

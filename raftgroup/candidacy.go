@@ -17,10 +17,14 @@ import (
 // the other side, the group never has a leader again. Seen when two voters
 // campaigned at a birth and the winner was killed within seconds.
 //
-// Hence three rules. Failover counts such a replica among the followers of the
-// dead leader. If it is chosen, it steps back before it campaigns. And where
-// failover has missed it, the first pre-vote that it refuses for a leader that
-// has long been silent makes it forget that leader.
+// A candidate whose votes were split is stuck as well, for one to two election
+// timeouts: a group of a busy cluster would wait 5 to 10 s for its next leader.
+//
+// Hence three rules. Failover counts a candidate among the followers of the
+// leader that it lost to, or of nobody (it takes an unchanged term for the sign
+// that no election is under way). If it is chosen, it steps back before it
+// campaigns. And where failover has missed it, the first pre-vote that it
+// refuses for a leader that has long been silent makes it forget that leader.
 
 // lostCandidacy reports whether this replica is a candidate that knows a leader.
 func (in *instance) lostCandidacy() bool {

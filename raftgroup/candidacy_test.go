@@ -97,3 +97,40 @@ func TestFailoverCountsACandidateThatLostAmongTheFollowers(t *testing.T) {
 		await(t, "the loser leads at once", time.Second, loser.IsLeader)
 	})
 }
+
+// Two candidates of one term elect nobody; Raft's timers would take seconds.
+func TestSplitVoteIsResolvedByOneCampaign(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		dead := c.leader(7)
+		put(t, dead, "dev", 1, 1)
+		time.Sleep(2 * DefaultTimers().Commit) // every follower has applied it
+		follows, term := dead.Self(), dead.Status().Term
+		c.crash(c.nodeOf(dead))
+		var split []*Group
+		for i, n := range c.nodes {
+			if n.host == nil {
+				continue
+			}
+			g := c.group(i, 7)
+			c.net.isolate(n.id.Name, true)
+			if err := g.host.Campaign(7, follows, term); err != nil {
+				t.Fatal(err)
+			}
+			split = append(split, g)
+		}
+		time.Sleep(100 * time.Millisecond) // the requests are lost
+		for _, g := range split {
+			c.net.isolate(g.Self().Name, false)
+			led := g.host.LedBy(membership.NodeID{})
+			if len(led) != 1 || led[0].CurrentTerm != term+1 {
+				t.Fatalf("%s stands as %+v", g.Self(), led)
+			}
+		}
+		if err := split[0].host.Campaign(7, membership.ServerID{}, term+1); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the one that campaigned again leads", time.Second, split[0].IsLeader)
+	})
+}

@@ -87,13 +87,13 @@ type Standing struct {
 }
 
 // LedBy lists the local replicas that follow a leader on peer, for failover;
-// for the zero NodeID those of followers that know no leader. A candidate that
-// has lost to a leader follows it.
+// for the zero NodeID those that know no leader. Candidates count: see
+// candidacy.go.
 func (h *Host) LedBy(peer membership.NodeID) []Standing {
 	var list []Standing
 	for _, g := range h.Groups() {
 		in, err := g.running()
-		if err != nil || in.raft.State() != raft.Follower && !in.lostCandidacy() {
+		if err != nil || in.raft.State() != raft.Follower && in.raft.State() != raft.Candidate {
 			continue
 		}
 		leader, _ := in.leader()

@@ -13,9 +13,12 @@ import (
 
 const (
 	// nextInOrder is how long each place in the order waits for the one before
-	// it; jitter is added so that places of different groups do not collide.
-	nextInOrder = 300 * time.Millisecond
-	orderJitter = 100 * time.Millisecond
+	// it, and once more for each electionCrowd groups that elect at once: a vote
+	// takes longer then. Jitter is added so that places of different groups do
+	// not collide.
+	nextInOrder   = 300 * time.Millisecond
+	orderJitter   = 100 * time.Millisecond
+	electionCrowd = 32
 	// exchangeTimeout bounds one exchange of standings with one peer.
 	exchangeTimeout = time.Second
 	// hearsayLife is how long standings of others count.
@@ -35,7 +38,7 @@ const (
 // Groups are the replicas of this node.
 type Groups interface {
 	// LedBy returns the standings of the local replicas that follow a leader on
-	// peer; for the zero NodeID those of followers that know no leader.
+	// peer; for the zero NodeID those that know no leader.
 	LedBy(peer membership.NodeID) []Standing
 	// Campaign starts an election in a group if its replica is, at that moment,
 	// still a voter and a follower of leader (zero: of nobody) in that term: in
@@ -294,7 +297,7 @@ func (a *Agent) act(ctx context.Context, wg *sync.WaitGroup, suspect membership.
 		if place < 0 {
 			continue
 		}
-		wait := time.Duration(place) * (nextInOrder + rand.N(orderJitter))
+		wait := time.Duration(place) * (nextInOrder*time.Duration(1+len(own)/electionCrowd) + rand.N(orderJitter))
 		wg.Go(func() { a.campaign(ctx, wait, suspect, s) })
 	}
 }
@@ -314,11 +317,28 @@ func (a *Agent) decide(s Standing) []membership.ServerID {
 			standings = append(standings, h.Standing)
 		}
 	}
+	if a.awaits(s, standings) {
+		return nil
+	}
 	order := Order(s.Leader, standings)
 	if order != nil {
 		a.decided[d] = time.Now()
 	}
 	return order
+}
+
+// awaits reports whether a voter of a group without a leader should be heard
+// first: all of them may be alive, and two nodes that decide by different
+// quorums campaign against each other. One poll later a quorum is enough. The
+// caller holds mu.
+func (a *Agent) awaits(s Standing, heard []Standing) bool {
+	if s.Leader != (membership.ServerID{}) || a.lonely[s.Group].polls > leaderlessPolls {
+		return false
+	}
+	return slices.ContainsFunc(s.Voters, func(v membership.ServerID) bool {
+		_, suspect := a.suspects[v.NodeID]
+		return !suspect && !slices.ContainsFunc(heard, func(h Standing) bool { return h.Self == v })
+	})
 }
 
 func (a *Agent) campaign(ctx context.Context, wait time.Duration, suspect membership.NodeID, s Standing) {
