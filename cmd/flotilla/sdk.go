@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -26,7 +25,7 @@ func (s *session) rpcAddresses(ctx context.Context) ([]string, error) {
 		}
 	}
 	if len(addresses) == 0 {
-		return nil, errors.New("the node table names no node that is up")
+		return nil, api.E(api.NotReady, "wait until /readyz answers 200", "the node that was asked is not part of a cluster yet")
 	}
 	return addresses, nil
 }
