@@ -89,7 +89,7 @@ func jobsTable(l api.JobList) *table {
 		{heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true},
 	}}
 	for _, j := range l.Jobs {
-		group, reason := "all", pointerCell(j.Reason)
+		group, reason := "many", pointerCell(j.Reason)
 		if j.GroupID != nil {
 			group = fmt.Sprint(*j.GroupID)
 		}

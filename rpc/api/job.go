@@ -23,7 +23,7 @@ const (
 type Job struct {
 	ID              string          `json:"id"`
 	Kind            string          `json:"kind"`
-	GroupID         *uint32         `json:"group_id"` // null: all groups
+	GroupID         *uint32         `json:"group_id"` // null: several groups, or all
 	Target          *string         `json:"target"`
 	Mode            *string         `json:"mode"`
 	Verdict         *string         `json:"verdict"`
