@@ -359,3 +359,19 @@ func TestNoLeaderInTheCallersTimeIsNotUnknown(t *testing.T) {
 		t.Errorf("%s: %v", code, err)
 	}
 }
+
+func TestAnEmptyListOfDevicesDeletesNothing(t *testing.T) {
+	cl := dial(t, fakecluster.New(t, fakecluster.Options{}), client.Options{})
+	if _, err := cl.Write(t.Context(), []client.Point{at(1, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cl.Delete(t.Context(), "d", "c", []string{}, nil, nil); api.CodeOf(err) != api.InvalidArgument {
+		t.Errorf("%v", err)
+	}
+	if got := times(t, cl); len(got) != 1 {
+		t.Errorf("left: %v", got)
+	}
+	if err := cl.Delete(t.Context(), "d", "c", nil, nil, nil); err != nil || len(times(t, cl)) != 0 {
+		t.Errorf("nil means all: %v", err)
+	}
+}

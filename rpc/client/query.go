@@ -114,9 +114,13 @@ func (c *Client) Last(ctx context.Context, s Series, consistency pb.Consistency)
 }
 
 // Delete removes the points of a time range of some devices, of a collection
-// (no devices) or of a database (no collection). It is repeated only if it
-// was certainly not carried out.
+// (nil devices) or of a database (no collection). A list of devices that came out
+// empty is refused: it does not mean all of them. It is repeated only if it was
+// certainly not carried out.
 func (c *Client) Delete(ctx context.Context, database, collection string, devices []string, from, to *int64) error {
+	if devices != nil && len(devices) == 0 {
+		return api.E(api.InvalidArgument, "name the devices, or give nil to mean all of them", "the list of devices is empty")
+	}
 	return c.do(ctx, true, func(ctx context.Context, n *conn) error {
 		_, err := n.api.Delete(ctx, &pb.DeleteRequest{Database: database, Collection: collection, Devices: devices, From: from, To: to})
 		return err
