@@ -222,8 +222,9 @@ func (h *Host) closing() bool {
 	return h.closed
 }
 
-// SetNoSpace makes proposals fail with ErrNoSpace, or ends that. The owner,
-// who watches the disk, calls HandOver as well.
+// SetNoSpace makes proposals fail with ErrNoSpace, or ends that; meanwhile no
+// leadership is given to this node where another can take it. The owner, who
+// watches the disk, calls HandOver as well.
 func (h *Host) SetNoSpace(below bool) { h.noSpace.Store(below) }
 
 // Close hands the leaderships over as far as others take them before ctx ends,
@@ -295,7 +296,7 @@ func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, pay
 		if len(questions) == 1 {
 			if in := h.serverOf(questions[0]); in != nil {
 				g, _ := h.Group(questions[0].group)
-				s = in.standing(g.ready() && !h.closing())
+				s = in.standing(g.mayLead())
 			}
 		}
 		return s.append(nil), nil

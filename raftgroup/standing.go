@@ -112,10 +112,14 @@ func (g *Group) failoverStanding(in *instance, leader membership.ServerID) Stand
 	return Standing{
 		Group: g.id, Self: in.self, Leader: leader,
 		LastTerm: lastTerm, LastIndex: lastIndex, CurrentTerm: in.raft.CurrentTerm(),
-		Voter: ok && suffrage == raft.Voter, Ready: g.ready() && !g.host.closing(),
+		Voter: ok && suffrage == raft.Voter, Ready: g.mayLead(),
 		Primary: g.host.isPrimary(g.id), Voters: votersOf(c),
 	}
 }
+
+// mayLead reports whether a leadership should go to this replica: it may serve,
+// and its node neither stops nor lacks room for data.
+func (g *Group) mayLead() bool { return g.ready() && !g.host.closing() && !g.host.noSpace.Load() }
 
 // lastEntry is the end of the log: an entry, or the snapshot record.
 func (in *instance) lastEntry() (index, term uint64) {

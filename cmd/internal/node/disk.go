@@ -17,6 +17,7 @@ type diskWatch struct {
 	free    func() (int64, error) // bytes
 	reserve int64                 // bytes
 	changed func(full bool)
+	pressed func() // at every look while it is full; nil: nothing
 	fatal   func(error)
 	log     *slog.Logger
 
@@ -46,16 +47,22 @@ func (w *diskWatch) look() {
 	}
 	w.last.Store(free)
 	full := diskFull(w.full, free, w.reserve)
-	if full == w.full {
-		return
+	if full != w.full {
+		w.full = full
+		w.tell(free)
 	}
-	w.full = full
-	if full {
+	if full && w.pressed != nil {
+		w.pressed()
+	}
+}
+
+func (w *diskWatch) tell(free int64) {
+	if w.full {
 		w.log.Warn("disk reserve reached: leaderships are handed over, new data is refused", "free_bytes", free, "reserve_bytes", w.reserve)
 	} else {
 		w.log.Info("disk has room again", "free_bytes", free)
 	}
-	w.changed(full)
+	w.changed(w.full)
 }
 
 // diskFull is the rule with its hysteresis.

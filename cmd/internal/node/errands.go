@@ -15,11 +15,13 @@ type errands struct{ queue chan func(context.Context) }
 
 func newErrands() *errands { return &errands{queue: make(chan func(context.Context), maxErrands)} }
 
-// send asks for a piece of work.
-func (e *errands) send(work func(context.Context)) {
+// send asks for a piece of work and reports whether there was room for it.
+func (e *errands) send(work func(context.Context)) bool {
 	select {
 	case e.queue <- work:
+		return true
 	default:
+		return false
 	}
 }
 

@@ -76,6 +76,8 @@ type Node struct {
 	member   atomic.Bool // membership is confirmed
 	killed   atomic.Bool // Kill: no hand-over, no flush, no farewell
 
+	handingOver atomic.Bool // leaderships are being given away, for want of room
+
 	stopping atomic.Bool // Close has begun
 
 	fatalOnce sync.Once

@@ -99,7 +99,7 @@ func (n *Node) openGateway() (err error) {
 	}
 	n.disk = &diskWatch{
 		free:    func() (int64, error) { return diskFree(n.cfg.DataDir) },
-		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, fatal: n.fatal, log: n.log,
+		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, pressed: n.handOver, fatal: n.fatal, log: n.log,
 	}
 	n.ready = newReadiness(n)
 	n.gateway, err = gateway.New(gateway.Config{
@@ -175,15 +175,30 @@ func (n *Node) groupChanged(group uint32) {
 	}
 }
 
-// diskChanged hands leaderships over when there is no room for data.
+// diskChanged makes the groups refuse data, or take it again.
 func (n *Node) diskChanged(full bool) {
+	if host := n.hosts.host.Load(); host != nil {
+		host.SetNoSpace(full)
+	}
+}
+
+// handOver gives the leaderships away that others can take: again and again
+// while there is no room for data, since some are too far behind at first.
+func (n *Node) handOver() {
 	host := n.hosts.host.Load()
 	if host == nil {
 		return
 	}
-	host.SetNoSpace(full)
-	if full {
-		n.errands.send(func(ctx context.Context) { host.HandOver(ctx) })
+	host.SetNoSpace(true) // the disk may have been full before there was a host
+	if !n.handingOver.CompareAndSwap(false, true) {
+		return
+	}
+	sent := n.errands.send(func(ctx context.Context) {
+		defer n.handingOver.Store(false)
+		host.HandOver(ctx)
+	})
+	if !sent {
+		n.handingOver.Store(false)
 	}
 }
 
