@@ -302,6 +302,17 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// failStop waits until a node whose disk has failed ends by itself, with an exit code that is not 0.
+func (r *rig) failStop(p *fleet.Process) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), stopLimit)
+	defer cancel()
+	err := p.AwaitEnd(ctx)
+	if failed, ok := errors.AsType[*exec.ExitError](err); !ok || failed.ExitCode() <= 0 {
+		r.t.Fatalf("%s has not stopped by itself with an error after its disk failed: %v", p.Name, err)
+	}
+}
+
 // lastLine is what a process said last.
 func lastLine(p *fleet.Process) string {
 	lines := bytes.Split(bytes.TrimSpace([]byte(p.Tail(tailBytes))), []byte("\n"))
