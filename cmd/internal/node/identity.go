@@ -89,15 +89,35 @@ func checkIdentity(id Identity, dir string, want asked) error {
 	return nil
 }
 
-func createIdentity(dir, name, cluster string) (Identity, error) {
+// refuseForeign finds out, without leaving a trace, that a directory holds
+// something else.
+func refuseForeign(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return Identity{}, fmt.Errorf("read data directory: %w", err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	foreign := false
 	for _, e := range entries {
-		if e.Name() != lockFile && e.Name() != "lost+found" { // the latter is what a fresh ext4 mount holds
-			return Identity{}, fmt.Errorf("%w: %s is not empty and has no %s (hint: give an empty --data-dir)", ErrNotOurs, dir, identityFile)
+		switch e.Name() {
+		case identityFile:
+			return nil
+		case lockFile, "lost+found": // the latter is what a fresh ext4 mount holds
+		default:
+			foreign = true
 		}
+	}
+	if foreign {
+		return fmt.Errorf("%w: %s is not empty and has no %s (hint: give an empty --data-dir)", ErrNotOurs, dir, identityFile)
+	}
+	return nil
+}
+
+func createIdentity(dir, name, cluster string) (Identity, error) {
+	if err := refuseForeign(dir); err != nil {
+		return Identity{}, err
 	}
 	id := Identity{
 		Format: identityFormat, Name: name, Incarnation: membership.NewIncarnation(),

@@ -101,7 +101,7 @@ func Start(cfg config.Config, opts Options) (node *Node, err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		n.openDirectory, n.openVotes, n.openLogs, n.listen, n.openMux, n.openMeta, n.startGossip, n.openGateway, n.serve, n.startLoops,
+		n.listen, n.openDirectory, n.openVotes, n.openLogs, n.openMux, n.openMeta, n.startGossip, n.openGateway, n.serve, n.startLoops,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -138,6 +138,9 @@ func (n *Node) Kill() error {
 }
 
 func (n *Node) openDirectory() error {
+	if err := refuseForeign(n.cfg.DataDir); err != nil {
+		return err
+	}
 	lock, err := lockDir(n.cfg.DataDir)
 	if err != nil {
 		return err
