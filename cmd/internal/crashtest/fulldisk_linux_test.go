@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,15 +84,18 @@ func TestFullDiskOfOneNodeStopsNoWrites(t *testing.T) {
 	if r.leads(full) == 0 {
 		t.Fatal("n1 leads nothing: the test shows nothing")
 	}
-	empty := fill(t, at, 48)
+	empty, began := fill(t, at, 48), time.Now()
 	r.until("n1 leads nothing", func() bool { return r.leads(full) == 0 })
+	t.Logf("n1 leads nothing after %v", time.Since(began))
 	r.ledger.ResetWaits()
 	longest := r.awaitAllGroups()
 	t.Logf("%d groups take writes with n1 full; the longest wait was %v", r.ledger.Groups(), longest.Duration)
 	r.check("with n1 full")
 	empty()
+	began = time.Now()
 	r.resume()
 	r.until("n1 leads again", func() bool { return r.leads(full) > 0 })
+	t.Logf("n1 leads again after %v", time.Since(began))
 	r.check("after n1 had room again")
 	r.verify()
 }

@@ -13,8 +13,8 @@ const (
 	// roundsOfControl bounds how often the control has to show that a power cut loses what was not synced.
 	roundsOfControl     = 5
 	patienceWithControl = 20 * time.Second
-	// logIsLost is what a node says of each group whose log is gone.
-	logIsLost = "replica comes back under a new generation"
+	// groupsAreLost is what a node that is alone says is missing to be ready when the logs of groups are gone.
+	groupsAreLost = "have no leader that answers"
 )
 
 // I1: an acked write is on a quorum's disks. The node is alone, so each ack rests on this disk only; its power is cut
@@ -61,8 +61,8 @@ func powerCuts(t *testing.T, tag string, n int) (lost string) {
 	return ""
 }
 
-// back starts the node again. One that has lost its log knows that it has acknowledged more than it holds, and does
-// not lead: with that binary this is how the loss shows.
+// back starts the node again. One that has lost the log of a group that it knows does not lead that group: with that
+// binary this is one of the ways in which the loss shows.
 func (r *rig) back(tag string) (lost string) {
 	r.t.Helper()
 	if tag == "" {
@@ -72,11 +72,11 @@ func (r *rig) back(tag string) (lost string) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), patienceWithControl)
 	defer cancel()
 	err := r.Start(ctx)
-	if err != nil && !strings.Contains(r.Processes[0].Tail(tailBytes), logIsLost) {
+	if err != nil && !strings.Contains(err.Error(), groupsAreLost) {
 		r.t.Fatal(err)
 	}
 	if err != nil {
-		return logIsLost
+		return err.Error()
 	}
 	return ""
 }
