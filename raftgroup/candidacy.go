@@ -20,7 +20,9 @@ import (
 // A candidate whose votes were split is stuck as well, for one to two election
 // timeouts: a group of a busy cluster would wait 5 to 10 s for its next leader.
 //
-// Hence three rules. Failover counts a candidate among the followers of the
+// And a TimeoutNow does not make a candidate begin anew: it keeps it one.
+//
+// Hence four rules. No leadership is handed to a candidate. Failover counts a candidate among the followers of the
 // leader that it lost to, or of nobody (it takes an unchanged term for the sign
 // that no election is under way). If it is chosen, it steps back before it
 // campaigns. And where failover has missed it, the first pre-vote that it

@@ -1,6 +1,8 @@
 package raftgroup
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,5 +134,22 @@ func TestSplitVoteIsResolvedByOneCampaign(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, "the one that campaigned again leads", time.Second, split[0].IsLeader)
+	})
+}
+
+// Each TimeoutNow would make it stay a candidate for longer, and never lead.
+func TestNoLeadershipIsHandedToACandidate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		winner, loser, third := lostBy(t, c)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := winner.TransferLeadership(ctx, loser.Self(), time.Second); !errors.Is(err, ErrNoTarget) {
+			t.Errorf("transfer to a candidate: %v", err)
+		}
+		if err := winner.StepDown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the third one leads", time.Second, third.IsLeader)
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
+	"github.com/hashicorp/raft"
 )
 
 // parallelOpens bounds how many groups are opened, or closed, at once.
@@ -296,7 +297,8 @@ func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, pay
 		if len(questions) == 1 {
 			if in := h.serverOf(questions[0]); in != nil {
 				g, _ := h.Group(questions[0].group)
-				s = in.standing(g.mayLead())
+				// A candidate that is told to campaign does not begin: see candidacy.go.
+				s = in.standing(g.mayLead() && in.raft.State() == raft.Follower)
 			}
 		}
 		return s.append(nil), nil
