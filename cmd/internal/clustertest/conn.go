@@ -55,7 +55,16 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-func (c *conn) Write(b []byte) (int, error) { return c.out.write(b) }
+// Write fails once the other end is known to be gone; from then on reads fail
+// too, as behind a TCP reset. gRPC relies on that: it would open streams on a
+// connection that cannot be written, without a pause, until a read fails.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.out.write(b)
+	if err != nil {
+		c.in.close(func(s *stream) { s.reset = true })
+	}
+	return n, err
+}
 
 func (c *conn) Read(b []byte) (int, error) {
 	for {
@@ -102,6 +111,7 @@ type stream struct {
 	bytes      int           // guarded by mu
 	writerGone bool          // guarded by mu: what was written before is still read
 	readerGone bool          // guarded by mu: the writer learns of it unless the link is cut
+	reset      bool          // guarded by mu: nothing is read any more
 	changed    chan struct{} // guarded by mu: closed and replaced at each change
 }
 
@@ -166,7 +176,7 @@ func (s *stream) read(b []byte) (taken, awaited) {
 	defer s.mu.Unlock()
 	wait := awaited{written: s.changed, healed: healed}
 	switch {
-	case s.readerGone:
+	case s.readerGone || s.reset:
 		return taken{err: net.ErrClosed}, wait
 	case cut:
 		return taken{}, wait

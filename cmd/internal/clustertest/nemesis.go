@@ -34,12 +34,13 @@ func (c *Cluster) Torment(n Nemesis, done <-chan struct{}) (did []string) {
 		}
 		var now []string
 		var undo []func()
-		for range 1 + r.IntN(2) {
+		began := time.Now()
+		for range 1 + r.IntN(2) { // the second one finds the first at work
 			what, undoIt := faults[r.IntN(len(faults))](c, r)
 			now, undo = append(now, what), append(undo, undoIt)
+			time.Sleep(time.Duration(r.Int64N(int64(n.Longest))))
 		}
-		length := time.Duration(r.Int64N(int64(n.Longest)))
-		time.Sleep(length)
+		length := time.Since(began)
 		for _, undoIt := range undo {
 			undoIt()
 		}

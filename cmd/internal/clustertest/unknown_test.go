@@ -3,6 +3,7 @@ package clustertest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ func TestI10OutcomesAreToldTruly(t *testing.T) {
 		if _, err := c.Client().Write(t.Context(), batch("seed", 1000, 1, 1)); err != nil {
 			t.Fatal(err)
 		}
+		const slow = 20 * time.Millisecond // one way
 		faults := []struct {
 			name string
 			hurt func()
@@ -86,11 +88,18 @@ func TestI10OutcomesAreToldTruly(t *testing.T) {
 			{"the accepting node dies", func() { c.Crash(0) }, func() { c.Start(0) }},
 			{"another node dies", func() { c.Crash(1) }, func() { c.Start(1) }},
 			{"the accepting node is cut off", func() { c.Partition(0) }, c.Heal},
+			{"a slow node is cut off while acks are on their way", func() {
+				time.Sleep(3*slow/2 + 5*time.Millisecond)
+				c.Partition(0)
+			}, c.Heal},
 			{"all nodes die", func() { c.Crash(0, 1, 2) }, func() { c.Start(0); c.Start(1); c.Start(2) }},
 			{"nothing happens", func() {}, func() {}},
 		}
 		everUnknown := 0
 		for round, f := range faults {
+			if strings.HasPrefix(f.name, "a slow") {
+				c.Delay(0, slow)
+			}
 			k := c.Client(0)
 			attempts := c.writeMany(k, fmt.Sprintf("round-%d", round), 600, func() {
 				time.Sleep(1500 * time.Microsecond)

@@ -24,8 +24,13 @@ type Workload struct {
 }
 
 const (
-	// opTimeout is how long a client waits; a node gives up before.
-	opTimeout = 8 * time.Second
+	// opTimeout is how long a client waits; a node gives up before. Half of the
+	// clients of a Workload wait impatience only: the others would all end up
+	// waiting for the side of a partition that does not answer.
+	opTimeout, impatience = 8 * time.Second, 250 * time.Millisecond
+	// hotKeys get half of the operations: what goes wrong between two writes of
+	// one key needs writes that meet.
+	hotKeys = 6
 	// staleBound is the max_staleness of stale reads.
 	staleBound = 5 * time.Second
 )
@@ -54,7 +59,14 @@ func (c *Cluster) Begin(w Workload) (h *History, wait func()) {
 				for done := false; !done; n++ {
 					time.Sleep(time.Duration(r.Int64N(int64(w.Think))))
 					op := Op{Client: id, Key: r.IntN(w.Keys), Kind: kindOf(r.IntN(10)), Value: n*int64(w.Workers) + int64(id)}
-					done = w.attempt(h, clients[r.IntN(len(clients))], op)
+					if r.IntN(2) == 0 {
+						op.Key = r.IntN(hotKeys)
+					}
+					limit := opTimeout
+					if r.IntN(2) == 0 {
+						limit = impatience
+					}
+					done = w.attempt(h, clients[r.IntN(len(clients))], limit, op)
 				}
 			}
 		})
@@ -77,8 +89,8 @@ func kindOf(die int) OpKind {
 
 // attempt carries one operation out and records it; false when it certainly had
 // no effect.
-func (w Workload) attempt(h *History, k *client.Client, op Op) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+func (w Workload) attempt(h *History, k *client.Client, limit time.Duration, op Op) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var err error
 	op.Call = h.Now()
