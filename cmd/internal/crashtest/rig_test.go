@@ -284,6 +284,18 @@ func (r *rig) groups() []api.Group {
 	return l.Groups
 }
 
+// nodeNames lists the members of the cluster.
+func (r *rig) nodeNames() (names []string) {
+	r.t.Helper()
+	var l api.NodeList
+	_, err := r.admin.Get(r.t.Context(), "/v1/admin/nodes", nil, &l)
+	must(r.t, err)
+	for _, n := range l.Nodes {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
 // leads counts the groups that a node leads.
 func (r *rig) leads(p *fleet.Process) (n int) {
 	r.t.Helper()
