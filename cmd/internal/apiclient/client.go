@@ -138,8 +138,10 @@ func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 		}
 	}
 	var last error
-	for _, base := range c.bases {
-		answer, err := c.send(ctx, base, r, payload)
+	for i, base := range c.bases {
+		answer, err := c.patiently(ctx, c.patience(r, i), func(ctx context.Context) (*http.Response, error) {
+			return c.send(ctx, base, r, payload)
+		})
 		if err == nil {
 			return accept(answer)
 		}

@@ -123,3 +123,23 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A process that is stopped (SIGSTOP) takes connections and requests, and says nothing.
+func TestNodeThatHangsIsPassedBy(t *testing.T) {
+	over := make(chan struct{})
+	defer close(over)
+	hangs := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
+	up := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"x":`)
+		w.(http.Flusher).Flush()
+		time.Sleep(1200 * time.Millisecond) // a body may take longer than its share of the timeout
+		fmt.Fprint(w, `1}`)
+	})
+	c := newClient(t, 3*time.Second, hangs, up, up)
+	if body, err := c.Do(t.Context(), Request{Path: "/"}); err != nil || string(body) != `{"x":1}` {
+		t.Errorf("read: %q, %v", body, err)
+	}
+	if _, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a change went to a second node, or ended with %v", err)
+	}
+}
