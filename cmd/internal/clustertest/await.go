@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,9 +146,4 @@ func (c *Cluster) MetaLeader() (i int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// index finds a node by its id.
-func (c *Cluster) index(id membership.NodeID) int {
-	return slices.IndexFunc(c.nodes, func(m *Member) bool { return m.Name == id.Name })
 }
