@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/raftgroup"
 )
 
