@@ -89,10 +89,13 @@ func (h *History) Ops() []Op {
 // moment within its bound. It errs on inconclusive too.
 func Check(ops []Op, timeout time.Duration) error {
 	var strict []porcupine.Operation
+	seen := firstSeen(ops)
 	for _, op := range ops {
 		switch op.Kind {
 		case OpWrite, OpLinearizable:
-			strict = append(strict, strictOperation(op))
+			if o, counts := strictOperation(op, seen); counts {
+				strict = append(strict, o)
+			}
 		case OpLeader:
 			if err := checkWeak(op, math.MaxInt64, ops); err != nil {
 				return err
@@ -110,12 +113,40 @@ func Check(ops []Op, timeout time.Duration) error {
 	return fmt.Errorf("history of %d operations: %s, partial orders %d", len(strict), result, len(info.PartialLinearizations()))
 }
 
-func strictOperation(op Op) porcupine.Operation {
-	end := op.Return.Nanoseconds()
-	if op.Unknown {
-		end = math.MaxInt64
+// sight names a value of a key.
+type sight struct {
+	key   int
+	value int64
+}
+
+// firstSeen is the earliest end of a linearizable read of each value.
+func firstSeen(ops []Op) map[sight]time.Duration {
+	seen := make(map[sight]time.Duration)
+	for _, op := range ops {
+		at, known := seen[sight{op.Key, op.Value}]
+		if op.Kind == OpLinearizable && (!known || op.Return < at) {
+			seen[sight{op.Key, op.Value}] = op.Return
+		}
 	}
-	return porcupine.Operation{ClientId: op.Client, Input: op, Call: op.Call.Nanoseconds(), Output: op.Value, Return: end}
+	return seen
+}
+
+// strictOperation is an operation as porcupine wants it. A write of unknown
+// outcome that no linearizable read saw does not count: an order without it can
+// always be ended by it. One that was seen had taken effect when that read
+// ended. Both are exact, since no value is written twice, and without them the
+// open ends of some hundred writes make the search endless.
+func strictOperation(op Op, seen map[sight]time.Duration) (o porcupine.Operation, counts bool) {
+	end := op.Return
+	if op.Unknown {
+		if end, counts = seen[sight{op.Key, op.Value}]; !counts {
+			return o, false
+		}
+		end = max(end, op.Call) // seen before it was called: no order will explain that
+	}
+	return porcupine.Operation{
+		ClientId: op.Client, Input: op, Call: op.Call.Nanoseconds(), Output: op.Value, Return: end.Nanoseconds(),
+	}, true
 }
 
 // register is one integer a key, absent (0) at first.
