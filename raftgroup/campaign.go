@@ -37,7 +37,8 @@ func (in *instance) campaign(ctx context.Context, follows membership.ServerID, t
 	if suffrage, ok := suffrageOf(in.configuration(), in.self); !ok || suffrage != raft.Voter {
 		return fmt.Errorf("campaign in group %d: %s is no voter", in.group, in.self)
 	}
-	if leader, _ := in.leader(); leader != follows {
+	leader, _ := in.leader()
+	if lost := in.raft.State() == raft.Candidate && follows.IsZero(); leader != follows && !lost {
 		return fmt.Errorf("campaign in group %d: the leader is %q, not %q", in.group, leader, follows)
 	}
 	if now := in.raft.CurrentTerm(); now != term {

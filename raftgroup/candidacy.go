@@ -22,9 +22,12 @@ import (
 //
 // And a TimeoutNow does not make a candidate begin anew: it keeps it one.
 //
-// Hence four rules. No leadership is handed to a candidate. Failover counts a candidate among the followers of the
-// leader that it lost to, or of nobody (it takes an unchanged term for the sign
-// that no election is under way). If it is chosen, it steps back before it
+// Hence four rules. No leadership is handed to a candidate. Failover counts a
+// candidate among the followers of the leader that it knows, and among those of
+// nobody as well: it may have heard that leader in an earlier term. (It takes an
+// unchanged term for the sign that no election is under way; and a leader has
+// the votes of a majority, who are no candidates of its term, so that lost
+// candidates alone are never a quorum against it.) If it is chosen, it steps back before it
 // campaigns. And where failover has missed it, the first pre-vote that it
 // refuses for a leader that has long been silent makes it forget that leader.
 

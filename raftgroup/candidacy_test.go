@@ -89,8 +89,8 @@ func TestFailoverCountsACandidateThatLostAmongTheFollowers(t *testing.T) {
 		if len(standings) != 1 || standings[0].Leader != dead {
 			t.Fatalf("standings of the loser: %+v", standings)
 		}
-		if led := loser.host.LedBy(membership.NodeID{}); len(led) != 0 {
-			t.Errorf("it counts as one without a leader too: %+v", led)
+		if led := loser.host.LedBy(membership.NodeID{}); len(led) != 1 || !led[0].Leader.IsZero() {
+			t.Errorf("it does not count as one without a leader too: %+v", led)
 		}
 		c.crash(c.nodeOf(winner))
 		if err := loser.host.Campaign(7, dead, standings[0].CurrentTerm); err != nil {
@@ -151,5 +151,42 @@ func TestNoLeadershipIsHandedToACandidate(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, "the third one leads", time.Second, third.IsLeader)
+	})
+}
+
+// A transfer that came to nothing: the target campaigned too late, with a log
+// that had become too short, and still holds the old leader for the leader.
+func TestDeposedLeaderIsElectedAgainBesideACandidate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		old := c.leader(7)
+		put(t, old, "dev", 1, 1)
+		time.Sleep(2 * DefaultTimers().Commit) // every follower has applied it
+		var late, gone *Group
+		for i := range c.nodes {
+			if g := c.group(i, 7); g != old && late == nil {
+				late = g
+			} else if g != old {
+				gone = g
+			}
+		}
+		c.net.isolate(late.Self().Name, true)
+		put(t, old, "dev", 2, 2)
+		term := old.Status().Term
+		c.crash(c.nodeOf(gone))
+		if err := late.host.Campaign(7, old.Self(), term); err != nil {
+			t.Fatal(err)
+		}
+		c.net.isolate(late.Self().Name, false)
+		await(t, "the old leader hears of the term", 5*time.Second, func() bool { return !old.IsLeader() })
+		standings := append(old.host.LedBy(membership.NodeID{}), late.host.LedBy(membership.NodeID{})...)
+		if len(standings) != 2 || standings[0].CurrentTerm != standings[1].CurrentTerm {
+			t.Fatalf("they stand as %+v", standings)
+		}
+		if err := old.host.Campaign(7, membership.ServerID{}, standings[0].CurrentTerm); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the old leader leads again", time.Second, old.IsLeader)
 	})
 }

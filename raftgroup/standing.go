@@ -87,20 +87,23 @@ type Standing struct {
 }
 
 // LedBy lists the local replicas that follow a leader on peer, for failover;
-// for the zero NodeID those that know no leader. Candidates count: see
-// candidacy.go.
+// for the zero NodeID those that know no leader. A candidate is in both lists:
+// the leader that it knows may be one of an earlier term (see candidacy.go).
 func (h *Host) LedBy(peer membership.NodeID) []Standing {
+	nobody := peer == membership.NodeID{}
 	var list []Standing
 	for _, g := range h.Groups() {
 		in, err := g.running()
-		if err != nil || in.raft.State() != raft.Follower && in.raft.State() != raft.Candidate {
+		if err != nil {
 			continue
 		}
 		leader, _ := in.leader()
-		if leader.NodeID != peer {
-			continue
+		switch state := in.raft.State(); {
+		case state == raft.Candidate && nobody:
+			list = append(list, g.failoverStanding(in, membership.ServerID{}))
+		case (state == raft.Follower || state == raft.Candidate) && leader.NodeID == peer:
+			list = append(list, g.failoverStanding(in, leader))
 		}
-		list = append(list, g.failoverStanding(in, leader))
 	}
 	return list
 }
