@@ -32,7 +32,11 @@ func times(t *testing.T) int {
 // I2: histories of concurrent clients under faults have an order that respects
 // real time.
 func TestI2HistoriesAreLinearizable(t *testing.T) {
-	for cluster := range 2 * times(t) {
+	clusters := 10 // of two histories each
+	if slower > 1 {
+		clusters = 2
+	}
+	for cluster := range clusters * times(t) {
 		t.Run(strconv.Itoa(cluster), func(t *testing.T) { histories(t, uint64(cluster), 2) })
 	}
 }
