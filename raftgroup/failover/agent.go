@@ -191,7 +191,18 @@ func (a *Agent) own(suspect membership.NodeID) []Standing {
 	defer a.mu.Unlock()
 	return slices.DeleteFunc(standings, func(s Standing) bool {
 		l := a.lonely[s.Group]
-		return l.term != s.CurrentTerm || l.polls < leaderlessPolls
+		return (l.term != s.CurrentTerm || l.polls < leaderlessPolls) && !a.heardLonely(s)
+	})
+}
+
+// heardLonely reports whether another voter has just said that this term has
+// no leader: it counts for our own polls. Without it the first in order would
+// begin up to a poll later than the second, who would not have waited so long,
+// and they would campaign against each other in step. The caller holds mu.
+func (a *Agent) heardLonely(s Standing) bool {
+	return slices.ContainsFunc(s.Voters, func(v membership.ServerID) bool {
+		h, ok := a.heard[standingKey{s.Group, v}]
+		return ok && h.Leader.IsZero() && h.CurrentTerm == s.CurrentTerm && time.Since(h.at) <= exchangeTimeout
 	})
 }
 
@@ -297,9 +308,19 @@ func (a *Agent) act(ctx context.Context, wg *sync.WaitGroup, suspect membership.
 		if place < 0 {
 			continue
 		}
-		wait := time.Duration(place) * (nextInOrder*time.Duration(1+len(own)/electionCrowd) + rand.N(orderJitter))
+		wait := time.Duration(place) * (a.turn(suspect, len(own)) + rand.N(orderJitter))
 		wg.Go(func() { a.campaign(ctx, wait, suspect, s) })
 	}
+}
+
+// turn is how long each place waits for the one before it when so many groups
+// elect at once. Nodes find that a group has no leader up to a poll apart.
+func (a *Agent) turn(suspect membership.NodeID, groups int) time.Duration {
+	turn := nextInOrder * time.Duration(1+groups/electionCrowd)
+	if suspect == (membership.NodeID{}) {
+		turn += leaderlessPoll
+	}
+	return turn
 }
 
 // decide returns the order for the group of s, or nil if it is not known or was

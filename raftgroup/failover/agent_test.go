@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -80,9 +81,21 @@ func newFleet(t *testing.T, ctx context.Context, standings ...Standing) *fleet {
 	return f
 }
 
+// join lets two fleets reach each other.
+func (f *fleet) join(other *fleet) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	maps.Copy(f.agents, other.agents)
+	other.agents = maps.Clone(f.agents)
+}
+
 func (f *fleet) exchangeFrom(from membership.NodeID) Exchange {
 	return func(ctx context.Context, to membership.NodeID, msg []byte) ([]byte, error) {
+		f.mu.Lock()
 		a := f.agents[to]
+		f.mu.Unlock()
 		if a == nil {
 			return nil, errors.New("refused")
 		}
@@ -172,6 +185,29 @@ func TestGroupsWithoutAnyLeaderElectOneAfterAStart(t *testing.T) {
 		}
 		cancel()
 	})
+}
+
+// The second in order finds out first: it must not campaign against the first, who would have begun a moment later.
+func TestFirstInOrderNeedNotFindOutFirst(t *testing.T) {
+	for _, behind := range []time.Duration{50 * time.Millisecond, leaderlessPoll / 2, leaderlessPoll - 10*time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			nobody := func(s *Standing) { s.Leader = membership.ServerID{} }
+			f := newFleet(t, ctx, standing("n3", 1, 4, nobody))
+			f.wins = false
+			f.agents[server("n3").NodeID].Suspect(server("n1").NodeID)
+			time.Sleep(behind)
+			late := newFleet(t, ctx, standing("n2", 2, 4, nobody))
+			late.agents[server("n2").NodeID].Suspect(server("n1").NodeID)
+			f.join(late)
+			time.Sleep(leaderlessPolls*leaderlessPoll + 100*time.Millisecond)
+			synctest.Wait()
+			if got := fmt.Sprint(f.campaigns(), late.campaigns()); got != "[] [7 by n2]" {
+				t.Errorf("%v apart: campaigns %s", behind, got)
+			}
+			cancel()
+		})
+	}
 }
 
 func FuzzDecodeMessage(f *testing.F) {
