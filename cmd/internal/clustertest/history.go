@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -83,6 +84,10 @@ func (h *History) Ops() []Op {
 	return append([]Op(nil), h.ops...)
 }
 
+// ErrUndecided: no order was found, nor excluded, before the timeout. It proves
+// nothing: look at another history.
+var ErrUndecided = errors.New("history is undecided")
+
 // Check returns what is wrong with a history, nil if nothing is: writes and
 // linearizable reads must have one order that respects real time (porcupine, a
 // register a key); each other read must show a value that was current at some
@@ -109,6 +114,9 @@ func Check(ops []Op, timeout time.Duration) error {
 	result, info := porcupine.CheckOperationsVerbose(register, strict, timeout)
 	if result == porcupine.Ok {
 		return nil
+	}
+	if result == porcupine.Unknown {
+		return ErrUndecided
 	}
 	return fmt.Errorf("history of %d operations: %s, partial orders %d", len(strict), result, len(info.PartialLinearizations()))
 }
@@ -142,8 +150,10 @@ func strictOperation(op Op, seen map[sight]time.Duration) (o porcupine.Operation
 		if end, counts = seen[sight{op.Key, op.Value}]; !counts {
 			return o, false
 		}
-		end = max(end, op.Call) // seen before it was called: no order will explain that
+	} else if at, known := seen[sight{op.Key, op.Value}]; known && op.Kind == OpWrite {
+		end = min(end, at)
 	}
+	end = max(end, op.Call) // seen before it was called: no order will explain that
 	return porcupine.Operation{
 		ClientId: op.Client, Input: op, Call: op.Call.Nanoseconds(), Output: op.Value, Return: end.Nanoseconds(),
 	}, true

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"errors"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -68,7 +69,12 @@ func histories(t *testing.T, seed uint64, count int) {
 		}
 	})
 	for _, h := range all { // outside of the bubble: porcupine's timeout is real time
-		if err := Check(h.ops, time.Minute); err != nil {
+		err := Check(h.ops, 15*time.Second)
+		if errors.Is(err, ErrUndecided) {
+			t.Logf("seed %d: %v", h.seed, err)
+			continue
+		}
+		if err != nil {
 			t.Errorf("seed %d: %v\n%q", h.seed, err, h.did)
 		}
 	}
