@@ -11,10 +11,10 @@ import (
 
 const (
 	// roundsOfControl bounds how often the control has to show that a power cut loses what was not synced.
-	roundsOfControl     = 5
-	patienceWithControl = 20 * time.Second
-	// groupsAreLost is what a node that is alone says is missing to be ready when the logs of groups are gone.
-	groupsAreLost = "have no leader that answers"
+	roundsOfControl = 5
+	// logIsLost is what a node says of each group whose log is gone.
+	logIsLost = "replica comes back under a new generation"
+	wholeLog  = 16 << 20 // bytes
 )
 
 // I1: an acked write is on a quorum's disks. The node is alone, so each ack rests on this disk only; its power is cut
@@ -61,22 +61,23 @@ func powerCuts(t *testing.T, tag string, n int) (lost string) {
 	return ""
 }
 
-// back starts the node again. One that has lost the log of a group that it knows does not lead that group: with that
-// binary this is one of the ways in which the loss shows.
+// back starts the node again. One that has lost the log of a group that it knows says so, and does not lead that
+// group: with that binary this is one of the ways in which the loss shows.
 func (r *rig) back(tag string) (lost string) {
 	r.t.Helper()
 	if tag == "" {
 		r.start()
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(r.t.Context(), patienceWithControl)
-	defer cancel()
-	err := r.Start(ctx)
-	if err != nil && !strings.Contains(err.Error(), groupsAreLost) {
-		r.t.Fatal(err)
-	}
-	if err != nil {
-		return err.Error()
-	}
-	return ""
+	node := r.Processes[0]
+	must(r.t, node.Start())
+	r.until("the node is ready, or says what is lost", func() bool {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+		defer cancel()
+		if strings.Contains(node.Tail(wholeLog), logIsLost) {
+			lost = logIsLost
+		}
+		return lost != "" || node.AwaitReady(ctx) == nil
+	})
+	return lost
 }
