@@ -71,3 +71,10 @@ func (d *loopDisk) plug(t *testing.T) {
 		t.Fatalf("mount the disk again: %v: %s", err, out)
 	}
 }
+
+func TestReadOnlyDirectoryIsRefused(t *testing.T) {
+	binary(t, "")
+	at := filepath.Join(t.TempDir(), "readonly")
+	mount(t, at, "-t", "tmpfs", "-o", "ro", "tmpfs")
+	refused(t, at, 1, `read-only file system`)
+}

@@ -58,13 +58,6 @@ func TestStartThatCannotBeChangesNothing(t *testing.T) {
 	}
 }
 
-func TestReadOnlyDirectoryIsRefused(t *testing.T) {
-	binary(t, "")
-	at := filepath.Join(t.TempDir(), "readonly")
-	mount(t, at, "-t", "tmpfs", "-o", "ro", "tmpfs")
-	refused(t, at, 1, `read-only file system`)
-}
-
 // A node that belongs to one cluster does not join another; one with another --cluster never gets in, says why, and
 // makes no cluster of its own.
 func TestJoinOfAWrongCluster(t *testing.T) {
