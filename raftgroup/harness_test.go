@@ -115,7 +115,7 @@ type testTransport struct {
 	addr     raft.ServerAddress
 	inbox    chan raft.RPC
 	gap      func(membership.ServerID, *raft.InstallSnapshotRequest)
-	appended func(uint64, uint64)
+	appended func(uint64, uint64, time.Time)
 	gone     chan struct{}
 	once     sync.Once
 }
@@ -144,7 +144,7 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 	if peer == nil {
 		return fmt.Errorf("%s has not opened group %d", to, t.group)
 	}
-	answer := make(chan raft.RPCResponse, 1)
+	answer, sent := make(chan raft.RPCResponse, 1), time.Now()
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	select {
@@ -165,7 +165,7 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 			return r.Error
 		}
 		if a, ok := command.(*raft.AppendEntriesRequest); ok && a.PrevLogEntry+a.LeaderCommitIndex > 0 && r.Response.(*raft.AppendEntriesResponse).Success {
-			peer.appended(a.Term, a.LeaderCommitIndex)
+			peer.appended(a.Term, a.LeaderCommitIndex, sent)
 		}
 		out(r.Response)
 		return nil
@@ -204,7 +204,7 @@ func (t *testTransport) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, a *ra
 func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte         { return []byte(a) }
 func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                          { return raft.ServerAddress(b) }
 func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                              {}
-func (t *testTransport) OnAppended(f func(uint64, uint64))                               { t.appended = f }
+func (t *testTransport) OnAppended(f func(uint64, uint64, time.Time))                    { t.appended = f }
 func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest)) { t.gap = f }
 func (t *testTransport) Deliver(_ context.Context, request any) error {
 	return t.rpc(t.addr, request, func(any) {})

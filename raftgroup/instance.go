@@ -92,10 +92,10 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
 	p.transport.OnGap(in.gaps.raise)
-	p.transport.OnAppended(func(term, leaderCommit uint64) {
+	p.transport.OnAppended(func(term, leaderCommit uint64, sentAfter time.Time) {
 		// A new leader knows what is committed once it has committed in its term.
-		if applied, _ := in.fsm.appliedTerm(); applied == term {
-			in.contact.appended(leaderCommit, p.shard.Applied().Index, time.Now())
+		if applied, _ := in.fsm.appliedTerm(); applied == term && !sentAfter.IsZero() {
+			in.contact.appended(leaderCommit, p.shard.Applied().Index, sentAfter)
 		}
 	})
 

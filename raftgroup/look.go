@@ -28,17 +28,14 @@ func (g *Group) FirstLog() (uint64, error) {
 	return first, nil
 }
 
-// LastContact is the time since this replica heard a leader at a commit index
-// that is applied here, 0 on a leader that has applied a command of its term;
-// known is false while there was none.
+// LastContact is the time since which a leader is known to have had a commit
+// index that is applied here; known is false while there is none. A replica that
+// leads has what it last heard as a follower: whether it still leads is what
+// ReadBarrier finds out.
 func (g *Group) LastContact() (age time.Duration, known bool) {
 	in, err := g.running()
 	if err != nil {
 		return 0, false
-	}
-	if term, leads := in.leads(); leads {
-		applied, _ := in.fsm.appliedTerm()
-		return 0, applied == term
 	}
 	last := in.contact.last(in.shard.Applied().Index)
 	return time.Since(last), !last.IsZero()

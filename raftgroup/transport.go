@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"context"
+	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/hashicorp/raft"
@@ -19,8 +20,10 @@ type Transport interface {
 	// InstallSnapshot, with the peer that the log no longer reaches.
 	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))
 	// OnAppended sets who is told of each AppendEntries that is no heartbeat and
-	// that Raft has answered with success: the leader's term and its commit index.
-	OnAppended(func(term, leaderCommit uint64))
+	// that Raft has answered with success: the leader's term, its commit index,
+	// and a time on this node's clock before which the leader did not read that
+	// index off (zero: none is known).
+	OnAppended(func(term, leaderCommit uint64, sentAfter time.Time))
 	// Close ends all RPCs of the group, in both directions.
 	Close() error
 }

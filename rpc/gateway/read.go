@@ -61,6 +61,11 @@ func admit(ctx context.Context, r Reader, q *Query) error {
 		}
 		return nil
 	}
+	if q.MaxStaleness > 0 && r.IsLeader() { // it may be deposed, and not know it yet
+		if err := r.ReadBarrier(ctx); err == nil {
+			return nil
+		}
+	}
 	age, known := r.Contact()
 	if q.MaxStaleness > 0 && (!known || age > q.MaxStaleness) {
 		return api.E(api.Stale, "raise max_staleness, or read from the leader", "the replica last heard from a leader %s ago, allowed are %s", age, q.MaxStaleness)
@@ -80,7 +85,8 @@ func (g *Gateway) admitAll(ctx context.Context, groups []uint32, q *Query) []err
 		}
 		errs[i] = admit(ctx, group, q)
 	}
-	if len(groups) == 1 || q.Consistency != pb.Consistency_LINEARIZABLE {
+	asksPeers := q.Consistency == pb.Consistency_LINEARIZABLE || q.MaxStaleness > 0
+	if len(groups) == 1 || !asksPeers {
 		for i := range groups {
 			check(i)
 		}

@@ -45,14 +45,15 @@ func isHeartbeat(r *raft.AppendEntriesRequest) bool {
 		len(r.Entries) == 0 && r.LeaderCommitIndex == 0
 }
 
-// appendAppend encodes an AppendEntries, a heartbeat in its short form.
-func appendAppend(dst []byte, h raftHeader, r *raft.AppendEntriesRequest) []byte {
+// appendAppend encodes an AppendEntries, a heartbeat in its short form (which
+// has no echo: it carries no commit index whose age would matter).
+func appendAppend(dst []byte, h raftHeader, clock reading, r *raft.AppendEntriesRequest) []byte {
 	if isHeartbeat(r) {
 		return binary.AppendUvarint(appendRaftHeader(dst, kindHeartbeat, h), r.Term)
 	}
 	dst = slices.Grow(dst, 64+appendSize(r))
 	dst = appendRaftHeader(dst, kindAppend, h)
-	for _, v := range [...]uint64{r.Term, r.PrevLogEntry, r.PrevLogTerm, r.LeaderCommitIndex, uint64(len(r.Entries))} {
+	for _, v := range [...]uint64{uint64(clock), r.Term, r.PrevLogEntry, r.PrevLogTerm, r.LeaderCommitIndex, uint64(len(r.Entries))} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	prev := entryContext{index: r.PrevLogEntry, term: r.PrevLogTerm}
@@ -127,20 +128,18 @@ func unixNanos(t time.Time) (int64, bool) {
 
 // readAppend decodes the fields of an append. The entries never alias the
 // frame unless owned says that the frame's memory is theirs.
-func readAppend(f *fields, owned bool) (*raft.AppendEntriesRequest, error) {
+func readAppend(f *fields, owned bool) (*raft.AppendEntriesRequest, reading, error) {
+	clock := reading(f.uvarint())
 	r := &raft.AppendEntriesRequest{
 		Term: f.uvarint(), PrevLogEntry: f.uvarint(), PrevLogTerm: f.uvarint(), LeaderCommitIndex: f.uvarint(),
 	}
 	count := f.uvarint()
 	const smallestEntry = 2
 	if f.bad || count > maxEntries || count*smallestEntry > uint64(len(f.rest)) {
-		return nil, errMalformed
+		return nil, 0, errMalformed
 	}
 	if count == 0 {
-		if !f.done() {
-			return nil, errMalformed
-		}
-		return r, nil
+		return r, clock, f.err()
 	}
 	if !owned {
 		f.rest = slices.Clone(f.rest) // one allocation for the data of all entries
@@ -152,10 +151,7 @@ func readAppend(f *fields, owned bool) (*raft.AppendEntriesRequest, error) {
 		readEntry(f, &prev, &logs[i])
 		r.Entries[i] = &logs[i]
 	}
-	if !f.done() {
-		return nil, errMalformed
-	}
-	return r, nil
+	return r, clock, f.err()
 }
 
 func readEntry(f *fields, prev *entryContext, e *raft.Log) {

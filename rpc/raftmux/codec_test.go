@@ -24,7 +24,7 @@ func requestOf(t testing.TB, frame []byte) (byte, raftHeader, any, error) {
 		r := &raft.AppendEntriesRequest{Term: f.uvarint()}
 		return frame[0], h, r, f.err()
 	case kindAppend:
-		r, err := readAppend(f, false)
+		r, _, err := readAppend(f, false)
 		return frame[0], h, r, err
 	case kindVote:
 		r, err := readVote(f)
@@ -77,15 +77,16 @@ func drawAppend(t *rapid.T) *raft.AppendEntriesRequest {
 func TestAppendEntriesComeBackAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h, r := drawHeader(t), drawAppend(t)
-		f := &fields{rest: appendAppend(nil, h, r)[1:]}
+		echo := reading(rapid.Uint64().Draw(t, "echo"))
+		f := &fields{rest: appendAppend(nil, h, echo, r)[1:]}
 		if got := readRaftHeader(f); got != h {
 			t.Fatalf("header %+v, not %+v", got, h)
 		}
 		if isHeartbeat(r) {
 			return
 		}
-		got, err := readAppend(f, rapid.Bool().Draw(t, "owned"))
-		if err != nil {
+		got, gotEcho, err := readAppend(f, rapid.Bool().Draw(t, "owned"))
+		if err != nil || gotEcho != echo {
 			t.Fatalf("decode: %v", err)
 		}
 		if !reflect.DeepEqual(got, r) {
@@ -96,10 +97,10 @@ func TestAppendEntriesComeBackAsTheyWere(t *testing.T) {
 
 func TestEntriesDoNotAliasTheMessage(t *testing.T) {
 	r := &raft.AppendEntriesRequest{Term: 1, Entries: []*raft.Log{{Index: 1, Term: 1, Data: []byte("keep me")}}}
-	frame := appendAppend(nil, raftHeader{}, r)
+	frame := appendAppend(nil, raftHeader{}, 0, r)
 	f := &fields{rest: frame[1:]}
 	readRaftHeader(f)
-	got, err := readAppend(f, false)
+	got, _, err := readAppend(f, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func TestVotesAndSnapshotRequestsComeBackAsTheyWere(t *testing.T) {
 			&raft.RequestVoteRequest{Term: 1, LastLogIndex: 2, LastLogTerm: 3, LeadershipTransfer: true}},
 		{appendPreVote(nil, h, &raft.RequestPreVoteRequest{Term: math.MaxUint64, LastLogIndex: 2}),
 			&raft.RequestPreVoteRequest{Term: math.MaxUint64, LastLogIndex: 2}},
-		{appendAppend(nil, h, &raft.AppendEntriesRequest{Term: 77}), &raft.AppendEntriesRequest{Term: 77}},
+		{appendAppend(nil, h, 5, &raft.AppendEntriesRequest{Term: 77}), &raft.AppendEntriesRequest{Term: 77}},
 		{appendSnapshot(nil, h, &raft.InstallSnapshotRequest{SnapshotVersion: 1, Term: 5, LastLogIndex: 6, LastLogTerm: 4, ConfigurationIndex: 3, Size: 1 << 40, Configuration: []byte("conf")}),
 			&raft.InstallSnapshotRequest{SnapshotVersion: 1, Term: 5, LastLogIndex: 6, LastLogTerm: 4, ConfigurationIndex: 3, Size: 1 << 40, Configuration: []byte("conf")}},
 	} {
@@ -217,7 +218,7 @@ func TestFragmentsOfAllLanesInterleave(t *testing.T) {
 
 func FuzzRequests(f *testing.F) {
 	h := raftHeader{id: 1, group: 7, lineage: 8, protocol: 3}
-	f.Add(appendAppend(nil, h, &raft.AppendEntriesRequest{Term: 2, PrevLogEntry: 4, Entries: []*raft.Log{{Index: 5, Term: 2, Data: []byte("x"), AppendedAt: time.Unix(1, 2)}, {Index: 9, Term: 1, Extensions: []byte("e")}}}))
+	f.Add(appendAppend(nil, h, 5, &raft.AppendEntriesRequest{Term: 2, PrevLogEntry: 4, Entries: []*raft.Log{{Index: 5, Term: 2, Data: []byte("x"), AppendedAt: time.Unix(1, 2)}, {Index: 9, Term: 1, Extensions: []byte("e")}}}))
 	f.Add(appendVote(nil, h, &raft.RequestVoteRequest{Term: 3}))
 	f.Add(appendPreVote(nil, h, &raft.RequestPreVoteRequest{Term: 3}))
 	f.Add(appendSnapshot(nil, h, &raft.InstallSnapshotRequest{Size: 3}))
@@ -230,7 +231,7 @@ func FuzzRequests(f *testing.F) {
 			return
 		}
 		if a, ok := r.(*raft.AppendEntriesRequest); ok && kind == kindAppend && !isHeartbeat(a) {
-			again := appendAppend(nil, h, a)
+			again := appendAppend(nil, h, 0, a)
 			_, h2, r2, err := requestOf(t, again)
 			if err != nil || h2 != h || !reflect.DeepEqual(r2, r) {
 				t.Fatalf("%+v became %+v, %v", r, r2, err)

@@ -1,15 +1,20 @@
 package raftmux
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // answerSlot is where the answer to a delivered RPC goes.
 type answerSlot struct {
-	link   *inLink
-	id     uint64
-	class  class
-	ch     chan raft.RPCResponse
-	commit uint64 // the leader's, of an AppendEntries
-	after  func() // called when the answer is there, or the transport closes; may be nil
+	link      *inLink
+	id        uint64
+	class     class
+	ch        chan raft.RPCResponse
+	commit    uint64    // the leader's, of an AppendEntries
+	sentAfter time.Time // of an AppendEntries: see echo.go; zero: not known
+	after     func()    // called when the answer is there, or the transport closes; may be nil
 }
 
 // deliver queues an RPC for the group's Raft instance: false when its queue is
@@ -47,7 +52,7 @@ func (t *Transport) runAnswers() {
 		select {
 		case a := <-slot.ch:
 			if r, ok := a.Response.(*raft.AppendEntriesResponse); ok && a.Error == nil && r.Success {
-				t.noteAppended(r.Term, slot.commit)
+				t.noteAppended(r.Term, slot.commit, slot.sentAfter)
 			}
 			frame = appendRaftAnswer(frame[:0], slot.id, a.Response, a.Error)
 			slot.finish(frame, t.closed)

@@ -11,10 +11,11 @@ import "encoding/binary"
 // an answer carries the id of its request. Numbers are uvarints where nothing
 // else is said; "rest" runs to the end of the frame.
 //
-//	ping, pong    = (nothing)
+//	ping          = (nothing)
+//	pong          = reading of the own clock (echo.go), which "echo" repeats
 //	raft request  = id | group | lineage 8 B | to gen | from gen | protocol u8 | fields
 //	  heartbeat     term
-//	  append        term | prev index | prev term | commit | count | entry ...
+//	  append        echo | term | prev index | prev term | commit | count | entry ...
 //	  vote          term | last index | last term | flags u8 (1: transfer)
 //	  prevote       term | last index | last term
 //	  timeoutNow    (nothing)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -15,7 +16,8 @@ import (
 // inLink is one stream from a peer: its requests, our answers.
 type inLink struct {
 	mux      *Mux
-	peer     *peer // set by the handshake, before welcomed is closed
+	began    time.Time // of the clock whose readings the peer echoes
+	peer     *peer     // set by the handshake, before welcomed is closed
 	sender   *sender
 	welcomed chan struct{} // closed when the peer is known
 	stop     chan struct{} // closed by fail
@@ -40,6 +42,7 @@ type heartbeat struct {
 func newInLink(m *Mux) *inLink {
 	return &inLink{
 		mux:        m,
+		began:      time.Now(),
 		sender:     newSender(m.timings, &m.counters),
 		welcomed:   make(chan struct{}),
 		stop:       make(chan struct{}),
@@ -129,7 +132,7 @@ func (in *inLink) request(ctx context.Context, kind byte, body []byte, owned boo
 	f := &fields{rest: body}
 	switch kind {
 	case kindPing:
-		return in.answerNow(pongFrame, classSoon)
+		return in.answerNow(appendPong(nil, readingAt(in.began, time.Now())), classSoon)
 	case kindHeartbeat, kindAppend, kindVote, kindPreVote, kindTimeoutNow, kindSnapshot:
 		return in.raftRequest(kind, f, owned)
 	case kindChunk:
@@ -166,17 +169,18 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersion(h.protocol), ID: from, Addr: from}
 	var command any
 	var err error
-	var commit uint64
-	class := classNormal
+	slot := answerSlot{link: in, id: h.id, class: classNormal}
 	switch kind {
 	case kindHeartbeat:
 		return in.heartbeat(t, h.id, &raft.AppendEntriesRequest{RPCHeader: header, Term: f.uvarint()}, f)
 	case kindAppend:
 		var r *raft.AppendEntriesRequest
-		if r, err = readAppend(f, owned); err == nil {
-			r.RPCHeader, commit = header, r.LeaderCommitIndex
+		var echoed reading
+		if r, echoed, err = readAppend(f, owned); err == nil {
+			r.RPCHeader = header
+			slot.commit, slot.sentAfter = r.LeaderCommitIndex, echoed.time(in.began, time.Now())
 			if len(r.Entries) == 0 {
-				class = classSoon
+				slot.class = classSoon
 			}
 		}
 		command = r
@@ -198,7 +202,7 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 	if err != nil {
 		return err
 	}
-	if !t.deliver(raft.RPC{Command: command}, answerSlot{link: in, id: h.id, class: class, commit: commit}) {
+	if !t.deliver(raft.RPC{Command: command}, slot) {
 		return in.refuse(h.id, CodeBusy, "the group's queue is full")
 	}
 	return nil

@@ -127,7 +127,7 @@ func (p *peer) tick(now time.Time) {
 	}
 }
 
-var pingFrame, pongFrame = []byte{kindPing}, []byte{kindPong}
+var pingFrame = []byte{kindPing}
 
 // adopt makes in the peer's incoming link; an older one ends.
 func (p *peer) adopt(in *inLink) {

@@ -50,6 +50,7 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	if err := checkAppend(args); err != nil {
 		return nil, err
 	}
+	clock := reading(p.session.lastReading.Load()) // before anything waits: args are as old as this
 	select {
 	case <-p.broken:
 		return nil, p.err
@@ -67,7 +68,7 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 		deadline: now.Add(p.transport.mux.timings.RaftDeadline), pipe: p, future: future,
 	}
 	_, err := p.session.request(request, p.transport.appendFrameOf(args), func(dst []byte, id uint64) []byte {
-		return appendAppend(dst, p.transport.header(p.route, id), args)
+		return appendAppend(dst, p.transport.header(p.route, id), clock, args)
 	})
 	if err != nil {
 		p.fail(err)

@@ -56,7 +56,7 @@ func TestGroupOrderHoldsAcrossLargeFrames(t *testing.T) {
 			want = append(want, r.PrevLogEntry)
 			p := &pending{owner: a, answer: &raft.AppendEntriesResponse{}, done: make(chan struct{})}
 			if _, err := s.request(p, a.appendFrameOf(r), func(dst []byte, id uint64) []byte {
-				return appendAppend(dst, raftHeader{id: id, group: 7, lineage: lineageTag(testLineage), protocol: 3}, r)
+				return appendAppend(dst, raftHeader{id: id, group: 7, lineage: lineageTag(testLineage), protocol: 3}, 0, r)
 			}); err != nil {
 				t.Fatalf("request: %v", err)
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,8 @@ type session struct {
 	peer   *peer
 	sender *sender
 	cancel func() // ends the gRPC stream
+
+	lastReading atomic.Uint64 // of the peer's clock: see echo.go
 
 	mu      sync.Mutex // guards what follows
 	pending map[uint64]*pending
@@ -221,11 +224,18 @@ func eachFrame(message []byte, c *counters, handle func(kind byte, body []byte, 
 	return nil
 }
 
+// pong notes the peer's clock.
+func (s *session) pong(body []byte) error {
+	f := &fields{rest: body}
+	s.lastReading.Store(f.uvarint())
+	return f.err()
+}
+
 // answer finishes the request that a frame answers.
 func (s *session) answer(kind byte, body []byte, owned bool) error {
 	switch {
 	case kind == kindPong:
-		return nil
+		return s.pong(body)
 	case kind == kindFragment && !owned:
 		frame, err := s.parts.add(body)
 		if err != nil || frame == nil {

@@ -35,7 +35,7 @@ type Transport struct {
 	mu        sync.Mutex // guards what follows, and the common order of queue and answers
 	heartbeat func(raft.RPC)
 	gap       func(membership.ServerID, *raft.InstallSnapshotRequest)
-	appended  func(term, leaderCommit uint64)
+	appended  func(term, leaderCommit uint64, sentAfter time.Time)
 	routes    map[raft.ServerAddress]*route
 	isClosed  bool
 }
@@ -135,20 +135,21 @@ func (t *Transport) OnGap(alarm func(peer membership.ServerID, req *raft.Install
 }
 
 // OnAppended sets who is told of each AppendEntries, heartbeats aside, that
-// Raft has answered with success: the leader's term and its commit index. It is
-// called before the answer is sent and must not block.
-func (t *Transport) OnAppended(appended func(term, leaderCommit uint64)) {
+// Raft has answered with success: the leader's term, its commit index, and a
+// time here before which it did not know that index, as far as is known (zero:
+// not known). It is called before the answer is sent and must not block.
+func (t *Transport) OnAppended(appended func(term, leaderCommit uint64, sentAfter time.Time)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.appended = appended
 }
 
-func (t *Transport) noteAppended(term, leaderCommit uint64) {
+func (t *Transport) noteAppended(term, leaderCommit uint64, sentAfter time.Time) {
 	t.mu.Lock()
 	appended := t.appended
 	t.mu.Unlock()
 	if appended != nil {
-		appended(term, leaderCommit)
+		appended(term, leaderCommit, sentAfter)
 	}
 }
 
@@ -191,13 +192,13 @@ func (t *Transport) header(r *route, id uint64) raftHeader {
 
 // ask sends a request and waits for its answer, at most until the deadline of
 // Raft RPCs. A peer whose stream is just being opened is waited for.
-func (t *Transport) ask(addr raft.ServerAddress, f outFrame, answer any, encode func([]byte, raftHeader) []byte) error {
+func (t *Transport) ask(addr raft.ServerAddress, f outFrame, answer any, encode func([]byte, *session, raftHeader) []byte) error {
 	r, s, deadline, err := t.begin(addr)
 	if err != nil {
 		return err
 	}
 	p := &pending{owner: t, answer: answer, from: r.address, deadline: deadline, done: make(chan struct{})}
-	_, err = s.request(p, f, func(dst []byte, id uint64) []byte { return encode(dst, t.header(r, id)) })
+	_, err = s.request(p, f, func(dst []byte, id uint64) []byte { return encode(dst, s, t.header(r, id)) })
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,13 @@ func (t *Transport) AppendEntries(_ raft.ServerID, target raft.ServerAddress, ar
 	if err := checkAppend(args); err != nil {
 		return err
 	}
-	return t.ask(target, t.appendFrameOf(args), resp, func(dst []byte, h raftHeader) []byte { return appendAppend(dst, h, args) })
+	var clock known // before anything waits: args are as old as this
+	if r, err := t.route(target); err == nil {
+		clock = r.peer.out.known()
+	}
+	return t.ask(target, t.appendFrameOf(args), resp, func(dst []byte, s *session, h raftHeader) []byte {
+		return appendAppend(dst, h, clock.on(s), args)
+	})
 }
 
 // checkAppend refuses what the peer would refuse.
@@ -251,17 +258,17 @@ func checkAppend(args *raft.AppendEntriesRequest) error {
 
 // RequestVote implements raft.Transport.
 func (t *Transport) RequestVote(_ raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return t.ask(target, t.plainFrame(), resp, func(dst []byte, h raftHeader) []byte { return appendVote(dst, h, args) })
+	return t.ask(target, t.plainFrame(), resp, func(dst []byte, _ *session, h raftHeader) []byte { return appendVote(dst, h, args) })
 }
 
 // RequestPreVote implements raft.WithPreVote.
 func (t *Transport) RequestPreVote(_ raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return t.ask(target, t.plainFrame(), resp, func(dst []byte, h raftHeader) []byte { return appendPreVote(dst, h, args) })
+	return t.ask(target, t.plainFrame(), resp, func(dst []byte, _ *session, h raftHeader) []byte { return appendPreVote(dst, h, args) })
 }
 
 // TimeoutNow implements raft.Transport.
 func (t *Transport) TimeoutNow(_ raft.ServerID, target raft.ServerAddress, _ *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return t.ask(target, t.plainFrame(), resp, func(dst []byte, h raftHeader) []byte { return appendRaftHeader(dst, kindTimeoutNow, h) })
+	return t.ask(target, t.plainFrame(), resp, func(dst []byte, _ *session, h raftHeader) []byte { return appendRaftHeader(dst, kindTimeoutNow, h) })
 }
 
 func (t *Transport) plainFrame() outFrame {
