@@ -30,6 +30,7 @@ func (d *Delete) validate() error {
 	if d.Collection == "" && len(d.Devices) > 0 {
 		return api.E(api.InvalidArgument, "name the collection of the devices", "a delete by device needs a collection")
 	}
+	d.Devices = distinct(d.Devices)
 	for _, device := range d.Devices {
 		if err := storage.ValidateDevice(device); err != nil {
 			return invalid(err)

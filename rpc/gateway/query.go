@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,8 @@ func ParseAggregation(s string) (pb.Aggregation, error) {
 	return 0, api.E(api.InvalidArgument, "mean, min, max, sum, count, first or last", "aggregation %q is not known", s)
 }
 
+// validate checks the query. A device or field that is named twice is meant
+// once: it stays at its first place.
 func (q *Query) validate() error {
 	if err := storage.ValidateDatabase(q.Database); err != nil {
 		return invalid(err)
@@ -63,18 +66,14 @@ func (q *Query) validate() error {
 	if err := storage.ValidateCollection(q.Collection); err != nil {
 		return invalid(err)
 	}
+	q.Devices, q.Fields = distinct(q.Devices), distinct(q.Fields)
 	if len(q.Devices) > MaxDevices {
 		return api.E(api.InvalidArgument, "ask for all devices, or in several queries", "%d ids, at most %d are allowed", len(q.Devices), MaxDevices)
 	}
-	seen := make(map[string]bool, len(q.Devices))
 	for _, device := range q.Devices {
 		if err := storage.ValidateDevice(device); err != nil {
 			return invalid(err)
 		}
-		if seen[device] {
-			return api.E(api.InvalidArgument, "name each device once", "device %q is given twice", device)
-		}
-		seen[device] = true
 	}
 	for _, field := range q.Fields {
 		if err := storage.ValidateField(field); err != nil {
@@ -132,4 +131,25 @@ func QueryOf(m *pb.QueryRequest) (Query, error) {
 		return q, api.E(api.InvalidArgument, "see flotilla.proto", "consistency or aggregation is not known")
 	}
 	return q, q.validate()
+}
+
+// distinct gives each name once, in the order of their first mention. The list
+// that was given is left as it is.
+func distinct(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	for i, name := range names {
+		if !seen[name] {
+			seen[name] = true
+			continue
+		}
+		out := slices.Clone(names[:i])
+		for _, name := range names[i+1:] {
+			if !seen[name] {
+				seen[name] = true
+				out = append(out, name)
+			}
+		}
+		return out
+	}
+	return names
 }

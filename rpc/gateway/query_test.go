@@ -304,7 +304,6 @@ func TestQueryRefusals(t *testing.T) {
 		"negative limit":             func(q *gateway.Query) { q.Limit = -1 },
 		"interval alone":             func(q *gateway.Query) { q.Every = time.Hour },
 		"staleness of a fresh read":  func(q *gateway.Query) { q.MaxStaleness = time.Second },
-		"a device twice":             func(q *gateway.Query) { q.Devices = []string{"a", "a"} },
 		"a bad collection":           func(q *gateway.Query) { q.Collection = "c c" },
 		"a field with control bytes": func(q *gateway.Query) { q.Fields = []string{"a\x00"} },
 	} {

@@ -207,3 +207,32 @@ func TestPeerScanRefusesAWrongQuery(t *testing.T) {
 		t.Fatal("an unknown method was served")
 	}
 }
+
+func TestDeviceNamedTwiceIsMeantOnce(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	cl := pb.NewFlotillaClient(dial(t, c.Nodes[0]))
+	if _, err := cl.Write(t.Context(), request("a", 5)); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := cl.Query(t.Context(), &pb.QueryRequest{Database: "d", Collection: "c", Devices: []string{"a", "a"}, Fields: []string{"v", "v"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for {
+		reply, err := stream.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows += len(reply.GetTimes())
+	}
+	if rows != 1 {
+		t.Errorf("%d rows of one point", rows)
+	}
+	if r, err := cl.Delete(t.Context(), &pb.DeleteRequest{Database: "d", Collection: "c", Devices: []string{"a", "a"}}); err != nil || r.GetGroups() != 1 {
+		t.Errorf("delete: %v %v", r, err)
+	}
+}

@@ -1,0 +1,25 @@
+package httpapi_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+)
+
+// A device or field that is named twice is meant once, however it is named.
+func TestNamesGivenTwiceAreMeantOnce(t *testing.T) {
+	r := start(t, fakecluster.Options{})
+	r.want(0, "POST", base+"/write/batch", `{"points":[{"id":"a","time":1,"f":1,"g":2},{"id":"b","time":1,"f":3}]}`, 200, `{"written":2}`)
+	both := `{"results":[{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[3]},{"id":"a","times":["1970-01-01T00:00:00.000000001Z"],"f":[1]}]}`
+	for _, query := range []string{
+		"?ids=b,a,b&fields=f,f", "?ids=b&ids=a&ids=b&fields=f&fields=f", "?fields=f&ids=" + url.QueryEscape(`["b","b","a","a"]`),
+	} {
+		r.want(1, "GET", base+"/query"+query, "", 200, both)
+	}
+	r.want(2, "POST", base+"/query", `{"ids":["b","a","b"],"fields":["f","f"]}`, 200, both)
+	r.want(2, "GET", base+"/query?ids=b,b&fields=f&aggregation=sum", "", 200,
+		`{"results":[{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[3]}]}`)
+	r.want(0, "DELETE", base+"/delete?ids=a,a", "", 200, `{"groups":1}`)
+	r.want(0, "GET", base+"/query?ids=a,b,b&fields=f", "", 200, `{"results":[{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[3]}]}`)
+}
