@@ -7,9 +7,13 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
+
+// leasesWithin bounds how long a trim waits for the leases to be known.
+const leasesWithin = 10 * time.Second
 
 // trimming is what bounds the deletion of log entries.
 type trimming struct {
@@ -58,8 +62,11 @@ func (in *instance) trim(ctx context.Context, through uint64) error {
 	in.trimming.mu.Lock()
 	defer in.trimming.mu.Unlock()
 	if !in.leasesKnown() {
-		if err := in.fsm.awaitTerm(ctx, in.raft.CurrentTerm); err != nil {
-			return fmt.Errorf("trim group %d: nothing of the current term is applied yet: %w", in.group, err)
+		limited, cancel := context.WithTimeoutCause(ctx, leasesWithin, ErrNoQuorum)
+		err := in.fsm.awaitTerm(limited, in.raft.CurrentTerm)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("trim group %d: no leader has committed anything here since the start, so what leases hold is not known: %w", in.group, err)
 		}
 	}
 	in.trimming.through.Store(through)

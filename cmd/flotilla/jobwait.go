@@ -97,7 +97,11 @@ func stageOf(j *api.Job) string {
 func outcome(j *api.Job) error {
 	switch j.Status {
 	case api.StatusFailed:
-		return fmt.Errorf("job %s failed: %s", j.ID, pointerCell(j.Error))
+		text := fmt.Sprintf("job %s failed: %s", j.ID, pointerCell(j.Error))
+		if j.Code != nil {
+			return verdict{exitOfCode(*j.Code), text}
+		}
+		return errors.New(text)
 	case api.StatusCancelled:
 		return fmt.Errorf("job %s was cancelled", j.ID)
 	}

@@ -49,6 +49,7 @@ type Job struct {
 	FinishedAt      Time            `json:"finished_at"`
 	Status          string          `json:"status"`
 	Error           *string         `json:"error"`
+	Code            *Code           `json:"code"`   // of the error, where it has one
 	Result          json.RawMessage `json:"result"` // null, VerifyResult, TrimResult
 }
 

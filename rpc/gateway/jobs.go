@@ -132,6 +132,9 @@ func (js *Jobs) finish(ctx context.Context, id string, result any, err error) {
 	if err != nil {
 		text := err.Error()
 		j.Status, j.Error = api.StatusFailed, &text
+		if e, ok := errors.AsType[*api.Error](err); ok {
+			j.Code = &e.Code
+		}
 		if errors.Is(ctx.Err(), context.Canceled) {
 			j.Status = api.StatusCancelled
 		}

@@ -7,11 +7,26 @@ import (
 	"fmt"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 )
 
 // errNoHolder: the node asked holds no replica of the group.
 var errNoHolder = errors.New("no replica of the group on this node")
+
+// replicaError is what a replica said, and the kind of it.
+type replicaError struct {
+	text string
+	kind error
+}
+
+func (e *replicaError) Error() string { return e.text }
+func (e *replicaError) Unwrap() error { return e.kind }
+
+// noLeader is the failure of what only a leader can do.
+func noLeader(group uint32) *api.Error {
+	return api.E(api.NoLeader, fmt.Sprintf("retry; `flotilla group %d` shows its replicas", group), "no leader was found in time, nothing was done").InGroup(group)
+}
 
 // answerOf wraps the outcome of a question about a replica.
 func answerOf[T any](v T, err error) ([]byte, error) {
@@ -24,6 +39,7 @@ func answerOf[T any](v T, err error) ([]byte, error) {
 		}
 		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned)
 		r.Refused = errors.Is(err, ErrRefused)
+		r.NotApplied = errors.Is(err, ErrNotApplied)
 	}
 	return json.Marshal(r)
 }
@@ -38,6 +54,8 @@ func (r *replicaReply[T]) failure(node string) error {
 		return fmt.Errorf("node %s: %w", node, ErrNotPinned)
 	case r.Refused:
 		return fmt.Errorf("node %s: %s: %w", node, r.Error, ErrRefused)
+	case r.NotApplied:
+		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), ErrNotApplied}
 	}
 	return fmt.Errorf("node %s: %s", node, r.Error)
 }
@@ -59,7 +77,7 @@ func askLeader[T any](ctx context.Context, g *Gateway, group uint32, method Meth
 	err = errNoHolder
 	for attempt := 0; ; attempt++ {
 		if attempt > 0 && !pause(ctx, backOff(attempt)) {
-			return value, "", fmt.Errorf("find the leader of group %d: %w", group, err)
+			return value, "", noLeader(group).Because(err)
 		}
 		to, ok := g.route(g.cfg.Directory.Table(), group, attempt, failed)
 		if !ok {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,12 +122,30 @@ func (g *Gateway) StepDown(ctx context.Context, id uint32, to string) (api.Job, 
 			return api.Job{}, api.E(api.Conflict, fmt.Sprintf("see `flotilla group %d`", id), "node %q holds no replica of group %d", to, id)
 		}
 		target = &to
+	} else if len(g.cfg.Directory.Table().Assignments[id].Replicas) == 0 {
+		return api.Job{}, api.E(api.Conflict, fmt.Sprintf("see `flotilla group %d`", id), "group %d has one replica: nobody else can lead it", id)
 	}
 	return g.jobs.start(api.JobStepDown, &id, target, nil, func(ctx context.Context, _ func(func(*api.Job))) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, stepDownTimeout)
 		defer cancel()
 		_, leader, err := askLeader[string](ctx, g, id, MethodStepDown, groupRequest{id, to})
 		g.hints.set(id, "")
-		return api.StepDownResult{GroupID: id, From: leader, To: target}, err
+		return api.StepDownResult{GroupID: id, From: leader, To: target}, notHandedOver(id, err)
 	})
+}
+
+// notHandedOver classes the failure of a hand-over: only a broken connection
+// leaves open what became of it.
+func notHandedOver(group uint32, err error) error {
+	_, classed := errors.AsType[*api.Error](err)
+	hint := fmt.Sprintf("`flotilla group %d` shows who leads", group)
+	switch {
+	case err == nil || classed:
+		return err
+	case errors.Is(err, ErrRefused):
+		return api.E(api.Conflict, hint, "the leadership was not handed over").Because(err).InGroup(group)
+	case errors.Is(err, ErrBroken), errors.Is(err, context.DeadlineExceeded):
+		return api.E(api.OutcomeUnknown, hint, "the leadership may or may not be handed over").Because(err).InGroup(group)
+	}
+	return api.E(api.Unavailable, "retry; "+hint, "the leadership was not handed over").Because(err).InGroup(group)
 }

@@ -61,10 +61,11 @@ func (g *Gateway) askJSON(ctx context.Context, to membership.NodeID, method Meth
 // on the replica is data here, so that the asker can tell it from a broken
 // connection.
 type replicaReply[T any] struct {
-	Value     T      `json:"value"`
-	NotLeader bool   `json:"not_leader"`
-	Leader    string `json:"leader"`
-	NotPinned bool   `json:"not_pinned"`
-	Refused   bool   `json:"refused"`
-	Error     string `json:"error"`
+	Value      T      `json:"value"`
+	NotLeader  bool   `json:"not_leader"`
+	Leader     string `json:"leader"`
+	NotPinned  bool   `json:"not_pinned"`
+	Refused    bool   `json:"refused"`
+	NotApplied bool   `json:"not_applied"`
+	Error      string `json:"error"`
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -85,24 +86,22 @@ func (g *Gateway) Trim(ctx context.Context, groups []uint32) (api.Job, error) {
 func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(*api.Job))) (any, error) {
 	result := api.TrimResult{Groups: len(groups), Trimmed: []api.TrimReplica{}, Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
 	var mu sync.Mutex
+	leaderless := true // all that failed would not have with a leader
 	eachGroup(ctx, groups, func(group uint32) {
 		t := g.cfg.Directory.Table()
 		for _, name := range t.Assignments[group].Nodes() {
 			r := api.TrimReplica{GroupID: group, Node: name}
 			list := &result.Trimmed
-			node, known := t.Nodes[name]
-			if state, _ := g.seen(node); !known || state == membership.NodeDown {
-				list, r.Detail = &result.Offline, "the node is down"
-			} else {
-				tctx, cancel := context.WithTimeout(ctx, trimTimeout)
-				detail, err := askReplica[string](tctx, g, node.NodeID, MethodTrim, groupRequest{Group: group})
-				cancel()
-				if r.Detail = detail; err != nil {
-					list, r.Detail = &result.Failed, err.Error()
-				}
+			detail, err := g.trimReplica(ctx, t, group, name)
+			if r.Detail = detail; err != nil {
+				list, r.Detail = &result.Failed, err.Error()
+			}
+			if errors.Is(err, ErrUnreachable) {
+				list = &result.Offline
 			}
 			mu.Lock()
 			*list = append(*list, r)
+			leaderless = leaderless && (err == nil || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNotApplied))
 			mu.Unlock()
 		}
 		progress(func(j *api.Job) {})
@@ -115,7 +114,25 @@ func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(
 		return result, ctx.Err()
 	case len(result.Failed) > 0:
 		f := result.Failed[0]
-		return result, fmt.Errorf("%d replicas were not trimmed, the first is group %d on %s: %s", len(result.Failed), f.GroupID, f.Node, f.Detail)
+		text := fmt.Sprintf("%d replicas were not trimmed, the first is group %d on %s: %s", len(result.Failed), f.GroupID, f.Node, f.Detail)
+		if leaderless {
+			return result, api.E(api.NoLeader, fmt.Sprintf("retry; `flotilla group %d` shows its replicas", f.GroupID), "%s", text)
+		}
+		return result, errors.New(text)
 	}
 	return result, nil
+}
+
+// errNodeDown: nobody is there to be asked.
+var errNodeDown = fmt.Errorf("the node is down: %w", ErrUnreachable)
+
+// trimReplica trims one replica and says what its log is then.
+func (g *Gateway) trimReplica(ctx context.Context, t *Table, group uint32, name string) (string, error) {
+	node, known := t.Nodes[name]
+	if state, _ := g.seen(node); !known || state == membership.NodeDown {
+		return "", errNodeDown
+	}
+	ctx, cancel := context.WithTimeout(ctx, trimTimeout)
+	defer cancel()
+	return askReplica[string](ctx, g, node.NodeID, MethodTrim, groupRequest{Group: group})
 }

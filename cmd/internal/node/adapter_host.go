@@ -149,7 +149,11 @@ func (g groupAdapter) StepDown(ctx context.Context, to string) error {
 		return groupError(err)
 	}
 	for _, m := range members {
-		if m.ID.Name == to && m.Voter {
+		switch {
+		case m.ID.Name != to || !m.Voter:
+		case m.ID == g.Group.Self() && g.Group.IsLeader():
+			return nil // it leads already
+		default:
 			return groupError(g.Group.TransferLeadership(ctx, m.ID, transferPause))
 		}
 	}

@@ -44,6 +44,7 @@ type Cluster struct {
 	down      map[string]bool
 	onPropose func(node string, group uint32) error
 	onCall    func(from, to string, method gateway.Method) (before, after error)
+	onOperate func(node string, group uint32) error
 	born      []uint32
 	metaDown  bool
 	dir       string
@@ -136,6 +137,13 @@ func (c *Cluster) OnPropose(f func(node string, group uint32) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onPropose = f
+}
+
+// OnOperate sets how a trim or a hand-over fails on a node; nil: it does not.
+func (c *Cluster) OnOperate(f func(node string, group uint32) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onOperate = f
 }
 
 // OnCall sets how calls fail: before they are delivered, or after.

@@ -187,12 +187,29 @@ func (r replica) CurrentRoot(ctx context.Context) (gateway.Root, error) {
 	return gateway.Root{Index: at.Index, Term: at.Term, Lineage: r.l.lineage, Root: "same"}, nil
 }
 
+// operate gives what OnOperate says.
+func (r replica) operate() error {
+	r.n.c.mu.Lock()
+	hook := r.n.c.onOperate
+	r.n.c.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(r.n.Name, r.l.group)
+}
+
 func (r replica) Trim(ctx context.Context) error {
+	if err := r.operate(); err != nil {
+		return err
+	}
 	_, err := r.l.shard(r.n.Name).Flush(ctx)
 	return err
 }
 
 func (r replica) StepDown(_ context.Context, to string) error {
+	if err := r.operate(); err != nil {
+		return err
+	}
 	r.l.mu.Lock()
 	defer r.l.mu.Unlock()
 	if r.l.leader != r.n.Name {

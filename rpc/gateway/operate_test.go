@@ -1,0 +1,122 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+)
+
+// failed waits for a job that fails.
+func failed(t *testing.T, g *gateway.Gateway, job api.Job, err error) (end api.Job, text string, code api.Code) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end = finished(t, g, job.ID); end.Status != api.StatusFailed || end.Error == nil {
+		t.Fatalf("job %+v", end)
+	}
+	if end.Code != nil {
+		code = *end.Code
+	}
+	return end, *end.Error, code
+}
+
+func TestStepDownOfAGroupWithoutALeaderMayBeRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := fakecluster.New(t, fakecluster.Options{})
+		c.SetLeader(3, "")
+		g := c.Nodes[1].Gateway
+		job, err := g.StepDown(t.Context(), 3, "")
+		_, text, code := failed(t, g, job, err)
+		if code != api.NoLeader || !strings.Contains(text, "group 3: no leader was found") || !strings.Contains(text, "retry; `flotilla group 3`") {
+			t.Errorf("%s: %s", code, text)
+		}
+	})
+}
+
+func TestFailedStepDownSaysWhetherItMayBeRetried(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	g := c.Nodes[0].Gateway // it leads group 3, n2 leads group 4
+	for _, tt := range []struct {
+		group  uint32
+		answer error
+		lost   error
+		want   api.Code
+	}{
+		{3, errors.New("no voter can take the leadership over"), nil, api.Unavailable},
+		{3, fmt.Errorf("%w: n9 is no voter", gateway.ErrRefused), nil, api.Conflict},
+		{4, nil, gateway.ErrBroken, api.OutcomeUnknown},
+	} {
+		c.OnOperate(func(string, uint32) error { return tt.answer })
+		c.OnCall(func(_, _ string, m gateway.Method) (before, after error) {
+			if m == gateway.MethodStepDown {
+				after = tt.lost
+			}
+			return nil, after
+		})
+		job, err := g.StepDown(t.Context(), tt.group, "")
+		if _, text, code := failed(t, g, job, err); code != tt.want || !strings.Contains(text, "flotilla group") {
+			t.Errorf("%v %v: %s: %s", tt.answer, tt.lost, code, text)
+		}
+	}
+}
+
+func TestOnlyReplicaCannotStepDown(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{Nodes: 1})
+	_, err := c.Nodes[0].Gateway.StepDown(t.Context(), 3, "")
+	wantCode(t, err, api.Conflict)
+}
+
+func TestTrimWithoutALeaderMayBeRetriedAndOneThatFailsMayNot(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	g := c.Nodes[0].Gateway
+	for _, tt := range []struct {
+		answer error
+		want   api.Code
+	}{
+		{fmt.Errorf("leases are not known: %w", gateway.ErrNotApplied), api.NoLeader},
+		{errors.New("disk"), ""},
+	} {
+		c.OnOperate(func(node string, _ uint32) error {
+			if node != "n2" {
+				return nil
+			}
+			return tt.answer
+		})
+		job, err := g.Trim(t.Context(), []uint32{3})
+		if _, text, code := failed(t, g, job, err); code != tt.want || !strings.Contains(text, "group 3 on n2") {
+			t.Errorf("%v: %s: %s", tt.answer, code, text)
+		}
+	}
+}
+
+// A node that is gone, but not yet held for down, is offline all the same.
+func TestTrimTakesANodeThatCannotBeReachedForOffline(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	c.OnCall(func(_, to string, m gateway.Method) (before, after error) {
+		if m == gateway.MethodTrim && to == "n3" {
+			before = fmt.Errorf("dial %s: %w", to, gateway.ErrUnreachable)
+		}
+		return before, nil
+	})
+	g := c.Nodes[0].Gateway
+	job, err := g.Trim(t.Context(), []uint32{3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job = finished(t, g, job.ID)
+	var r api.TrimResult
+	if err := json.Unmarshal(job.Result, &r); err != nil {
+		t.Fatal(err)
+	}
+	if job.Status != api.StatusDone || job.Code != nil || len(r.Trimmed) != 2 || len(r.Offline) != 1 || r.Offline[0].Node != "n3" {
+		t.Errorf("%s %+v", job.Status, r)
+	}
+}
