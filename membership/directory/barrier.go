@@ -22,7 +22,7 @@ import (
 // would pass. raft.VerifyLeader counts non-voters and old answers.
 func (d *Directory) confirmLeader(ctx context.Context) reply {
 	term := d.ready.Load()
-	if term == 0 || !d.IsLeader() || d.raft.CurrentTerm() != term {
+	if term == 0 || !d.IsLeader() || d.raft().CurrentTerm() != term {
 		return d.failed(raft.ErrNotLeader)
 	}
 	index := d.Table().Index
@@ -79,7 +79,7 @@ func (d *Directory) Voters() ([]membership.NodeID, error) {
 
 // voters lists the voters of the latest configuration.
 func (d *Directory) voters() ([]membership.ServerID, error) {
-	f := d.raft.GetConfiguration()
+	f := d.raft().GetConfiguration()
 	if err := f.Error(); err != nil {
 		return nil, fmt.Errorf("read configuration of the meta group: %w", err)
 	}

@@ -14,7 +14,8 @@ var errNoPreVote = errors.New("the transport has no pre-vote")
 
 // selfTransport lets a node speak to its own raft: it adds a source of RPCs to
 // the transport that it wraps. A TimeoutNow from ourselves starts an election
-// at once instead of after the election timeout.
+// at once instead of after the election timeout. It outlives the instances of
+// raft that use it, one after the other.
 type selfTransport struct {
 	raft.Transport
 	consumer chan raft.RPC
@@ -24,27 +25,37 @@ type selfTransport struct {
 }
 
 func newSelfTransport(inner raft.Transport) *selfTransport {
-	t := &selfTransport{Transport: inner, consumer: make(chan raft.RPC), stop: make(chan struct{})}
-	t.done.Go(t.forward)
-	return t
+	return &selfTransport{Transport: inner, consumer: make(chan raft.RPC), stop: make(chan struct{})}
 }
 
-func (t *selfTransport) forward() {
-	in := t.Transport.Consumer()
-	for {
-		select {
-		case rpc, ok := <-in:
-			if !ok {
-				return
-			}
+// start hands on what comes from other nodes. What take answers itself, by
+// returning true, raft does not see. It is called from one goroutine.
+func (t *selfTransport) start(take func(raft.RPC) bool) {
+	t.done.Go(func() {
+		in := t.Transport.Consumer()
+		for {
 			select {
-			case t.consumer <- rpc:
+			case rpc, ok := <-in:
+				if !ok {
+					return
+				}
+				if !take(rpc) && !t.hand(rpc) {
+					return
+				}
 			case <-t.stop:
 				return
 			}
-		case <-t.stop:
-			return
 		}
+	})
+}
+
+// hand gives an RPC to raft, unless the transport closes first.
+func (t *selfTransport) hand(rpc raft.RPC) bool {
+	select {
+	case t.consumer <- rpc:
+		return true
+	case <-t.stop:
+		return false
 	}
 }
 

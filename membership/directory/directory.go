@@ -74,11 +74,13 @@ type Directory struct {
 	cfg       Config
 	self      membership.ServerID
 	logger    *slog.Logger
-	raft      *raft.Raft
+	fatal     func(error) // cfg.Fatal, once
+	running   running
 	fsm       *fsm
 	store     *store
 	tasks     tasks
 	transport *selfTransport
+	installs  progress // of snapshots; the transport's goroutine only
 
 	births  *births
 	slots   chan struct{}      // requests in work on the leader: MaxRequests
@@ -105,20 +107,21 @@ func Open(cfg Config) (*Directory, error) {
 		cfg:     cfg,
 		self:    cfg.Self.Server(0),
 		logger:  cfg.Logger.With("group", "meta"),
+		running: running{replaced: make(chan struct{}, 1)},
 		slots:   make(chan struct{}, MaxRequests),
 		poke:    make(chan struct{}, 1),
 		nudge:   make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 	}
-	fatal := onceFatal(cfg.Fatal)
-	store, err := openStore(cfg.Dir, d.logger, fatal)
+	d.fatal = onceFatal(cfg.Fatal)
+	store, err := openStore(cfg.Dir, d.logger, d.fatal)
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	d.store = store
-	d.fsm = newFSM(fatal)
+	d.fsm = newFSM(d.fatal)
 	d.births = newBirths(d)
-	if err := d.startRaft(); err != nil {
+	if err := d.firstStart(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open directory: %w", err), store.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -155,32 +158,6 @@ func onceFatal(fatal func(error)) func(error) {
 	return func(err error) { once.Do(func() { fatal(err) }) }
 }
 
-func (d *Directory) startRaft() error {
-	used, err := d.store.used()
-	if err != nil {
-		return err
-	}
-	if d.cfg.ExpectState && !used {
-		return fmt.Errorf("%s: %w", d.cfg.Dir, ErrStateLost)
-	}
-	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(d.self.String())
-	c.HeartbeatTimeout, c.ElectionTimeout = d.cfg.Timers.Heartbeat, d.cfg.Timers.Heartbeat
-	c.LeaderLeaseTimeout, c.CommitTimeout = d.cfg.Timers.Lease, d.cfg.Timers.Commit
-	c.SnapshotThreshold, c.TrailingLogs = snapshotEvery, trailingLogs
-	c.ShutdownOnRemove = false
-	c.NoLegacyTelemetry = true
-	c.Logger = newRaftLogger(d.logger)
-	d.transport = newSelfTransport(d.cfg.Transport)
-	r, err := raft.NewRaft(c, d.fsm, d.store.logs, d.store.votes, d.store.snapshots, d.transport)
-	if err != nil {
-		_ = d.transport.Close()
-		return fmt.Errorf("start raft of the meta group: %w", err)
-	}
-	d.raft = r
-	return nil
-}
-
 // Table gives the newest table of this node.
 func (d *Directory) Table() *Table { return d.fsm.table.Load() }
 
@@ -212,7 +189,7 @@ func (d *Directory) Poke() {
 
 // Leader names the leader of the meta group as this node knows it.
 func (d *Directory) Leader() (membership.ServerID, bool) {
-	_, id := d.raft.LeaderWithID()
+	_, id := d.raft().LeaderWithID()
 	if id == "" {
 		return membership.ServerID{}, false
 	}
@@ -221,14 +198,14 @@ func (d *Directory) Leader() (membership.ServerID, bool) {
 }
 
 // IsLeader reports whether this node leads the meta group.
-func (d *Directory) IsLeader() bool { return d.raft.State() == raft.Leader }
+func (d *Directory) IsLeader() bool { return d.raft().State() == raft.Leader }
 
 // StepDown hands leadership to another voter, if this node has it.
 func (d *Directory) StepDown(ctx context.Context) error {
 	if !d.IsLeader() {
 		return nil
 	}
-	return d.await(ctx, d.raft.LeadershipTransfer())
+	return d.await(ctx, d.raft().LeadershipTransfer())
 }
 
 // Close stops the replica and waits for its goroutines. The transport is
@@ -237,7 +214,7 @@ func (d *Directory) Close() error {
 	d.closeOnce.Do(func() {
 		d.stop()
 		close(d.stopped)
-		ended := d.raft.Shutdown()
+		ended := d.running.end()
 		// Raft waits for its replication, which waits in RPCs to nodes that are
 		// down, each for its whole deadline: those end with the transport.
 		err := errors.Join(d.transport.Close(), ended.Error())

@@ -400,7 +400,7 @@ func TestLateJoinerIsBroughtUpBySnapshot(t *testing.T) {
 		for i := range 30 {
 			must(t, members[0].SetSetting(ctx, "k", fmt.Sprint(i)))
 		}
-		must(t, members[0].raft.Snapshot().Error())
+		must(t, members[0].raft().Snapshot().Error())
 		must(t, members[0].store.logs.DeleteRange(1, 20))
 		m := n.start(nodeID(2))
 		n.join(m)

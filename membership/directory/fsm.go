@@ -10,10 +10,12 @@ import (
 )
 
 // fsm applies the log to tables. Raft calls it from one goroutine; readers
-// load the table.
+// load the table. It outlives instances of raft: what a new one restores and
+// replays, and is in the table, is passed by. The table never goes back.
 type fsm struct {
-	table atomic.Pointer[Table]
-	fatal func(error)
+	table   atomic.Pointer[Table]
+	applied uint64 // the last entry that was handed over; raft's goroutine only
+	fatal   func(error)
 }
 
 // outcome is what the state machine answers to one command.
@@ -37,6 +39,11 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	d, publish := newDraft(f.table.Load()), false
 	for i, l := range logs {
+		if l.Index <= f.applied {
+			out[i] = outcome{index: l.Index}
+			continue
+		}
+		f.applied = l.Index
 		switch l.Type {
 		case raft.LogConfiguration:
 			d.table.configIndex, publish = l.Index, true
@@ -90,6 +97,10 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("restore snapshot of the meta group: %w", err)
 	}
+	if now := f.table.Load(); t.Index < now.Index || t.configIndex < now.configIndex {
+		return nil // an older one, from a start
+	}
+	f.applied = max(f.applied, t.Index, t.configIndex)
 	f.publish(t)
 	return nil
 }

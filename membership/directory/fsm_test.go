@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -253,4 +254,28 @@ func FuzzDecodeWire(f *testing.F) {
 			_, _ = decodeJoin(q.body)
 		}
 	})
+}
+
+// A new instance of raft restores its snapshot and replays the log behind it
+// into a state machine that has both.
+func TestWhatIsReplayedDoesNotChangeTheTable(t *testing.T) {
+	f := newFSM(func(err error) { t.Fatal(err) })
+	log := func(index uint64, value string) *raft.Log {
+		return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: Encode(SetSetting{Key: "k", Value: value})}
+	}
+	f.Apply(log(1, "a"))
+	old := encodeTable(f.table.Load())
+	f.Apply(log(2, "b"))
+	now := f.table.Load()
+	if err := f.Restore(io.NopCloser(bytes.NewReader(old))); err != nil {
+		t.Fatal(err)
+	}
+	f.Apply(log(1, "a"))
+	if got := f.table.Load(); got.Index != now.Index || got.Settings["k"] != "b" {
+		t.Fatalf("back at %d: %v", got.Index, got.Settings)
+	}
+	f.Apply(log(3, "c"))
+	if got := f.table.Load(); got.Index != 3 || got.Settings["k"] != "c" {
+		t.Fatalf("at %d: %v", got.Index, got.Settings)
+	}
 }

@@ -19,7 +19,7 @@ func (d *Directory) Bootstrap(ctx context.Context, clusterID string, totalGroups
 		return err
 	}
 	id := d.self.String()
-	err := d.raft.BootstrapCluster(raft.Configuration{Servers: []raft.Server{
+	err := d.raft().BootstrapCluster(raft.Configuration{Servers: []raft.Server{
 		{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)},
 	}}).Error()
 	if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
@@ -69,7 +69,7 @@ func (d *Directory) Join(ctx context.Context, clusterID string, peers func() []m
 
 // isMember reports whether this node's log has a configuration that names it.
 func (d *Directory) isMember() bool {
-	f := d.raft.GetConfiguration()
+	f := d.raft().GetConfiguration()
 	if f.Error() != nil {
 		return false
 	}
@@ -143,7 +143,7 @@ func (d *Directory) admit(ctx context.Context, j joinBody) reply {
 	if t.configIndex == unknownIndex {
 		return reply{code: codeNotApplied, text: "the index of the configuration is not known yet"}
 	}
-	f := d.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), t.configIndex, configTimeout)
+	f := d.raft().AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), t.configIndex, configTimeout)
 	if err := d.await(ctx, f); err != nil {
 		return d.failed(err)
 	}

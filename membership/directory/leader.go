@@ -13,7 +13,8 @@ const votersEvery = time.Second
 
 // followLeadership runs the leader's loop while this node leads. Each event
 // restarts it: raft's channel keeps only the latest one, and a leader of a
-// later term must apply all before it acts.
+// later term must apply all before it acts. An instance that was replaced says
+// nothing any more.
 func (d *Directory) followLeadership(ctx context.Context) {
 	var lead sync.WaitGroup
 	stop := func() {}
@@ -22,18 +23,20 @@ func (d *Directory) followLeadership(ctx context.Context) {
 		lead.Wait()
 	}()
 	for {
+		leads := false
 		select {
 		case <-ctx.Done():
 			return
-		case leads := <-d.raft.LeaderCh():
-			stop()
-			lead.Wait()
-			stop = func() {}
-			if leads {
-				leaderCtx, cancel := context.WithCancel(ctx)
-				stop = cancel
-				lead.Go(func() { d.lead(leaderCtx) })
-			}
+		case leads = <-d.raft().LeaderCh():
+		case <-d.running.replaced:
+		}
+		stop()
+		lead.Wait()
+		stop = func() {}
+		if leads {
+			leaderCtx, cancel := context.WithCancel(ctx)
+			stop = cancel
+			lead.Go(func() { d.lead(leaderCtx) })
 		}
 	}
 }
@@ -75,9 +78,9 @@ func (d *Directory) lead(ctx context.Context) {
 // becomeReady waits until everything before this leadership is applied.
 func (d *Directory) becomeReady(ctx context.Context) bool {
 	for d.IsLeader() {
-		term := d.raft.CurrentTerm()
-		err := d.await(ctx, d.raft.Barrier(0))
-		if err == nil && d.IsLeader() && d.raft.CurrentTerm() == term {
+		term := d.raft().CurrentTerm()
+		err := d.await(ctx, d.raft().Barrier(0))
+		if err == nil && d.IsLeader() && d.raft().CurrentTerm() == term {
 			d.ready.Store(term)
 			return true
 		}
@@ -115,12 +118,12 @@ func (d *Directory) sendNudges(ctx context.Context) {
 			continue
 		}
 		// The outcome does not matter: if it is lost, the timeout serves.
-		_ = d.await(ctx, d.raft.Apply(nudge, 0))
+		_ = d.await(ctx, d.raft().Apply(nudge, 0))
 	}
 }
 
 func (d *Directory) serverCount() (int, error) {
-	f := d.raft.GetConfiguration()
+	f := d.raft().GetConfiguration()
 	if err := f.Error(); err != nil {
 		return 0, err
 	}

@@ -77,7 +77,7 @@ func (d *Directory) serveStatus(body []byte) reply {
 		return reply{code: codeInvalid, text: fmt.Sprintf("asked for %q, this is %q", asked, d.self)}
 	}
 	return reply{code: codeOK, body: standing{
-		term: d.raft.CurrentTerm(), last: d.raft.LastIndex(), applied: d.raft.AppliedIndex(),
+		term: d.raft().CurrentTerm(), last: d.raft().LastIndex(), applied: d.raft().AppliedIndex(),
 	}.encode()}
 }
 

@@ -74,36 +74,3 @@ func (s *store) Close() error {
 	}
 	return nil
 }
-
-// guardedLogs ends the process when a write fails or hangs: what is on disk
-// is unknown then, and raft would go on.
-type guardedLogs struct {
-	raft.LogStore
-	fatal func(error)
-}
-
-// StoreLog implements raft.LogStore.
-func (g *guardedLogs) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
-
-// StoreLogs implements raft.LogStore.
-func (g *guardedLogs) StoreLogs(logs []*raft.Log) error {
-	return guard(g.fatal, "append to the log of the meta group", func() error { return g.LogStore.StoreLogs(logs) })
-}
-
-// DeleteRange implements raft.LogStore.
-func (g *guardedLogs) DeleteRange(first, last uint64) error {
-	return guard(g.fatal, "truncate the log of the meta group", func() error { return g.LogStore.DeleteRange(first, last) })
-}
-
-func guard(fatal func(error), what string, write func() error) error {
-	late := time.AfterFunc(appendDeadline, func() {
-		fatal(fmt.Errorf("%s: the disk has not answered for %v", what, appendDeadline))
-	})
-	defer late.Stop()
-	if err := write(); err != nil {
-		err = fmt.Errorf("%s: %w", what, err)
-		fatal(err)
-		return err
-	}
-	return nil
-}

@@ -132,7 +132,7 @@ func (d *Directory) askAround(ctx context.Context, q request) reply {
 
 // applyHere proposes a command on this node, which should be the leader.
 func (d *Directory) applyHere(ctx context.Context, data []byte) reply {
-	f := d.raft.Apply(data, forwardTimeout/2)
+	f := d.raft().Apply(data, forwardTimeout/2)
 	if err := d.await(ctx, f); err != nil {
 		return d.failed(err)
 	}

@@ -112,9 +112,9 @@ func (d *Directory) growVoters(ctx context.Context) {
 	id, addr := raft.ServerID(change.ID.String()), raft.ServerAddress(change.ID.String())
 	var f raft.IndexFuture
 	if change.Remove {
-		f = d.raft.RemoveServer(id, prev, configTimeout)
+		f = d.raft().RemoveServer(id, prev, configTimeout)
 	} else {
-		f = d.raft.AddVoter(id, addr, prev, configTimeout)
+		f = d.raft().AddVoter(id, addr, prev, configTimeout)
 	}
 	if err := d.await(ctx, f); err != nil {
 		d.logger.Warn("the configuration of the meta group did not change", "server", change.ID, "remove", change.Remove, "error", err)
@@ -126,7 +126,7 @@ func (d *Directory) growVoters(ctx context.Context) {
 
 // members gathers the configuration and what the table knows of it.
 func (d *Directory) members() ([]Member, error) {
-	f := d.raft.GetConfiguration()
+	f := d.raft().GetConfiguration()
 	if err := f.Error(); err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (d *Directory) members() ([]Member, error) {
 // judgeLag asks the candidates where they stand, one after the other: there
 // are few, and rarely any.
 func (d *Directory) judgeLag(ctx context.Context, members []Member) {
-	committed := d.raft.CommitIndex()
+	committed := d.raft().CommitIndex()
 	for i := range members {
 		m := &members[i]
 		if m.Voter || !m.Listed || !d.cfg.Alive(m.ID.NodeID) {
