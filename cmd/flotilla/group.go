@@ -26,15 +26,15 @@ func groupVerb(streams) *cli.Command {
 			},
 			{
 				Name: "step-down", ArgsUsage: "ID", Usage: "hand the leadership of a group to another voter",
-				Flags:       jobFlags(&cli.StringFlag{Name: "to", Usage: "name of the node that should lead; default: the one that is nearest"}),
+				Flags:       jobFlags(&cli.StringFlag{Name: "to", Usage: "name of the node that should lead; default: the one that is nearest"}, dryRunFlag()),
 				Action:      stepDown,
-				Description: "flotilla group step-down 42\nflotilla group step-down 42 --to n2",
+				Description: "flotilla group step-down 42\nflotilla group step-down 42 --to n2\nflotilla group step-down 42 --dry-run",
 			},
 			{
 				Name: "trim", ArgsUsage: "ID|--all", Usage: "flush, snapshot, and drop the log up to applied, on every live replica",
-				Flags:       jobFlags(&cli.BoolFlag{Name: "all", Usage: "every group that exists"}),
+				Flags:       jobFlags(&cli.BoolFlag{Name: "all", Usage: "every group that exists"}, dryRunFlag()),
 				Action:      trim,
-				Description: "flotilla group trim 42\nflotilla group trim --all\n\nReplicas that are offline are named and are no failure.",
+				Description: "flotilla group trim 42\nflotilla group trim --all\nflotilla group trim --all --dry-run\n\nReplicas that are offline are named and are no failure.",
 			},
 		},
 		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group trim --all",
@@ -110,8 +110,12 @@ func stepDown(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	job, err := startAndWait(c, s, apiclient.Request{Method: http.MethodPost,
-		Path: fmt.Sprintf("/v1/admin/groups/%d/step-down", id), Body: map[string]string{"to": c.String("to")}})
+	request := apiclient.Request{Method: http.MethodPost,
+		Path: fmt.Sprintf("/v1/admin/groups/%d/step-down", id), Body: map[string]string{"to": c.String("to")}}
+	if c.Bool("dry-run") {
+		return s.showPlan(c.Context, request)
+	}
+	job, err := startAndWait(c, s, request)
 	if err != nil {
 		return err
 	}
@@ -137,7 +141,11 @@ func trim(c *cli.Context) error {
 	if len(groups) == 1 {
 		path = fmt.Sprintf("/v1/admin/groups/%d/trim", groups[0])
 	}
-	job, err := startAndWait(c, s, apiclient.Request{Method: http.MethodPost, Path: path})
+	request := apiclient.Request{Method: http.MethodPost, Path: path}
+	if c.Bool("dry-run") {
+		return s.showPlan(c.Context, request)
+	}
+	job, err := startAndWait(c, s, request)
 	if err != nil {
 		return err
 	}

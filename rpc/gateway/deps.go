@@ -115,7 +115,10 @@ type Operator interface {
 	AwaitRoot(ctx context.Context, cutID string) (Root, error)
 	CurrentRoot(ctx context.Context) (Root, error) // at what is applied now: no cut in the log
 	Trim(ctx context.Context) error
-	StepDown(ctx context.Context, to string) error // "" lets Raft choose
+	StepDown(ctx context.Context, to string) error // "" lets the leader choose
+	// TrimPlan and StepDownTarget tell what Trim and StepDown would do now.
+	TrimPlan() (TrimPlan, error)
+	StepDownTarget(ctx context.Context, to string) (node string, err error)
 }
 
 // Root is the digest of a replica at one index.
@@ -198,16 +201,18 @@ type Method uint8
 // between nodes: never reuse one. They begin at 32; smaller ones belong to
 // others on the same stream.
 const (
-	MethodWrite       Method = 32 + iota // parts to propose
-	MethodQuery                          // a read that fits one answer
-	MethodReport                         // replicas of this node, for the tables
-	MethodJobs                           // jobs of this node
-	MethodCancelJob                      // cancel a job of this node
-	MethodCut                            // cut of one group, on its leader
-	MethodRoots                          // roots of many groups
-	MethodTrim                           // trim one group here
-	MethodStepDown                       // hand over one group
-	MethodCollections                    // collections of a database
+	MethodWrite          Method = 32 + iota // parts to propose
+	MethodQuery                             // a read that fits one answer
+	MethodReport                            // replicas of this node, for the tables
+	MethodJobs                              // jobs of this node
+	MethodCancelJob                         // cancel a job of this node
+	MethodCut                               // cut of one group, on its leader
+	MethodRoots                             // roots of many groups
+	MethodTrim                              // trim one group here
+	MethodStepDown                          // hand over one group
+	MethodCollections                       // collections of a database
+	MethodTrimPlan                          // what a trim of groups would drop here
+	MethodStepDownTarget                    // who would take one group over
 	methodEnd
 )
 

@@ -113,17 +113,12 @@ const stepDownTimeout = 10 * time.Second
 // StepDown starts the job that hands a group's leadership over, to a node or
 // ("") to whoever is best.
 func (g *Gateway) StepDown(ctx context.Context, id uint32, to string) (api.Job, error) {
-	if err := g.checkGroup(ctx, id); err != nil {
+	if err := g.checkStepDown(ctx, id, to); err != nil {
 		return api.Job{}, err
 	}
 	var target *string
 	if to != "" {
-		if !g.cfg.Directory.Table().Assignments[id].Holds(to) {
-			return api.Job{}, api.E(api.Conflict, fmt.Sprintf("see `flotilla group %d`", id), "node %q holds no replica of group %d", to, id)
-		}
 		target = &to
-	} else if len(g.cfg.Directory.Table().Assignments[id].Replicas) == 0 {
-		return api.Job{}, api.E(api.Conflict, fmt.Sprintf("see `flotilla group %d`", id), "group %d has one replica: nobody else can lead it", id)
 	}
 	return g.jobs.start(api.JobStepDown, &id, target, nil, func(ctx context.Context, _ func(func(*api.Job))) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, stepDownTimeout)
@@ -132,6 +127,21 @@ func (g *Gateway) StepDown(ctx context.Context, id uint32, to string) (api.Job, 
 		g.hints.set(id, "")
 		return api.StepDownResult{GroupID: id, From: leader, To: target}, notHandedOver(id, err)
 	})
+}
+
+// checkStepDown refuses what cannot be, whoever leads.
+func (g *Gateway) checkStepDown(ctx context.Context, id uint32, to string) error {
+	if err := g.checkGroup(ctx, id); err != nil {
+		return err
+	}
+	hint := fmt.Sprintf("see `flotilla group %d`", id)
+	switch a := g.cfg.Directory.Table().Assignments[id]; {
+	case to != "" && !a.Holds(to):
+		return api.E(api.Conflict, hint, "node %q holds no replica of group %d", to, id)
+	case to == "" && len(a.Replicas) == 0:
+		return api.E(api.Conflict, hint, "group %d has one replica: nobody else can lead it", id)
+	}
+	return nil
 }
 
 // notHandedOver classes the failure of a hand-over: only a broken connection

@@ -32,6 +32,10 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveTrim(ctx, payload)
 	case MethodStepDown:
 		return g.serveStepDown(ctx, payload)
+	case MethodTrimPlan:
+		return g.serveTrimPlan(payload)
+	case MethodStepDownTarget:
+		return g.serveStepDownTarget(ctx, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }

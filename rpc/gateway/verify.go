@@ -27,20 +27,27 @@ const (
 // Verify starts the job that compares the roots of all assigned replicas of
 // some groups (none: all that exist).
 func (g *Gateway) Verify(ctx context.Context, groups []uint32, mode string) (api.Job, error) {
-	switch mode {
-	case "":
-		mode = api.ModeAdvancedVerify
-	case api.ModeVerify, api.ModeAdvancedVerify:
-	default:
-		return api.Job{}, api.E(api.InvalidArgument, "verify or advanced-verify", "mode %q is not known", mode)
-	}
-	groups, err := g.existing(ctx, groups)
+	mode, err := verifyMode(mode)
 	if err != nil {
+		return api.Job{}, err
+	}
+	if groups, err = g.existing(ctx, groups); err != nil {
 		return api.Job{}, err
 	}
 	return g.jobs.start(api.JobVerify, only(groups), nil, &mode, func(ctx context.Context, progress func(func(*api.Job))) (any, error) {
 		return g.verify(ctx, groups, mode, progress)
 	})
+}
+
+// verifyMode reads the name of a mode; "" is advanced-verify.
+func verifyMode(mode string) (string, error) {
+	switch mode {
+	case "":
+		return api.ModeAdvancedVerify, nil
+	case api.ModeVerify, api.ModeAdvancedVerify:
+		return mode, nil
+	}
+	return "", api.E(api.InvalidArgument, "verify or advanced-verify", "mode %q is not known", mode)
 }
 
 func (g *Gateway) verify(ctx context.Context, groups []uint32, mode string, progress func(func(*api.Job))) (any, error) {

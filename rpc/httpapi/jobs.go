@@ -20,20 +20,44 @@ func accept(w http.ResponseWriter, job api.Job, err error) error {
 	return answer(w, http.StatusAccepted, job, err)
 }
 
+// dryRun reads dry_run of a request that may have it, beside other parameters.
+// What is neither true nor false is refused: it must not do what it may only
+// plan.
+func dryRun(r *http.Request, known ...string) (bool, error) {
+	values, err := params(r, append([]string{"dry_run"}, known...)...)
+	if err != nil || !values.Has("dry_run") {
+		return false, err
+	}
+	switch s := values.Get("dry_run"); s {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	default:
+		return false, api.E(api.InvalidArgument, "true or false", "dry_run %q is not known", s)
+	}
+}
+
 func (h *Handler) verify(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
+	dry, err := dryRun(r)
+	if err != nil {
 		return err
 	}
 	var b verifyBody
 	if err := object(w, r, &b, "mode", "groups"); err != nil {
 		return err
 	}
+	if dry {
+		plan, err := h.g.PlanVerify(r.Context(), b.Groups, b.Mode)
+		return answer(w, http.StatusOK, plan, err)
+	}
 	job, err := h.g.Verify(r.Context(), b.Groups, b.Mode)
 	return accept(w, job, err)
 }
 
 func (h *Handler) verifyGroup(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
+	dry, err := dryRun(r)
+	if err != nil {
 		return err
 	}
 	id, err := groupID(r)
@@ -46,12 +70,17 @@ func (h *Handler) verifyGroup(w http.ResponseWriter, r *http.Request) error {
 	if err := object(w, r, &b, "mode"); err != nil {
 		return err
 	}
+	if dry {
+		plan, err := h.g.PlanVerify(r.Context(), []uint32{id}, b.Mode)
+		return answer(w, http.StatusOK, plan, err)
+	}
 	job, err := h.g.Verify(r.Context(), []uint32{id}, b.Mode)
 	return accept(w, job, err)
 }
 
 func (h *Handler) trim(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
+	dry, err := dryRun(r)
+	if err != nil {
 		return err
 	}
 	var b struct {
@@ -60,12 +89,17 @@ func (h *Handler) trim(w http.ResponseWriter, r *http.Request) error {
 	if err := object(w, r, &b, "groups"); err != nil {
 		return err
 	}
+	if dry {
+		plan, err := h.g.PlanTrim(r.Context(), b.Groups)
+		return answer(w, http.StatusOK, plan, err)
+	}
 	job, err := h.g.Trim(r.Context(), b.Groups)
 	return accept(w, job, err)
 }
 
 func (h *Handler) trimGroup(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
+	dry, err := dryRun(r)
+	if err != nil {
 		return err
 	}
 	id, err := groupID(r)
@@ -75,12 +109,16 @@ func (h *Handler) trimGroup(w http.ResponseWriter, r *http.Request) error {
 	if err := object(w, r, &struct{}{}); err != nil {
 		return err
 	}
+	if dry {
+		plan, err := h.g.PlanTrim(r.Context(), []uint32{id})
+		return answer(w, http.StatusOK, plan, err)
+	}
 	job, err := h.g.Trim(r.Context(), []uint32{id})
 	return accept(w, job, err)
 }
 
 func (h *Handler) stepDown(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "to")
+	dry, err := dryRun(r, "to")
 	if err != nil {
 		return err
 	}
@@ -90,9 +128,13 @@ func (h *Handler) stepDown(w http.ResponseWriter, r *http.Request) error {
 	}
 	b := struct {
 		To string `json:"to"`
-	}{values.Get("to")}
+	}{r.URL.Query().Get("to")}
 	if err := object(w, r, &b, "to"); err != nil {
 		return err
+	}
+	if dry {
+		plan, err := h.g.PlanStepDown(r.Context(), id, b.To)
+		return answer(w, http.StatusOK, plan, err)
 	}
 	job, err := h.g.StepDown(r.Context(), id, b.To)
 	return accept(w, job, err)

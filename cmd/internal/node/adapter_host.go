@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/raftgroup/reconcile"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -144,20 +145,49 @@ func (g groupAdapter) StepDown(ctx context.Context, to string) error {
 	if to == "" {
 		return groupError(g.Group.StepDown(ctx))
 	}
+	voter, err := g.voter(to)
+	if err != nil || g.leads(voter) {
+		return err
+	}
+	return groupError(g.Group.TransferLeadership(ctx, voter, transferPause))
+}
+
+// leads reports whether a voter is this replica and leads already.
+func (g groupAdapter) leads(voter membership.ServerID) bool {
+	return voter == g.Group.Self() && g.Group.IsLeader()
+}
+
+// voter finds the voter on a node.
+func (g groupAdapter) voter(node string) (membership.ServerID, error) {
 	members, _, err := g.Group.Members()
 	if err != nil {
-		return groupError(err)
+		return membership.ServerID{}, groupError(err)
 	}
 	for _, m := range members {
-		switch {
-		case m.ID.Name != to || !m.Voter:
-		case m.ID == g.Group.Self() && g.Group.IsLeader():
-			return nil // it leads already
-		default:
-			return groupError(g.Group.TransferLeadership(ctx, m.ID, transferPause))
+		if m.ID.Name == node && m.Voter {
+			return m.ID, nil
 		}
 	}
-	return fmt.Errorf("%w: %s is no voter of group %d", gateway.ErrRefused, to, g.ID())
+	return membership.ServerID{}, fmt.Errorf("%w: %s is no voter of group %d", gateway.ErrRefused, node, g.ID())
+}
+
+// TrimPlan implements gateway.Operator.
+func (g groupAdapter) TrimPlan() (gateway.TrimPlan, error) {
+	p, err := g.Group.TrimPlan()
+	return gateway.TrimPlan{Entries: p.Entries(), Bytes: p.Bytes, Why: p.Why}, groupError(err)
+}
+
+// StepDownTarget implements gateway.Operator.
+func (g groupAdapter) StepDownTarget(ctx context.Context, to string) (string, error) {
+	var voter membership.ServerID
+	var err error
+	if to != "" {
+		if voter, err = g.voter(to); err != nil || g.leads(voter) {
+			return to, err
+		}
+	}
+	target, err := g.Group.TransferTarget(ctx, voter)
+	return target.Name, groupError(err)
 }
 
 // Status implements gateway.Operator.

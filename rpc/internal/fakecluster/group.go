@@ -224,6 +224,31 @@ func (r replica) StepDown(_ context.Context, to string) error {
 	return fmt.Errorf("%w: no replica on %s", gateway.ErrRefused, to)
 }
 
+func (r replica) TrimPlan() (gateway.TrimPlan, error) {
+	if err := r.operate(); err != nil {
+		return gateway.TrimPlan{}, err
+	}
+	return gateway.TrimPlan{Entries: r.l.shard(r.n.Name).Stats().Applied.Index, Bytes: 100}, nil
+}
+
+func (r replica) StepDownTarget(_ context.Context, to string) (string, error) {
+	if err := r.operate(); err != nil {
+		return "", err
+	}
+	if leader := r.l.leaderName(); leader != r.n.Name {
+		return "", &gateway.NotLeaderError{Leader: leader}
+	}
+	if to != "" {
+		return to, nil
+	}
+	for _, n := range r.n.c.Nodes {
+		if n.Name != r.n.Name {
+			return n.Name, nil
+		}
+	}
+	return "", fmt.Errorf("%w: no other replica", gateway.ErrRefused)
+}
+
 // Damage applies a write on one replica only, so that it differs.
 func (c *Cluster) Damage(group uint32, node string, points []storage.Point) {
 	l := c.log(group)

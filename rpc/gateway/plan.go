@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// Plans say what a trim, a check or a hand-over would do now. They ask, and
+// change nothing.
+
+// TrimPlan is what a trim would drop of one replica's log.
+type TrimPlan struct {
+	Entries uint64 `json:"entries"`
+	Bytes   int64  `json:"bytes"` // negative: not known
+	Why     string `json:"why"`   // what keeps entries that are applied
+}
+
+type trimPlanRequest struct {
+	Groups []uint32 `json:"groups"`
+}
+
+type trimPlanReply struct {
+	Plans    map[uint32]TrimPlan `json:"plans"`
+	Problems map[uint32]string   `json:"problems"` // why there is none
+}
+
+func (g *Gateway) serveTrimPlan(payload []byte) ([]byte, error) {
+	var m trimPlanRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("trim plan: %w", errPayload)
+	}
+	reply := trimPlanReply{Plans: map[uint32]TrimPlan{}, Problems: map[uint32]string{}}
+	for _, id := range m.Groups {
+		group, err := g.held(id)
+		if err == nil {
+			reply.Plans[id], err = group.TrimPlan()
+		}
+		if err != nil {
+			delete(reply.Plans, id)
+			reply.Problems[id] = err.Error()
+		}
+	}
+	return json.Marshal(reply)
+}
+
+func (g *Gateway) serveStepDownTarget(ctx context.Context, payload []byte) ([]byte, error) {
+	var m groupRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("step-down target: %w", errPayload)
+	}
+	group, err := g.held(m.Group)
+	if err != nil {
+		return answerOf("", &NotLeaderError{})
+	}
+	return answerOf(group.StepDownTarget(ctx, m.To))
+}
+
+// planned makes the rows of a plan, with every assigned replica as it stands;
+// what a replica would do is what act says of those that answer.
+func (g *Gateway) planned(ctx context.Context, groups []uint32, act func(*api.GroupPlan, *api.Replica, *api.ReplicaPlan)) []api.GroupPlan {
+	t := g.cfg.Directory.Table()
+	reports := g.reports(ctx, t)
+	out := make([]api.GroupPlan, 0, len(groups))
+	for _, id := range groups {
+		a := t.Assignments[id]
+		row := groupRow(a, reports)
+		p := api.GroupPlan{GroupID: id, Leader: row.Leader, Replicas: []api.ReplicaPlan{}}
+		for i := range row.Replicas {
+			r := &row.Replicas[i]
+			if !a.Holds(r.Node) {
+				continue
+			}
+			rp := api.ReplicaPlan{Node: r.Node, Role: r.Role, State: r.State, Action: api.PlanSkip, Why: r.Why}
+			if statusOf(reports[r.Node], id) != nil {
+				rp.Why = ""
+				act(&p, r, &rp)
+			}
+			p.Replicas = append(p.Replicas, rp)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// PlanVerify gives what Verify would compare.
+func (g *Gateway) PlanVerify(ctx context.Context, groups []uint32, mode string) (api.Plan, error) {
+	mode, err := verifyMode(mode)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	if groups, err = g.existing(ctx, groups); err != nil {
+		return api.Plan{}, err
+	}
+	plan := api.Plan{Kind: api.JobVerify, DryRun: true, Mode: &mode}
+	plan.Groups = g.planned(ctx, groups, func(_ *api.GroupPlan, r *api.Replica, rp *api.ReplicaPlan) {
+		rp.Action, rp.Bytes = api.PlanCompare, &r.Bytes
+		plan.Bytes += r.Bytes
+	})
+	for i := range plan.Groups {
+		p := &plan.Groups[i]
+		if j := slices.IndexFunc(p.Replicas, func(r api.ReplicaPlan) bool { return r.Action == api.PlanSkip }); j >= 0 {
+			p.Why = "it would be unchecked: " + p.Replicas[j].Why
+		}
+		if p.Leader == nil && mode == api.ModeAdvancedVerify {
+			p.Why = "it would be unchecked: no leader is known that could put the cut into the log"
+		}
+	}
+	return plan, nil
+}
+
+// PlanTrim gives what Trim would drop of each replica's log.
+func (g *Gateway) PlanTrim(ctx context.Context, groups []uint32) (api.Plan, error) {
+	groups, err := g.existing(ctx, groups)
+	if err != nil {
+		return api.Plan{}, err
+	}
+	ask := map[string][]uint32{}
+	plan := api.Plan{Kind: api.JobTrim, DryRun: true}
+	plan.Groups = g.planned(ctx, groups, func(p *api.GroupPlan, r *api.Replica, rp *api.ReplicaPlan) {
+		rp.Action = api.PlanTrim
+		ask[r.Node] = append(ask[r.Node], p.GroupID)
+	})
+	replies := g.trimPlans(ctx, ask)
+	for i := range plan.Groups {
+		p := &plan.Groups[i]
+		for j := range p.Replicas {
+			rp := &p.Replicas[j]
+			if rp.Action != api.PlanTrim {
+				if rp.State != api.ReplicaOffline { // one that is offline is no failure
+					p.Why = fmt.Sprintf("it would fail on %s: %s", rp.Node, rp.Why)
+				}
+				continue
+			}
+			reply := replies[rp.Node]
+			told, ok := reply.Plans[p.GroupID]
+			if !ok {
+				rp.Why = "it does not tell: " + reply.Problems[p.GroupID]
+				continue
+			}
+			rp.LogEntries, rp.Why = &told.Entries, told.Why
+			plan.LogEntries += told.Entries
+			if told.Bytes >= 0 {
+				rp.Bytes = &told.Bytes
+				plan.Bytes += told.Bytes
+			}
+		}
+	}
+	return plan, nil
+}
+
+// trimPlans asks nodes about their replicas of some groups, all at once.
+func (g *Gateway) trimPlans(ctx context.Context, ask map[string][]uint32) map[string]trimPlanReply {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	t := g.cfg.Directory.Table()
+	out := make(map[string]trimPlanReply, len(ask))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, name := range slices.Sorted(maps.Keys(ask)) {
+		wg.Go(func() {
+			var reply trimPlanReply
+			if err := g.askJSON(ctx, t.Nodes[name].NodeID, MethodTrimPlan, trimPlanRequest{ask[name]}, &reply); err != nil {
+				reply.Problems = map[uint32]string{}
+				for _, id := range ask[name] {
+					reply.Problems[id] = err.Error()
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[name] = reply
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// PlanStepDown gives who would take a group's leadership over.
+func (g *Gateway) PlanStepDown(ctx context.Context, id uint32, to string) (api.Plan, error) {
+	if err := g.checkStepDown(ctx, id, to); err != nil {
+		return api.Plan{}, err
+	}
+	plan := api.Plan{Kind: api.JobStepDown, DryRun: true}
+	plan.Groups = g.planned(ctx, []uint32{id}, func(_ *api.GroupPlan, _ *api.Replica, rp *api.ReplicaPlan) { rp.Action = api.PlanNone })
+	p := &plan.Groups[0]
+	if p.Leader == nil {
+		p.Why = "no leader is known that could hand over"
+		return plan, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	leader := g.cfg.Directory.Table().Nodes[*p.Leader].NodeID
+	target, err := askReplica[string](ctx, g, leader, MethodStepDownTarget, groupRequest{id, to})
+	if err != nil {
+		p.Why = err.Error()
+		return plan, nil
+	}
+	p.Target = &target
+	if target == *p.Leader {
+		p.Why = target + " leads already"
+		return plan, nil
+	}
+	for i := range p.Replicas {
+		switch r := &p.Replicas[i]; {
+		case r.Node == target:
+			r.Action = api.PlanLead
+		case r.Node == *p.Leader:
+			r.Action = api.PlanYield
+		case r.Action == api.PlanNone:
+			r.Action = api.PlanFollow
+		}
+	}
+	return plan, nil
+}
