@@ -20,23 +20,45 @@ func (h *Host) damaged(group uint32, cause error) {
 }
 
 // LogDamaged starts a group again whose log has an entry that cannot be read:
-// stopping flushes what is applied, and opening drops the log behind it, or
-// begins a new generation if the entry lies above that. It does not wait, and
-// may be called from the log's own read.
+// stopping flushes what is applied, and opening writes anew what is in memory
+// still and drops the log through the other bad ones, which the shard holds by
+// then. It does not wait, and may be called from the log's own read. Further
+// reports of the same instance are about the same start.
 func (h *Host) LogDamaged(group uint32, cause error) {
+	g, known := h.Group(group)
+	if !known {
+		return
+	}
+	in, err := g.running()
+	if err != nil || in.rotten.Swap(true) {
+		return // being opened, which reads the whole log, or reported already
+	}
 	h.takeOut(group, func(g *Group) {
-		if _, err := g.running(); err != nil {
-			return // reported twice
+		if now, err := g.running(); err != nil || now != in {
+			return // stopped and started meanwhile
 		}
-		h.config.Logger.Error("log is damaged: the replica starts again", "group", group, "error", cause)
 		err := g.stop(ReplicaSyncing, "log is damaged: "+cause.Error())
 		if err == nil {
-			err = g.start(g.wanted)
+			err = g.start(g.wanted, cause)
 		}
 		if err != nil {
-			h.config.Logger.Error("replica with a damaged log did not start again", "group", group, "error", err)
+			h.config.Logger.Error("replica with a damaged log did not start again", "group", group, "damage", cause, "error", err)
 		}
 	})
+}
+
+// reportDamage says in one line what became of a damaged log. found is what made
+// a running replica start again, nil at any other start.
+func (o *opening) reportDamage(found error) {
+	log := o.host.config.Logger.With("group", o.group)
+	switch {
+	case found != nil && o.dropped > 0:
+		log.Error("log was damaged: dropped through the bad entry, which the shard holds, and started again", "through", o.dropped, "damage", found)
+	case found != nil:
+		log.Error("log was damaged: written anew from memory, and started again", "damage", found)
+	case o.dropped > 0:
+		log.Warn("log was damaged: dropped through the bad entry, which the shard holds", "through", o.dropped, "damage", o.damage)
+	}
 }
 
 // takeOut hands the group's leadership over and then acts, while the group is

@@ -239,8 +239,9 @@ func (g *Group) condition() (ReplicaState, string) {
 	return g.state, g.why
 }
 
-// start opens the group. The caller holds opening.
-func (g *Group) start(w Want) error {
+// start opens the group; damage is what was found bad in its log while it ran,
+// if that is why. The caller holds opening.
+func (g *Group) start(w Want, damage error) error {
 	g.wanted = w
 	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned}
 	in, d, err := o.open()
@@ -260,6 +261,7 @@ func (g *Group) start(w Want) error {
 		g.host.config.Logger.Warn("group does not start", "group", g.id, "why", d.Why)
 		return nil
 	}
+	o.reportDamage(damage)
 	g.host.config.Logger.Debug("group opened", "group", g.id, "action", d.Action, "server", g.self)
 	g.joining = d.Action == ActionJoin || d.Action == ActionRenew
 	g.state, g.why = ReplicaReady, ""

@@ -237,7 +237,8 @@ type testCluster struct {
 	nodes  []*testNode
 	births map[uint32]*membership.Birth
 	tune   func(*HostConfig)
-	bolt   bool // the boltdb engine in place of the shared one
+	bolt   bool  // the boltdb engine in place of the shared one
+	memory int64 // bytes of log that the shared engine keeps in memory; 0: its default
 }
 
 func newTestCluster(t testing.TB, size int, tune func(*HostConfig)) *testCluster {
@@ -247,7 +248,13 @@ func newTestCluster(t testing.TB, size int, tune func(*HostConfig)) *testCluster
 
 func newTestClusterOn(t testing.TB, size int, bolt bool, tune func(*HostConfig)) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, bolt: bolt, net: newTestNet(), births: make(map[uint32]*membership.Birth), tune: tune}
+	return startTestCluster(&testCluster{t: t, bolt: bolt, tune: tune}, size)
+}
+
+func startTestCluster(c *testCluster, size int) *testCluster {
+	t := c.t
+	t.Helper()
+	c.net, c.births = newTestNet(), make(map[uint32]*membership.Birth)
 	root := t.TempDir()
 	for i := range size {
 		id := membership.NodeID{Name: "n" + strconv.Itoa(i+1), Incarnation: fmt.Sprintf("%08x", i+1)}
@@ -304,12 +311,22 @@ func (c *testCluster) start(n *testNode) {
 }
 
 func (c *testCluster) openEngine(n *testNode, fatal func(error)) (raftlog.Engine, error) {
+	corrupt := func(e *raftlog.CorruptError) {
+		c.net.mu.Lock()
+		host := n.host
+		c.net.mu.Unlock()
+		if host != nil {
+			host.LogDamaged(e.Group, e)
+		}
+	}
 	if !c.bolt {
-		return raftlog.OpenShared(filepath.Join(n.dir, "log"), raftlog.SharedOptions{SegmentBytes: 1 << 20, Fatal: fatal})
+		return raftlog.OpenShared(filepath.Join(n.dir, "log"), raftlog.SharedOptions{
+			SegmentBytes: 1 << 20, MemoryBytes: c.memory, Fatal: fatal, OnCorrupt: corrupt,
+		})
 	}
 	return raftlog.OpenBolt(func(group uint32) string {
 		return filepath.Join(n.dir, "groups", strconv.FormatUint(uint64(group), 10), "raft.db")
-	}, raftlog.BoltOptions{Fatal: fatal})
+	}, raftlog.BoltOptions{Fatal: fatal, OnCorrupt: corrupt})
 }
 
 type testWriter struct{ t testing.TB }

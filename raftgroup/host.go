@@ -178,7 +178,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 	if _, err := g.running(); err == nil || g.refused(w) {
 		return g, nil
 	}
-	err := g.start(w)
+	err := g.start(w, nil)
 	if errors.Is(err, ErrUnknownGroup) && !ok {
 		h.mu.Lock()
 		delete(h.groups, w.Group)

@@ -53,6 +53,7 @@ type instance struct {
 	campaigns turns         // held while a campaign is checked and started
 	births    *atomic.Int64 // campaigns of births under way on this node
 	leadSince atomic.Int64
+	rotten    atomic.Bool // a bad entry of its log was reported
 
 	stop      chan struct{}
 	stopOnce  sync.Once

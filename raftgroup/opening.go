@@ -29,6 +29,9 @@ type opening struct {
 	entries raftlog.Log
 	shard   *storage.Shard // nil until it is open
 	known   bool           // the engine knew the group before we opened its log
+
+	dropped uint64 // the log was dropped through here since it was damaged; 0: it was not
+	damage  string // the first that was found
 }
 
 // shardPath is where the shard of a group lies in the data directory.
@@ -79,8 +82,10 @@ func (o *opening) decide() (Decision, error) {
 		if dropped >= maxDroppedEntries {
 			through = e.Shard.Index
 		}
-		o.host.config.Logger.Warn("log is damaged: dropping what the shard holds",
-			"group", o.group, "through", through, "damage", e.Log.Damage)
+		if o.dropped == 0 {
+			o.damage = e.Log.Damage
+		}
+		o.dropped = through
 		if err := o.entries.Drop(through); err != nil {
 			return Decision{}, fmt.Errorf("drop log of group %d through %d: %w", o.group, through, err)
 		}
