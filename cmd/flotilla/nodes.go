@@ -34,12 +34,16 @@ func nodesTable(l api.NodeList) *table {
 		{heading: "GROUPS", right: true}, {heading: "PRIMARIES", right: true}, {heading: "LEADERS", right: true},
 		{heading: "BYTES", right: true}, {heading: "DISK FREE", right: true}, {heading: "HTTP"}, {heading: "SEEN", right: true},
 		{heading: "RPC", wide: true}, {heading: "GOSSIP", wide: true}, {heading: "INCARNATION", wide: true},
-		{heading: "VERSION", wide: true}, {heading: "STARTED", wide: true},
+		{heading: "VERSION", wide: true}, {heading: "STARTED", wide: true}, {heading: "CLOCK MS", right: true, wide: true},
 	}}
 	for _, n := range l.Nodes {
+		clock := absent
+		if n.ClockOffsetMs != nil {
+			clock = countCell(*n.ClockOffsetMs)
+		}
 		t.add(n.Name, n.State, textCell(n.Zone), countCell(n.Groups), countCell(n.Primaries), countCell(n.Leaders),
 			bytesCell(n.Bytes), bytesCell(n.DiskFree), textCell(n.HTTPAddr), ageCell(n.LastSeenMs),
-			textCell(n.RPCAddr), textCell(n.GossipAddr), n.Incarnation, textCell(n.Version), timeCell(n.StartedAt))
+			textCell(n.RPCAddr), textCell(n.GossipAddr), n.Incarnation, textCell(n.Version), timeCell(n.StartedAt), clock)
 	}
 	return t
 }

@@ -17,6 +17,8 @@ type Node struct {
 	DiskFree    int64  `json:"disk_free"`
 	StartedAt   Time   `json:"started_at"`
 	LastSeenMs  *int64 `json:"last_seen_ms"`
+	// ClockOffsetMs is how far the node's clock is ahead of the majority's.
+	ClockOffsetMs *int64 `json:"clock_offset_ms"`
 }
 
 // NodeStates are the words of Node.State.

@@ -35,10 +35,13 @@ type Config struct {
 	AutoCreate   func() bool   // whether a write makes its database; nil: yes
 	// Now stamps points without a time. It fails while the node's clock is
 	// further from the majority's than max_clock_offset. nil: time.Now.
-	Now      func() (time.Time, error)
-	JobsPath string // file of finished jobs; "" keeps them in memory only
-	Version  string
-	Logger   *slog.Logger
+	Now func() (time.Time, error)
+	// ClockOffset is how far this node's clock is ahead of the majority's,
+	// for the table of nodes. nil: not known.
+	ClockOffset func() (offset time.Duration, known bool)
+	JobsPath    string // file of finished jobs; "" keeps them in memory only
+	Version     string
+	Logger      *slog.Logger
 }
 
 // Gateway carries out the operations of this node. It is safe for concurrent
@@ -69,6 +72,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = func() (time.Time, error) { return time.Now(), nil }
+	}
+	if cfg.ClockOffset == nil {
+		cfg.ClockOffset = func() (time.Duration, bool) { return 0, false }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -20,11 +20,16 @@ type nodeReport struct {
 	DiskFree int64               `json:"disk_free"`
 	Jobs     map[uint32]string   `json:"jobs"`   // running job of a group
 	Proofs   map[uint32]api.Time `json:"proofs"` // last check that found a group equal
+	ClockMs  *int64              `json:"clock_ms"`
 	failed   error               // why there is none
 }
 
 func (g *Gateway) report() nodeReport {
 	r := nodeReport{Replicas: []ReplicaStatus{}, DiskFree: g.cfg.Host.DiskFree(), Jobs: g.jobs.byGroup(), Proofs: g.proofs.all()}
+	if offset, known := g.cfg.ClockOffset(); known {
+		ms := offset.Milliseconds()
+		r.ClockMs = &ms
+	}
 	for _, id := range g.cfg.Host.Groups() {
 		if group, ok := g.cfg.Host.Group(id); ok {
 			r.Replicas = append(r.Replicas, group.Status())
@@ -218,7 +223,7 @@ func (g *Gateway) nodeRow(t *Table, n membership.Node, r nodeReport) api.Node {
 	}
 	row := api.Node{
 		Name: n.Name, Incarnation: n.Incarnation, State: state.String(), Zone: n.Zone, RPCAddr: n.RPCAddr, HTTPAddr: n.HTTPAddr,
-		GossipAddr: n.GossipAddr, Version: n.Version, DiskFree: r.DiskFree, StartedAt: api.At(n.StartedAt),
+		GossipAddr: n.GossipAddr, Version: n.Version, DiskFree: r.DiskFree, StartedAt: api.At(n.StartedAt), ClockOffsetMs: r.ClockMs,
 	}
 	ms := silent.Milliseconds()
 	row.LastSeenMs = &ms

@@ -169,7 +169,7 @@ func (g *Gateway) stamp(points []storage.Point) ([]Stamp, error) {
 			now, err := g.cfg.Now()
 			if err != nil {
 				return nil, api.E(api.ClockOff, "correct the node's clock, write through another node, or give timestamps",
-					"a point has no timestamp and this node does not stamp").Because(err)
+					"a point has no timestamp, and this node gives none; nothing was written").Because(err)
 			}
 			g.raiseStamp(now.UnixNano() - 1)
 		}
@@ -179,10 +179,14 @@ func (g *Gateway) stamp(points []storage.Point) ([]Stamp, error) {
 	return stamps, nil
 }
 
+// maxStampAhead is how far stamps may run ahead of the clock for the sake of
+// rising: a clock that was wrong and is right again is believed.
+const maxStampAhead = time.Second
+
 func (g *Gateway) raiseStamp(to int64) {
 	for {
 		last := g.lastStamp.Load()
-		if last >= to || g.lastStamp.CompareAndSwap(last, to) {
+		if last >= to && last-to <= int64(maxStampAhead) || g.lastStamp.CompareAndSwap(last, to) {
 			return
 		}
 	}

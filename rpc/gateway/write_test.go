@@ -321,6 +321,30 @@ func TestStampsRiseAndComeBackEvenWhenUnknown(t *testing.T) {
 	}
 }
 
+// Stamps rise over a clock that is set back a little; one that was wrong by
+// much and is right again is believed.
+func TestStampsFollowAClockThatWasSetRight(t *testing.T) {
+	now := time.Unix(10_000, 0)
+	c := fakecluster.New(t, fakecluster.Options{Nodes: 1, Now: func() (time.Time, error) { return now, nil }})
+	stamp := func() int64 {
+		t.Helper()
+		w, err := c.Nodes[0].Gateway.Write(t.Context(), []storage.Point{point("a", api.NoTime, 1)}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Stamps[0].Time
+	}
+	first := stamp()
+	now = now.Add(-300 * time.Millisecond)
+	if next := stamp(); next <= first {
+		t.Errorf("%d after %d", next, first)
+	}
+	now = now.Add(-time.Hour)
+	if next := stamp(); next != now.UnixNano() {
+		t.Errorf("the clock is %d, the stamp %d", now.UnixNano(), next)
+	}
+}
+
 func TestNodeWithAWrongClockDoesNotStamp(t *testing.T) {
 	c := fakecluster.New(t, fakecluster.Options{Now: func() (time.Time, error) { return time.Time{}, errors.New("2 s off") }})
 	g := c.Nodes[0].Gateway

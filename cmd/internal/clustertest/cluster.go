@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,8 @@ type Cluster struct {
 type Member struct {
 	Name, Host string
 	Config     config.Config
-	fatal      bool // what the node reports as fatal is expected
+	fatal      bool         // what the node reports as fatal is expected
+	skew       atomic.Int64 // ns; of its wall clock
 
 	mu   sync.Mutex
 	node *node.Node // guarded by mu: nil while it is down
@@ -122,6 +124,7 @@ func (c *Cluster) tryStart(i int) error {
 	c.Network.Revive(m.Host)
 	n, err := node.Start(m.Config, node.Options{
 		Logger: slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
+		Now:    m.now,
 		Out:    io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
 		Gossip: func(g *gossip.Config) { err := c.gossip(m, g); _ = err },
 	})

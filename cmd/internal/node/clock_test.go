@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/membership"
 )
 
@@ -56,16 +56,13 @@ func TestNodeWithAClockThatIsOffStampsNothing(t *testing.T) {
 		var log strings.Builder
 		w := clockAmong(&log, limit, c.peers)
 		w.compare(t.Context())
-		if w.MayStamp() != c.may {
-			offset, known := w.Offset()
-			t.Errorf("%s: may stamp %v; offset %v, known %v", c.name, w.MayStamp(), offset, known)
-		}
 		if told := strings.Contains(log.String(), "clock is off"); told == c.may {
 			t.Errorf("%s: log %q", c.name, log.String())
 		}
-		n := &Node{clock: w, cfg: config.Config{MaxClockOffset: limit}}
-		if _, err := n.stamp(); (err == nil) != c.may {
-			t.Errorf("%s: stamp: %v", c.name, err)
+		n := &Node{clock: w, id: membership.NodeID{Name: "n7"}}
+		if _, err := n.stamp(); (err == nil) != c.may || err != nil && !strings.Contains(err.Error(), "node n7: its clock is 1m0s ") {
+			offset, known := w.Offset()
+			t.Errorf("%s: stamp: %v; offset %v, known %v", c.name, err, offset, known)
 		}
 	}
 }
@@ -78,8 +75,8 @@ func TestClockThatWasSetStampsAgain(t *testing.T) {
 	ahead["a"], ahead["b"] = 0, 0
 	w.compare(t.Context())
 	w.compare(t.Context())
-	if !w.MayStamp() || strings.Count(log.String(), "\n") != 2 {
-		t.Fatalf("%v, log %q", w.MayStamp(), log.String())
+	if _, err := w.stamp(); err != nil || strings.Count(log.String(), "\n") != 2 {
+		t.Fatalf("%v, log %q", err, log.String())
 	}
 }
 
@@ -89,4 +86,42 @@ func TestOwnClockAnswersItself(t *testing.T) {
 	if d, err := w.against(t.Context(), membership.NodeID{}); err != nil || d != 0 {
 		t.Fatalf("%v %v", d, err)
 	}
+}
+
+// No comparison has run yet: the first point without a time makes one, and so
+// does a node that has joined since.
+func TestPeersAreAskedBeforeTheFirstStamp(t *testing.T) {
+	var log strings.Builder
+	peers := map[string]time.Duration{"a": time.Minute, "b": time.Minute}
+	if _, err := clockAmong(&log, 500*time.Millisecond, peers).stamp(); err == nil {
+		t.Error("a node that has just started gave a time by a wrong clock")
+	}
+	delete(peers, "b")
+	w := clockAmong(&log, 500*time.Millisecond, peers)
+	if _, err := w.stamp(); err != nil {
+		t.Errorf("one against one: %v", err)
+	}
+	peers["b"] = time.Minute
+	if _, err := w.stamp(); err == nil {
+		t.Error("a third node makes a majority: nobody asked it")
+	}
+}
+
+// An answer is exact to half its round trip: what may be the network's time is
+// not held against a clock.
+func TestSlowAnswersProveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &clockWatch{
+			limit: 100 * time.Millisecond, now: time.Now, log: slog.New(slog.DiscardHandler),
+			peers: func() []membership.NodeID { return []membership.NodeID{{Name: "a"}, {Name: "b"}} },
+			ask: func(context.Context, membership.NodeID) ([]byte, error) { // there at once, back late
+				at := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))
+				time.Sleep(800 * time.Millisecond)
+				return at, nil
+			},
+		}
+		if _, err := w.stamp(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -37,6 +37,7 @@ type Options struct {
 	Out         io.Writer // banner and readiness; nil: nothing
 	Listen      func(addr string) (net.Listener, error)
 	Dial        func(ctx context.Context, addr string) (net.Conn, error)
+	Now         func() time.Time     // the wall clock
 	Gossip      func(*gossip.Config) // changes the gossip's config before it starts
 	GroupTimers raftgroup.Timers     // zero: the defaults
 	MetaTimers  directory.Timers     // zero: the defaults

@@ -32,9 +32,15 @@ func (r *retention) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for _, db := range r.node.dir.Table().Databases {
-			if db.Retention > 0 && r.node.clock.MayStamp() {
-				r.drop(ctx, db)
+			if db.Retention == 0 {
+				continue
 			}
+			now, err := r.node.stamp()
+			if err != nil { // by a wrong clock too much would be dropped
+				r.node.log.Debug("retention waits", "err", err)
+				break
+			}
+			r.drop(ctx, db, now)
 		}
 		select {
 		case <-ctx.Done():
@@ -44,9 +50,9 @@ func (r *retention) run(ctx context.Context) {
 	}
 }
 
-func (r *retention) drop(ctx context.Context, db membership.Database) {
+func (r *retention) drop(ctx context.Context, db membership.Database, now time.Time) {
 	window := r.node.window()
-	before := storage.WindowOf(time.Now().Add(-db.Retention).UnixNano(), int64(window))
+	before := storage.WindowOf(now.Add(-db.Retention).UnixNano(), int64(window))
 	for _, g := range r.node.hosts.host.Load().Groups() {
 		key := retentionKey{g.ID(), db.Name}
 		if !g.IsLeader() || r.done[key] == before || !holds(g, db.Name) {
