@@ -103,7 +103,8 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	config := h.config.Timers.raftConfig(self)
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
 	config.NotifyCh = in.notify
-	node, err := raft.NewRaft(config, in.fsm, p.entries, p.votes, p.snapshots, p.transport)
+	logs := recordedLog{p.entries, func() storage.Position { return p.shard.Durable().Position }}
+	node, err := raft.NewRaft(config, in.fsm, logs, p.votes, p.snapshots, p.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
 	}

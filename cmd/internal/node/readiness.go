@@ -24,8 +24,9 @@ const (
 
 // readiness is what /readyz answers: the node is in the node table, its own
 // table says so, and each of its groups knows a leader and has applied what that
-// leader had applied when it was asked first. Once ready a node stays so: what
-// becomes of single groups later is told by the tables.
+// leader had applied when it was asked first. Once ready a node stays so, unless its
+// replica of the meta group stops for good: what becomes of single groups later
+// is told by the tables.
 type readiness struct {
 	node *Node
 	done chan struct{} // closed when ready
@@ -44,10 +45,19 @@ func (r *readiness) Missing() []string {
 	if r.node.stopping.Load() {
 		return []string{"the node is stopping"}
 	}
+	select {
+	case <-r.done:
+		if err := r.node.dir.Halted(); err != nil {
+			return []string{halted(err)}
+		}
+	default:
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.missing
 }
+
+func halted(err error) string { return "the replica of the meta group has stopped: " + err.Error() }
 
 // Syncing is how many groups were still being brought up to date when the node
 // became ready.
@@ -87,6 +97,8 @@ func (r *readiness) membership() []string {
 	row, known := r.node.dir.Table().Node(r.node.id)
 	_, led := r.node.dir.Leader()
 	switch {
+	case r.node.dir.Halted() != nil:
+		return []string{halted(r.node.dir.Halted())}
 	case r.node.identity.get().ClusterID == "":
 		return []string{"not part of a cluster yet" + r.node.gossip.Trouble()}
 	case r.node.identity.get().Joined && r.node.hosts.host.Load() == nil:
