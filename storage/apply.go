@@ -194,6 +194,7 @@ func (s *Shard) freezeWaiting() error {
 // freeze puts the active head, even an empty one, behind the frozen ones. The caller holds the lock and saw room.
 func (s *Shard) freeze() {
 	h := s.active
+	h.frozen = true
 	h.state = s.state
 	h.state.leases = s.leases.records()
 	h.cuts = s.cuts

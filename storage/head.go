@@ -14,6 +14,7 @@ type head struct {
 	bytes   int64 // memory, estimated
 	points  int64 // rows, repeated times included
 	dirty   bool  // holds more than a new applied index
+	frozen  bool  // the flusher reads it without the lock
 	since   time.Time
 
 	// Set when it is frozen: what the flush writes beside the points.
@@ -160,6 +161,9 @@ func (h *head) snapshot(key []byte) []run {
 // install puts a sorted run where an unsorted one still is as the reader found it; the caller holds the shard's lock
 // for writing.
 func (h *head) install(key []byte, found, sorted *run) {
+	if h.frozen {
+		return
+	}
 	hs := h.series[string(key)]
 	if hs == nil {
 		return
