@@ -1984,8 +1984,7 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06UINT64\x10\x03\x12\b\n" +
 	"\x04BOOL\x10\x04\x12\n" +
 	"\n" +
-	"\x06STRING\x10\x052\x93\n" +
-	"\n" +
+	"\x06STRING\x10\x052\xd5\v\n" +
 	"\bFlotilla\x12<\n" +
 	"\x05Write\x12\x19.flotilla.v1.WriteRequest\x1a\x18.flotilla.v1.WriteResult\x12G\n" +
 	"\vWriteStream\x12\x19.flotilla.v1.WriteRequest\x1a\x19.flotilla.v1.WriteResults(\x010\x01\x12=\n" +
@@ -2003,7 +2002,11 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x0eGetDeviceGroup\x12\x1a.flotilla.v1.DeviceRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\x06Verify\x12\x1a.flotilla.v1.VerifyRequest\x1a\x15.flotilla.v1.Document\x129\n" +
 	"\x04Trim\x12\x1a.flotilla.v1.GroupsRequest\x1a\x15.flotilla.v1.Document\x12<\n" +
-	"\bStepDown\x12\x19.flotilla.v1.GroupRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
+	"\bStepDown\x12\x19.flotilla.v1.GroupRequest\x1a\x15.flotilla.v1.Document\x12?\n" +
+	"\n" +
+	"PlanVerify\x12\x1a.flotilla.v1.VerifyRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
+	"\bPlanTrim\x12\x1a.flotilla.v1.GroupsRequest\x1a\x15.flotilla.v1.Document\x12@\n" +
+	"\fPlanStepDown\x12\x19.flotilla.v1.GroupRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\bListJobs\x12\x18.flotilla.v1.ListRequest\x1a\x15.flotilla.v1.Document\x128\n" +
 	"\x06GetJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\tCancelJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
@@ -2087,34 +2090,40 @@ var file_flotilla_proto_depIdxs = []int32{
 	24, // 28: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
 	23, // 29: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
 	22, // 30: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
-	20, // 31: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
-	26, // 32: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
-	26, // 33: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
-	20, // 34: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
-	15, // 35: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
-	7,  // 36: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
-	8,  // 37: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
-	13, // 38: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
-	19, // 39: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
-	3,  // 40: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
-	3,  // 41: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
-	3,  // 42: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
-	3,  // 43: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
-	3,  // 44: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
-	3,  // 45: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
-	3,  // 46: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
-	3,  // 47: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
-	3,  // 48: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
-	3,  // 49: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
-	3,  // 50: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
-	3,  // 51: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
-	3,  // 52: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
-	3,  // 53: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
-	3,  // 54: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
-	3,  // 55: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
-	16, // 56: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
-	36, // [36:57] is the sub-list for method output_type
-	15, // [15:36] is the sub-list for method input_type
+	24, // 31: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
+	23, // 32: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
+	22, // 33: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
+	20, // 34: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
+	26, // 35: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
+	26, // 36: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
+	20, // 37: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
+	15, // 38: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
+	7,  // 39: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
+	8,  // 40: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
+	13, // 41: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
+	19, // 42: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
+	3,  // 43: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
+	3,  // 44: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
+	3,  // 45: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
+	3,  // 46: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
+	3,  // 47: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
+	3,  // 48: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
+	3,  // 49: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
+	3,  // 50: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
+	3,  // 51: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
+	3,  // 52: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
+	3,  // 53: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
+	3,  // 54: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
+	3,  // 55: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
+	3,  // 56: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
+	3,  // 57: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
+	3,  // 58: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
+	3,  // 59: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
+	3,  // 60: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
+	3,  // 61: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
+	16, // 62: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
+	39, // [39:63] is the sub-list for method output_type
+	15, // [15:39] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
 	15, // [15:15] is the sub-list for extension extendee
 	0,  // [0:15] is the sub-list for field type_name

@@ -38,6 +38,9 @@ const (
 	Flotilla_Verify_FullMethodName          = "/flotilla.v1.Flotilla/Verify"
 	Flotilla_Trim_FullMethodName            = "/flotilla.v1.Flotilla/Trim"
 	Flotilla_StepDown_FullMethodName        = "/flotilla.v1.Flotilla/StepDown"
+	Flotilla_PlanVerify_FullMethodName      = "/flotilla.v1.Flotilla/PlanVerify"
+	Flotilla_PlanTrim_FullMethodName        = "/flotilla.v1.Flotilla/PlanTrim"
+	Flotilla_PlanStepDown_FullMethodName    = "/flotilla.v1.Flotilla/PlanStepDown"
 	Flotilla_ListJobs_FullMethodName        = "/flotilla.v1.Flotilla/ListJobs"
 	Flotilla_GetJob_FullMethodName          = "/flotilla.v1.Flotilla/GetJob"
 	Flotilla_CancelJob_FullMethodName       = "/flotilla.v1.Flotilla/CancelJob"
@@ -72,6 +75,11 @@ type FlotillaClient interface {
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*Document, error)
 	Trim(ctx context.Context, in *GroupsRequest, opts ...grpc.CallOption) (*Document, error)
 	StepDown(ctx context.Context, in *GroupRequest, opts ...grpc.CallOption) (*Document, error)
+	// What these would do: nothing is done. They are calls of their own, so that
+	// a node that does not know them does nothing either.
+	PlanVerify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*Document, error)
+	PlanTrim(ctx context.Context, in *GroupsRequest, opts ...grpc.CallOption) (*Document, error)
+	PlanStepDown(ctx context.Context, in *GroupRequest, opts ...grpc.CallOption) (*Document, error)
 	ListJobs(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
 	GetJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
 	CancelJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
@@ -258,6 +266,36 @@ func (c *flotillaClient) StepDown(ctx context.Context, in *GroupRequest, opts ..
 	return out, nil
 }
 
+func (c *flotillaClient) PlanVerify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_PlanVerify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) PlanTrim(ctx context.Context, in *GroupsRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_PlanTrim_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) PlanStepDown(ctx context.Context, in *GroupRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_PlanStepDown_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *flotillaClient) ListJobs(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Document)
@@ -326,6 +364,11 @@ type FlotillaServer interface {
 	Verify(context.Context, *VerifyRequest) (*Document, error)
 	Trim(context.Context, *GroupsRequest) (*Document, error)
 	StepDown(context.Context, *GroupRequest) (*Document, error)
+	// What these would do: nothing is done. They are calls of their own, so that
+	// a node that does not know them does nothing either.
+	PlanVerify(context.Context, *VerifyRequest) (*Document, error)
+	PlanTrim(context.Context, *GroupsRequest) (*Document, error)
+	PlanStepDown(context.Context, *GroupRequest) (*Document, error)
 	ListJobs(context.Context, *ListRequest) (*Document, error)
 	GetJob(context.Context, *JobRequest) (*Document, error)
 	CancelJob(context.Context, *JobRequest) (*Document, error)
@@ -387,6 +430,15 @@ func (UnimplementedFlotillaServer) Trim(context.Context, *GroupsRequest) (*Docum
 }
 func (UnimplementedFlotillaServer) StepDown(context.Context, *GroupRequest) (*Document, error) {
 	return nil, status.Error(codes.Unimplemented, "method StepDown not implemented")
+}
+func (UnimplementedFlotillaServer) PlanVerify(context.Context, *VerifyRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanVerify not implemented")
+}
+func (UnimplementedFlotillaServer) PlanTrim(context.Context, *GroupsRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanTrim not implemented")
+}
+func (UnimplementedFlotillaServer) PlanStepDown(context.Context, *GroupRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanStepDown not implemented")
 }
 func (UnimplementedFlotillaServer) ListJobs(context.Context, *ListRequest) (*Document, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListJobs not implemented")
@@ -691,6 +743,60 @@ func _Flotilla_StepDown_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Flotilla_PlanVerify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).PlanVerify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_PlanVerify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).PlanVerify(ctx, req.(*VerifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_PlanTrim_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GroupsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).PlanTrim(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_PlanTrim_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).PlanTrim(ctx, req.(*GroupsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_PlanStepDown_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GroupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).PlanStepDown(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_PlanStepDown_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).PlanStepDown(ctx, req.(*GroupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Flotilla_ListJobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRequest)
 	if err := dec(in); err != nil {
@@ -825,6 +931,18 @@ var Flotilla_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "StepDown",
 			Handler:    _Flotilla_StepDown_Handler,
+		},
+		{
+			MethodName: "PlanVerify",
+			Handler:    _Flotilla_PlanVerify_Handler,
+		},
+		{
+			MethodName: "PlanTrim",
+			Handler:    _Flotilla_PlanTrim_Handler,
+		},
+		{
+			MethodName: "PlanStepDown",
+			Handler:    _Flotilla_PlanStepDown_Handler,
 		},
 		{
 			MethodName: "ListJobs",

@@ -79,6 +79,21 @@ func (s *Server) StepDown(ctx context.Context, m *pb.GroupRequest) (*pb.Document
 	return document(s.g.StepDown(ctx, m.GetGroup(), m.GetTo()))
 }
 
+// PlanVerify says what Verify would do.
+func (s *Server) PlanVerify(ctx context.Context, m *pb.VerifyRequest) (*pb.Document, error) {
+	return document(s.g.PlanVerify(ctx, m.GetGroups(), m.GetMode()))
+}
+
+// PlanTrim says what Trim would do.
+func (s *Server) PlanTrim(ctx context.Context, m *pb.GroupsRequest) (*pb.Document, error) {
+	return document(s.g.PlanTrim(ctx, m.GetGroups()))
+}
+
+// PlanStepDown says what StepDown would do.
+func (s *Server) PlanStepDown(ctx context.Context, m *pb.GroupRequest) (*pb.Document, error) {
+	return document(s.g.PlanStepDown(ctx, m.GetGroup(), m.GetTo()))
+}
+
 // ListJobs lists jobs, newest first.
 func (s *Server) ListJobs(ctx context.Context, m *pb.ListRequest) (*pb.Document, error) {
 	list, err := s.g.ListJobs(ctx)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"testing"
 
@@ -234,5 +235,29 @@ func TestDeviceNamedTwiceIsMeantOnce(t *testing.T) {
 	}
 	if r, err := cl.Delete(t.Context(), &pb.DeleteRequest{Database: "d", Collection: "c", Devices: []string{"a", "a"}}); err != nil || r.GetGroups() != 1 {
 		t.Errorf("delete: %v %v", r, err)
+	}
+}
+
+func TestPlansOverGRPC(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	cl := pb.NewFlotillaClient(dial(t, c.Nodes[1]))
+	for kind, call := range map[string]func() (*pb.Document, error){
+		api.JobVerify: func() (*pb.Document, error) { return cl.PlanVerify(t.Context(), &pb.VerifyRequest{}) },
+		api.JobTrim:   func() (*pb.Document, error) { return cl.PlanTrim(t.Context(), &pb.GroupsRequest{Groups: []uint32{3}}) },
+		api.JobStepDown: func() (*pb.Document, error) {
+			return cl.PlanStepDown(t.Context(), &pb.GroupRequest{Group: 3, To: "n3"})
+		},
+	} {
+		m, err := call()
+		var p api.Plan
+		if err == nil {
+			err = json.Unmarshal([]byte(m.GetJson()), &p)
+		}
+		if err != nil || p.Kind != kind || !p.DryRun || len(p.Groups) == 0 {
+			t.Errorf("%s: %s %v", kind, m.GetJson(), err)
+		}
+	}
+	if jobs, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) > 0 || c.Leader(3) != "n1" {
+		t.Errorf("jobs %v, leader %s, %v", jobs, c.Leader(3), err)
 	}
 }
