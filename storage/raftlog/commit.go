@@ -141,15 +141,32 @@ func (c *committer) commit(b *batch) bool {
 	c.watchdog.Reset(c.deadline)
 	err := c.write(b)
 	c.watchdog.Stop()
-	if errors.Is(err, ErrNoSpace) { // nothing was written: these requests fail, and later ones may not
-		b.err = err
-		return c.finish(b)
+	if errors.Is(err, ErrNoSpace) { // these requests fail, and later ones may not
+		return c.refuse(b, err)
 	}
 	if err != nil {
 		c.fail(err)
 		return false
 	}
 	c.last, c.confirmed = b.requests, b.header.records == 0
+	return c.finish(b)
+}
+
+// refuse fails a batch that found no room, and all that is queued behind it: a request may go on in those
+// batches, which may be small enough for what is left of the segment, and its end without its beginning
+// would be a hole in the log. A request is queued whole, so none of it comes later.
+func (c *committer) refuse(b *batch, err error) bool {
+	c.mu.Lock()
+	queued := c.unqueue()
+	c.mu.Unlock()
+	for _, q := range queued {
+		q.err = err
+		close(q.done)
+	}
+	if b.header.records == 0 && c.isStopping() {
+		c.confirmed = true // the last batch stays unconfirmed: there is no room to do it
+	}
+	b.err = err
 	return c.finish(b)
 }
 

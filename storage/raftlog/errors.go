@@ -20,8 +20,10 @@ var (
 	ErrBelowSnapshot = errors.New("truncation reaches below the snapshot record")
 	// ErrTooLarge: an entry above MaxEntryBytes. Nothing was written. Split the proposal.
 	ErrTooLarge = errors.New("log entry is too large")
-	// ErrNoSpace: the disk has no room for another segment. Nothing was written; the engine goes on, and
-	// appends work again when there is room. Refuse new data, hand over leaderships.
+	// ErrNoSpace: the disk has no room for another segment. The log is what it was before the call (of a
+	// request that takes more than one batch, the first entries may be there after a restart, without a
+	// hole); the engine goes on, and appends work again when there is room. Refuse new data, hand over
+	// leaderships.
 	ErrNoSpace = errors.New("no space for the log")
 	// ErrFailed: a disk error or a missed deadline has stopped the engine; the outcome of the call that
 	// met it is unknown. Exit the process.

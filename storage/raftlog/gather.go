@@ -176,6 +176,11 @@ func (g *gatherer) stop(err error) []*batch {
 	if g.err == nil {
 		g.err = err
 	}
+	return g.unqueue()
+}
+
+// unqueue takes all batches off that the committer has not taken. The caller holds mu.
+func (g *gatherer) unqueue() []*batch {
 	left := g.full
 	if g.open != nil {
 		left = append(left, g.open)
@@ -184,14 +189,16 @@ func (g *gatherer) stop(err error) []*batch {
 	return left
 }
 
-// wait blocks until every part is on disk.
+// wait blocks until the outcome of every part is known, even after one has failed: the caller then lets the
+// next request of its log begin. The error is that of the first part that is not on disk.
 func wait(parts []part) error {
+	var first error
 	for i := range parts {
 		b := parts[i].batch
 		<-b.done
-		if b.err != nil {
-			return b.err
+		if first == nil {
+			first = b.err
 		}
 	}
-	return nil
+	return first
 }
