@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,9 +57,38 @@ func (c *Cluster) Await(what string, limit time.Duration, missing func() string)
 			return time.Since(began)
 		}
 		if time.Since(began) > limit {
-			c.t.Fatalf("not within %v: %s: %s", limit, what, lacks)
+			c.t.Fatalf("not within %v: %s: %s%s", limit, what, lacks, c.uneven())
 		}
 	}
+}
+
+// uneven describes some groups whose replicas stand at different places, "" if
+// there are none.
+func (c *Cluster) uneven() string {
+	const most = 4
+	groups := make(map[uint32][]raftgroup.Status)
+	for _, i := range c.Up() {
+		if n := c.nodes[i].Node(); n.Groups() != nil {
+			for _, g := range n.Groups().Groups() {
+				groups[g.ID()] = append(groups[g.ID()], g.Status())
+			}
+		}
+	}
+	var b strings.Builder
+	shown := 0
+	for group, replicas := range groups {
+		same := func(s raftgroup.Status) bool {
+			return s.AppliedIndex == replicas[0].AppliedIndex && s.State == replicas[0].State && !s.Leader.IsZero()
+		}
+		if !slices.ContainsFunc(replicas, func(s raftgroup.Status) bool { return !same(s) }) || shown == most {
+			continue
+		}
+		shown++
+		for _, s := range replicas {
+			fmt.Fprintf(&b, "\n  group %d: %+v", group, s)
+		}
+	}
+	return b.String()
 }
 
 // Up lists the nodes that run.

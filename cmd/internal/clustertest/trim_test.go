@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -14,17 +15,22 @@ import (
 // log the groups have left at most.
 func (c *Cluster) trimAll(t *testing.T, nodes ...int) (longest uint64) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	var wg sync.WaitGroup
 	for _, i := range nodes {
 		for _, g := range c.nodes[i].Node().Groups().Groups() {
 			wg.Go(func() {
-				if err := g.Trim(t.Context()); err != nil {
+				if err := g.Trim(ctx); err != nil {
 					t.Errorf("trim group %d on %s: %v", g.ID(), c.nodes[i].Name, err)
 				}
 			})
 		}
 	}
 	wg.Wait()
+	if t.Failed() {
+		t.Fatal(c.uneven())
+	}
 	for _, i := range nodes {
 		for _, g := range c.nodes[i].Node().Groups().Groups() {
 			if s := g.Status(); s.LogFirst > 0 {
@@ -41,7 +47,9 @@ func TestI7TrimsUnderWritesLoseNothing(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
 		l := c.NewLedger("trimmed", ledgerDevices)
+		c.writeEverywhere(t, 1000, false) // a group that is just born has replicas that still want its first entries
 		for range 2 * times(t) {
+			c.Await("the replicas are level", time.Minute, c.uneven)
 			end := c.Load(l, loadCallers, loadRate)
 			time.Sleep(time.Second)
 			t.Logf("at most %d entries of a log are left", c.trimAll(t, c.Up()...))
