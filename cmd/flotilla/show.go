@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -100,8 +101,9 @@ func ageCell(ms *int64) string {
 	return d.String()
 }
 
-// segment escapes one part of a path.
-func segment(s string) string { return url.PathEscape(s) }
+// segment escapes one part of a path. Dots too: `..` is a valid name, and on its way it would take the part before it
+// along, so that a request about a collection became one about its database.
+func segment(s string) string { return strings.ReplaceAll(url.PathEscape(s), ".", "%2E") }
 
 func sorted(names []string) []string {
 	slices.Sort(names)

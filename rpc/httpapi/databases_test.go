@@ -47,3 +47,31 @@ func TestDatabasesAndDeletes(t *testing.T) {
 	}
 	r.problem("GET", "/v1/databases/x", "", api.DatabaseNotFound)
 }
+
+// ServeMux would redirect these paths to shorter ones, and clients repeat a DELETE there.
+func TestNamesOfDotsAreNamesAndUncleanPathsAreNoRoutes(t *testing.T) {
+	r := start(t, fakecluster.Options{})
+	r.want(0, "POST", base+"/write/batch", `{"points":[{"id":"a","time":1,"f":1}]}`, 200, `{"written":1}`)
+	for _, path := range []string{"/v1/databases/d/collections/..", "/v1/databases/d/collections/.", "/v1/databases/d/", "/v1/databases/x/../d",
+		"/v1//databases/d", "/v1/databases/./d", base + "/../../..", "//"} {
+		r.problem("DELETE", path, "", api.NotFound)
+		r.problem("GET", path, "", api.NotFound)
+	}
+	r.want(0, "GET", base+"/query", "", 200, `{"results":[{"id":"a","times":["1970-01-01T00:00:00.000000001Z"],"f":[1]}]}`)
+	const dots = "/v1/databases/%2E%2E/collections/%2e"
+	for _, name := range []string{".", ".."} {
+		if resp, got := r.do(0, "POST", "/v1/databases", `{"name":"`+name+`"}`); resp.StatusCode != 201 {
+			t.Errorf("create %q: %d %s", name, resp.StatusCode, got)
+		}
+	}
+	r.want(1, "POST", dots+"/write", `{"id":"..","time":1,"f":1}`, 200, `{"written":1}`)
+	r.want(2, "GET", dots+"/query?ids=..", "", 200, `{"results":[{"id":"..","times":["1970-01-01T00:00:00.000000001Z"],"f":[1]}]}`)
+	if resp, got := r.do(0, "GET", dots+"/device/%2E%2E/group", ""); resp.StatusCode != 200 {
+		t.Errorf("the group of a device: %d %s", resp.StatusCode, got)
+	}
+	r.want(0, "DELETE", dots, "", 200, `{"groups":16}`)
+	if resp, got := r.do(0, "DELETE", "/v1/databases/%2E", ""); resp.StatusCode != 200 {
+		t.Errorf("drop: %d %s", resp.StatusCode, got)
+	}
+	r.problem("GET", "/v1/databases/%2E", "", api.DatabaseNotFound)
+}

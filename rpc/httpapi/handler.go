@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 
@@ -53,9 +54,9 @@ func New(c Config) *Handler {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{g: c.Gateway, node: c.Node, version: c.Version, logger: c.Logger, mux: http.NewServeMux()}
-	for path, r := range h.routes() {
-		h.handle(path, r)
-		if rest, ok := strings.CutPrefix(path, "/v1/admin/"); ok {
+	for pattern, r := range h.routes() {
+		h.handle(pattern, r)
+		if rest, ok := strings.CutPrefix(pattern, "/v1/admin/"); ok {
 			h.handle("/admin/"+rest, r)
 		}
 	}
@@ -68,8 +69,23 @@ func New(c Config) *Handler {
 	return h
 }
 
-// ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. ServeMux redirects a path with `.`, `..`
+// or an empty segment to the shorter one, and clients repeat a DELETE there:
+// what was meant for the collection `..` would drop its database. Such a path
+// is no route.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !clean(r.URL.EscapedPath()) {
+		h.fail(w, r, api.E(api.NotFound, "write a name that is . or .. as %2E or %2E%2E", "no route %s: it has an empty or a dot segment", r.URL.EscapedPath()))
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// clean reports whether ServeMux takes the path as it is.
+func clean(escaped string) bool {
+	short := path.Clean(escaped)
+	return escaped == short || escaped == short+"/" && short != "/"
+}
 
 func (h *Handler) routes() map[string]route {
 	const collection = "/v1/databases/{db}/collections/{collection}"
@@ -110,7 +126,7 @@ func (h *Handler) routes() map[string]route {
 }
 
 // handle registers a path with all its methods.
-func (h *Handler) handle(path string, r route) {
+func (h *Handler) handle(pattern string, r route) {
 	var allowed []string
 	for method := range r {
 		if allowed = append(allowed, method); method == http.MethodGet {
@@ -119,7 +135,7 @@ func (h *Handler) handle(path string, r route) {
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
-	h.mux.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
+	h.mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
 		method := req.Method
 		if method == http.MethodHead {
 			method = http.MethodGet

@@ -59,8 +59,23 @@ func New(addresses []string, timeout time.Duration) (*Client, error) {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, Proxy: http.ProxyFromEnvironment,
-	}}
+	}, CheckRedirect: followReads}
 	return c, nil
+}
+
+// maxRedirects bounds how far a read follows redirects.
+const maxRedirects = 5
+
+// followReads follows the redirects of reads only: a change means what its own path says, and is never carried out on
+// another one.
+func followReads(_ *http.Request, via []*http.Request) error {
+	if method := via[0].Method; method != http.MethodGet && method != http.MethodHead {
+		return http.ErrUseLastResponse
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return nil
 }
 
 // Close ends idle connections.

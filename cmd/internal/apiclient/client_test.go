@@ -143,3 +143,24 @@ func TestNodeThatHangsIsPassedBy(t *testing.T) {
 		t.Errorf("a change went to a second node, or ended with %v", err)
 	}
 }
+
+func TestChangeIsNeverCarriedOutOnAnotherPath(t *testing.T) {
+	var elsewhere atomic.Int32
+	moved := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/new" {
+			elsewhere.Add(1)
+			fmt.Fprint(w, `{"x":1}`)
+			return
+		}
+		http.Redirect(w, r, "/new", http.StatusTemporaryRedirect)
+	})
+	c := newClient(t, time.Minute, moved)
+	for _, method := range []string{http.MethodDelete, http.MethodPost, http.MethodPut, http.MethodPatch} {
+		if body, err := c.Do(t.Context(), Request{Method: method, Path: "/old"}); err == nil || elsewhere.Load() != 0 {
+			t.Errorf("%s: %q, %v", method, body, err)
+		}
+	}
+	if body, err := c.Do(t.Context(), Request{Path: "/old"}); err != nil || string(body) != `{"x":1}` {
+		t.Errorf("a read: %q, %v", body, err)
+	}
+}
