@@ -14,16 +14,7 @@ const (
 	trimTarget = 0.9
 	// trimTimeout bounds the trim of one group.
 	trimTimeout = 30 * time.Second
-	// maxMarks bounds what is remembered of a group's age; when they are many,
-	// every second one goes.
-	maxMarks = 32
 )
-
-// mark says that a log ended at index at some time.
-type mark struct {
-	at    time.Time
-	index uint64
-}
 
 // logSize is what one group contributes to the node's log.
 type logSize struct {
@@ -165,7 +156,7 @@ func (t *trimmer) complete() error {
 	return errors.Join(errs...)
 }
 
-// observe takes the size of every log and remembers where it ended.
+// observe takes the size of every log and remembers when it ended where.
 func (t *trimmer) observe(now time.Time) []logSize {
 	groups := t.host.Groups()
 	sizes := make([]logSize, 0, len(groups))
@@ -179,19 +170,7 @@ func (t *trimmer) observe(now time.Time) []logSize {
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		marks := t.marks[g.id]
-		if len(marks) == 0 || marks[len(marks)-1].index != last {
-			marks = append(marks, mark{at: now, index: last})
-		}
-		if len(marks) > maxMarks {
-			thin := marks[:0]
-			for i, m := range marks {
-				if i%2 == 1 || i == len(marks)-1 {
-					thin = append(thin, m)
-				}
-			}
-			marks = thin
-		}
+		marks := remember(t.marks[g.id], now, first, last)
 		t.marks[g.id] = marks
 		sizes = append(sizes, logSize{group: g.id, first: first, last: last, bytes: in.entries.Bytes(), marks: marks})
 	}
