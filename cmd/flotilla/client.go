@@ -100,6 +100,15 @@ func durationFlag(c *cli.Context, name string) (time.Duration, error) {
 	return d, nil
 }
 
+// positiveFlag is durationFlag for what must be above zero where it is given.
+func positiveFlag(c *cli.Context, name string) (time.Duration, error) {
+	d, err := durationFlag(c, name)
+	if err == nil && c.IsSet(name) && d <= 0 {
+		err = usagef("--%s %s is not above zero", name, c.String(name))
+	}
+	return d, err
+}
+
 // need returns a usage error that names every flag of names that is missing.
 func need(c *cli.Context, names ...string) error {
 	var missing []string

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,9 @@ func deletePoints(c *cli.Context, s streams) error {
 		return firstOf(err)
 	}
 	if err := refuseEmpty(c, "collection", "from", "to"); err != nil {
+		return err
+	}
+	if err := refuseEmptyDevices(c); err != nil {
 		return err
 	}
 	if len(c.StringSlice("device")) > 0 && c.String("collection") == "" {
@@ -118,6 +122,14 @@ func refuseEmpty(c *cli.Context, names ...string) error {
 		if c.IsSet(name) && c.String(name) == "" {
 			return usagef("--%s is empty: give it a value or leave it out", name)
 		}
+	}
+	return nil
+}
+
+// refuseEmptyDevices is refuseEmpty for the repeatable --device.
+func refuseEmptyDevices(c *cli.Context) error {
+	if c.IsSet("device") && slices.Contains(c.StringSlice("device"), "") {
+		return usagef("--device is empty: give it a value or leave it out")
 	}
 	return nil
 }

@@ -47,6 +47,12 @@ func query(c *cli.Context) error {
 	if err := errors.Join(arity(c, 0, 0), need(c, "db", "collection")); err != nil {
 		return firstOf(err)
 	}
+	if err := refuseEmpty(c, "from", "to", "fields", "order", "consistency", "max-staleness", "every", "agg"); err != nil {
+		return err
+	}
+	if err := refuseEmptyDevices(c); err != nil {
+		return err
+	}
 	parameters, err := queryParameters(c)
 	if err != nil {
 		return err
@@ -127,11 +133,11 @@ func queryParameters(c *cli.Context) (url.Values, error) {
 }
 
 func durationsOfQuery(c *cli.Context, v url.Values) error {
-	every, err := durationFlag(c, "every")
+	every, err := positiveFlag(c, "every")
 	if err != nil {
 		return err
 	}
-	staleness, err := durationFlag(c, "max-staleness")
+	staleness, err := positiveFlag(c, "max-staleness")
 	if err != nil {
 		return err
 	}
