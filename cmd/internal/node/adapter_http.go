@@ -53,7 +53,13 @@ func (a processAdapter) SetSetting(ctx context.Context, key, value string) (api.
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.node.cfg.WriteTimeout)
 	defer cancel()
-	err = directoryError(a.node.dir.SetSetting(ctx, key, value))
+	table, err := a.node.dir.Confirm(ctx) // the settings in it are those in force now
+	if err == nil {
+		if err := a.node.cfg.CheckClusterChange(table.Settings, key, value); err != nil {
+			return api.Setting{}, api.E(api.InvalidArgument, "nothing was changed; see `flotilla settings list`", "%s", err.Error())
+		}
+		err = directoryError(a.node.dir.SetSetting(ctx, key, value))
+	}
 	switch {
 	case errors.Is(err, gateway.ErrUnknown):
 		return api.Setting{}, api.E(api.OutcomeUnknown, "see `flotilla settings`", "%s may or may not be set", key).Because(err)

@@ -144,6 +144,40 @@ func TestSettingsOfACluster(t *testing.T) {
 	}
 }
 
+// What a configuration file may not say, a running cluster is not set to either.
+func TestSettingsThatContradictEachOtherAreRefused(t *testing.T) {
+	n := start(t, settingsOf(t, "n1", t.TempDir()))
+	awaitReady(t, n)
+	set := func(key, value string) error {
+		_, err := (processAdapter{n}).SetSetting(t.Context(), key, value)
+		return err
+	}
+	refused := func(key, value string) {
+		t.Helper()
+		before := n.policyConfig().Replication
+		var problem *api.Error
+		err := set(key, value)
+		if !errors.As(err, &problem) || problem.Code != api.InvalidArgument || !strings.Contains(problem.Detail, "no write could ever succeed") {
+			t.Errorf("%s %s: %v", key, value, err)
+		}
+		if got := n.policyConfig().Replication; got != before {
+			t.Errorf("%s %s was refused, and is now %+v", key, value, got)
+		}
+	}
+	refused("replication.min_replicas_for_write", "4")
+	if err := set("replication.min_replicas_for_write", "3"); err != nil {
+		t.Fatal(err)
+	}
+	refused("replication.factor", "2")
+	refused("coordinator.replica_factor", "2")
+	if err := set("replication.factor", "4"); err != nil {
+		t.Fatal(err)
+	}
+	if err := set("replication.min_replicas_for_write", "4"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWritesNeedTheReplicasThatWereAskedFor(t *testing.T) {
 	cfg := settingsOf(t, "n1", t.TempDir())
 	cfg.WriteTimeout = cfg.WriteTimeout / 10

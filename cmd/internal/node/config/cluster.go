@@ -29,6 +29,21 @@ func CheckClusterSetting(key, value string) (canonicalKey, canonicalValue string
 	return setting.Key, setting.get(&scratch), nil
 }
 
+// CheckClusterChange refuses one change of the settings that the meta group holds, where its result would break a rule
+// between them. key and value are as CheckClusterSetting returned them.
+func (c *Config) CheckClusterChange(clusterSettings map[string]string, key, value string) error {
+	settings := maps.Clone(clusterSettings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	settings[key] = value
+	changed, err := c.With(settings)
+	if err != nil {
+		return err
+	}
+	return changed.checkCluster()
+}
+
 // With returns a copy of c in which the cluster-wide settings are those that the meta group holds. Keys that this
 // binary does not know are left out: a newer node may have set them.
 func (c *Config) With(clusterSettings map[string]string) (Config, error) {

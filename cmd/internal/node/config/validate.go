@@ -16,20 +16,28 @@ const minKeyBytes = 16
 // maxKeyBytes bounds a key file: a larger one is some other file by mistake.
 const maxKeyBytes = 4096
 
-// validate checks the rules between settings.
+// validate checks the rules between the settings that a node is started with.
 func (c *Config) validate() error {
 	if err := c.checkExposure(); err != nil {
 		return err
 	}
-	if c.Replication.MinReplicasForWrite > c.Replication.Factor {
-		return fmt.Errorf("replication.min_replicas_for_write %d is above replication.factor %d: no write could ever succeed",
-			c.Replication.MinReplicasForWrite, c.Replication.Factor)
+	if err := c.checkCluster(); err != nil {
+		return err
 	}
 	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
 		return fmt.Errorf("--bootstrap-expect %d needs --join: it is how the %d nodes find each other",
 			c.BootstrapExpect, c.BootstrapExpect)
 	}
 	return c.checkPorts()
+}
+
+// checkCluster checks the rules between cluster-wide settings, which may change while the cluster runs.
+func (c *Config) checkCluster() error {
+	if c.Replication.MinReplicasForWrite > c.Replication.Factor {
+		return fmt.Errorf("replication.min_replicas_for_write %d is above replication.factor %d: no write could ever succeed",
+			c.Replication.MinReplicasForWrite, c.Replication.Factor)
+	}
+	return nil
 }
 
 // checkExposure holds the loopback rule: an address that others can reach needs a key, or the operator's word.
