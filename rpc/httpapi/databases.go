@@ -167,11 +167,8 @@ func (h *Handler) deletePoints(w http.ResponseWriter, r *http.Request) error {
 		return api.E(api.ConfirmationNeeded, "give ids, start_time or end_time; DELETE on the collection itself drops all of it", "a delete without a selector")
 	}
 	d := gateway.Delete{Database: database, Collection: collection}
-	if d.Devices, err = list(values, "ids"); err != nil {
+	if d.Devices, err = devices(values); err != nil {
 		return err
-	}
-	if values.Has("ids") && len(d.Devices) == 0 {
-		return api.E(api.InvalidArgument, "name the devices, or leave ids out to mean all of them", "the list of ids is empty")
 	}
 	if d.From, err = timeOf(values, "start_time", storage.MinTime); err != nil {
 		return err

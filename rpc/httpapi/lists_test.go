@@ -1,9 +1,12 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
 )
 
@@ -22,4 +25,25 @@ func TestNamesGivenTwiceAreMeantOnce(t *testing.T) {
 		`{"results":[{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[3]}]}`)
 	r.want(0, "DELETE", base+"/delete?ids=a,a", "", 200, `{"groups":1}`)
 	r.want(0, "GET", base+"/query?ids=a,b,b&fields=f", "", 200, `{"results":[{"id":"b","times":["1970-01-01T00:00:00.000000001Z"],"f":[3]}]}`)
+}
+
+func TestListsThatCannotBeMeantAreRefused(t *testing.T) {
+	r := start(t, fakecluster.Options{})
+	r.want(0, "POST", base+"/write", `{"id":"a","time":1,"f":1}`, 200, `{"written":1}`)
+	r.want(0, "POST", base+"/write", `{"id":"\ud83d\ude00\ufffd","time":1,"f":1}`, 200, `{"written":1}`)
+	for _, ids := range []string{"ids=", "ids=[]", "ids=a&ids=", "ids=[%22%5Cud800%22]", "ids=[%22%FF%22]", "limit=3000000000"} {
+		p := r.problem("GET", base+"/query?"+ids, "", api.InvalidArgument)
+		if ids == "limit=3000000000" && !strings.Contains(fmt.Sprint(p["hint"]), "to 2147483647") {
+			t.Errorf("the bound is not told: %v", p)
+		}
+		if ids != "limit=3000000000" {
+			r.problem("DELETE", base+"/delete?"+ids, "", api.InvalidArgument)
+		}
+	}
+	for _, body := range []string{`{"ids":[]}`, `{"ids":""}`, `{"ids":["\ud800"]}`, "{\"ids\":[\"\xff\"]}"} {
+		r.problem("POST", base+"/query", body, api.InvalidArgument)
+	}
+	r.problem("POST", base+"/write", `{"id":"a","time":1,"s":"\ud800"}`, api.InvalidPoints)
+	r.problem("POST", base+"/write/batch", `{"points":[{"id":"\udc00","time":1,"f":1}]}`, api.InvalidPoints)
+	r.want(0, "POST", base+"/query", `{"ids":["\ud83d\ude00\ufffd"]}`, 200, "{\"results\":[{\"id\":\"😀\ufffd\",\"times\":[\"1970-01-01T00:00:00.000000001Z\"],\"f\":[1]}]}")
 }

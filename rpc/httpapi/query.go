@@ -14,6 +14,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/lineproto"
 	"github.com/flotilla-db/flotilla/rpc/pb"
 	"github.com/flotilla-db/flotilla/storage"
 )
@@ -44,6 +45,9 @@ func addBody(w http.ResponseWriter, r *http.Request, values url.Values) error {
 	body, err := readBody(w, r, maxAdminBody)
 	if err != nil || len(bytes.TrimSpace(body)) == 0 {
 		return err
+	}
+	if err := lineproto.ExactJSON(body); err != nil {
+		return api.E(api.InvalidArgument, "send UTF-8, and surrogates in pairs", "the body cannot be read: %v", err)
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(body, &m); err != nil {
@@ -98,7 +102,7 @@ func fill(q *gateway.Query, values url.Values) (err error) {
 	if q.To, err = timeOf(values, "end_time", storage.NoEnd); err != nil {
 		return err
 	}
-	if q.Devices, err = list(values, "ids"); err != nil {
+	if q.Devices, err = devices(values); err != nil {
 		return err
 	}
 	if q.Fields, err = list(values, "fields"); err != nil {
@@ -106,7 +110,7 @@ func fill(q *gateway.Query, values url.Values) (err error) {
 	}
 	if s := values.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit <= 0 || q.Limit > math.MaxInt32 {
-			return api.E(api.InvalidArgument, "a number from 1; leave it out for no limit", "limit %q is no number of points", s)
+			return api.E(api.InvalidArgument, fmt.Sprintf("a number from 1 to %d; leave it out for no limit", math.MaxInt32), "limit %q is no number of points", s)
 		}
 	}
 	switch s := values.Get("order"); s {
@@ -175,6 +179,9 @@ func list(values url.Values, name string) ([]string, error) {
 	for _, s := range values[name] {
 		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 			var array []string
+			if err := lineproto.ExactJSON([]byte(s)); err != nil {
+				return nil, api.E(api.InvalidArgument, "send UTF-8, and surrogates in pairs", "%s cannot be read: %v", name, err)
+			}
 			if err := json.Unmarshal([]byte(s), &array); err == nil {
 				out = append(out, array...)
 				continue
@@ -191,6 +198,16 @@ func list(values url.Values, name string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// devices reads ids. A list that is there and empty is the empty variable of a
+// script: it does not mean all devices.
+func devices(values url.Values) ([]string, error) {
+	out, err := list(values, "ids")
+	if err == nil && values.Has("ids") && (len(out) == 0 || slices.Contains(values["ids"], "")) {
+		err = api.E(api.InvalidArgument, "name the devices, or leave ids out to mean all of them", "the list of ids is empty")
+	}
+	return out, err
 }
 
 func splitList(s string) []string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
@@ -77,7 +78,7 @@ func (s *scanner) text() ([]byte, error) {
 			raw := s.b[begin:s.i]
 			s.i++
 			if !utf8.Valid(raw) {
-				return nil, fmt.Errorf("byte %d: the string is not UTF-8", begin)
+				return nil, fmt.Errorf("byte %d: %w", begin, errNotUTF8)
 			}
 			return raw, nil
 		case c == '\\':
@@ -100,8 +101,8 @@ func (s *scanner) escaped(begin int) ([]byte, error) {
 			var out string
 			quoted := s.b[begin-1 : s.i+1]
 			s.i++
-			if !utf8.Valid(quoted) {
-				return nil, fmt.Errorf("byte %d: the string is not UTF-8", begin)
+			if err := ExactJSON(quoted); err != nil {
+				return nil, fmt.Errorf("byte %d: %w", begin, err)
 			}
 			if err := json.Unmarshal(quoted, &out); err != nil {
 				return nil, fmt.Errorf("byte %d: bad escape in a string", begin)
@@ -111,6 +112,47 @@ func (s *scanner) escaped(begin int) ([]byte, error) {
 		s.i++
 	}
 	return nil, errJSONEnd
+}
+
+var (
+	errNotUTF8       = errors.New("the string is not UTF-8")
+	errLoneSurrogate = errors.New(`the string is no Unicode: half a surrogate pair (\ud800 to \udfff) stands alone`)
+)
+
+// ExactJSON refuses a JSON text whose strings have no exact UTF-8 form:
+// encoding/json reads them with U+FFFD in the place of what it cannot read, and
+// says nothing.
+func ExactJSON(text []byte) error {
+	if !utf8.Valid(text) {
+		return errNotUTF8
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped
+		switch high, ok := escapedUnit(text[i:]); {
+		case !ok || !utf16.IsSurrogate(high):
+		case i+5 < len(text) && text[i+5] == '\\':
+			low, _ := escapedUnit(text[i+6:])
+			if utf16.DecodeRune(high, low) == utf8.RuneError {
+				return errLoneSurrogate
+			}
+			i += 6
+		default:
+			return errLoneSurrogate
+		}
+	}
+	return nil
+}
+
+// escapedUnit reads uXXXX, what stands behind a backslash.
+func escapedUnit(b []byte) (rune, bool) {
+	if len(b) < 5 || b[0] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b[1:5]), 16, 16)
+	return rune(n), err == nil
 }
 
 // number reads the text of a number.

@@ -168,6 +168,20 @@ func TestNDJSON(t *testing.T) {
 	check(t, `{"sensor":"a","ts":3,"x":1}`, o, "1 c/a@3000000000 x=1:float64")
 }
 
+func TestHalfASurrogatePairIsNoText(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`\ud800`: false, `\udc00`: false, `\udc00\ud800`: false, `\ud800x`: false, `\ud800\n`: false, `\ud800\ud800`: false,
+		`\uD83D\uDE00`: true, `x\ud83d\ude00\ud83d\ude00`: true, `\ufffd`: true, `\\ud800`: true, `\\\ud800`: false, `\ud83d\ude00\ude00`: false,
+		`\ud7ff\ue000`: true,
+	} {
+		for _, point := range []string{`{"id":"a","f":"` + text + `"}`, `{"id":"` + text + `","f":1}`, `{"id":"a","` + text + `":1}`} {
+			if _, err := ParsePoint([]byte(point), "d", "c"); (err == nil) != ok {
+				t.Errorf("%s: %v", point, err)
+			}
+		}
+	}
+}
+
 func TestEscapedFieldNamesAreInverse(t *testing.T) {
 	for _, name := range []string{"id", "time", "times", "$id", "$$times", "idx", "$", "$x", "temperature"} {
 		if got := unescapeField(EscapeField(name)); got != name {
