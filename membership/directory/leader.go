@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// votersEvery is how often the leader looks whether its own configuration
-// should grow. It asks other nodes only when it should.
+// votersEvery is how often the leader looks who is there and whether its own
+// configuration should change. It asks other nodes only when it should grow.
 const votersEvery = time.Second
 
 // followLeadership runs the leader's loop while this node leads. Each event
@@ -48,6 +48,7 @@ func (d *Directory) lead(ctx context.Context) {
 	}
 	defer d.ready.Store(0)
 	d.logger.Info("leads the meta group", "term", d.ready.Load())
+	seen := newPresence()
 	voters := time.NewTicker(votersEvery)
 	defer voters.Stop()
 	poll := time.NewTimer(d.cfg.Timers.Poll)
@@ -55,7 +56,7 @@ func (d *Directory) lead(ctx context.Context) {
 	for {
 		t := d.Table()
 		poll.Reset(cmp.Or(d.cfg.Policy(t).Poll, d.cfg.Timers.Poll))
-		d.growVoters(ctx)
+		d.changeVoters(ctx, seen)
 		d.assign(ctx)
 	wait:
 		for {
@@ -63,7 +64,7 @@ func (d *Directory) lead(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-voters.C:
-				d.growVoters(ctx)
+				d.changeVoters(ctx, seen)
 			case <-t.Changed():
 				break wait
 			case <-poll.C:
