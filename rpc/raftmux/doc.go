@@ -9,6 +9,8 @@
 // request or answer; frames that wait together leave as one message (pacer.go
 // says how long they may wait), and a frame that is too large for a message
 // leaves in fragments on a lane of its own, so that no heartbeat waits for it.
+// The Raft frames of one group arrive in the order in which they were sent, but
+// for heartbeats (sender.go), or Raft would drop its pipeline under load.
 //
 // Who changes what. A link's sender owns the bytes that wait; its reader never
 // blocks on a group or a handler: what finds a full queue is answered "busy".

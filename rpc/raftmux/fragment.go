@@ -19,6 +19,7 @@ type laneFrame struct {
 	frame []byte
 	sent  int    // bytes handed to gRPC
 	group uint32 // laneRaft: later frames of this group wait behind it
+	after uint64 // laneRaft: so many segments leave before its last piece
 }
 
 // fragment gives the next piece: its header, ready to be put into a message

@@ -22,8 +22,10 @@ type sender struct {
 	counters *counters
 	kick     chan struct{} // wakes run; capacity 1
 
-	// mu guards what follows. Frames of one group leave in the order in which
-	// they were added, except that heartbeats may overtake large frames.
+	// mu guards what follows. The Raft frames of one group leave in the order in
+	// which they were added, a large one with its last piece; only heartbeats may
+	// overtake large ones. What is small and comes later waits behind them in
+	// laneRaft, and the last piece waits for the segments of before.
 	mu      sync.Mutex
 	pace    pacer
 	full    []mem.Buffer // segments that wait whole
@@ -107,6 +109,10 @@ func (s *sender) addLarge(f outFrame, t *ticket) {
 	}
 	if f.lane == laneRaft {
 		s.inLane[f.group]++
+		l.after = s.segment
+		if s.current != nil {
+			l.after++
+		}
 	}
 	s.lanes[f.lane] = append(s.lanes[f.lane], l)
 	if t != nil {
@@ -270,7 +276,7 @@ func (s *sender) take(now time.Time) (*outMessage, time.Duration, error) {
 		s.takeSegment(message)
 	}
 	for lane := range s.lanes {
-		if len(s.lanes[lane]) > 0 {
+		if len(s.lanes[lane]) > 0 && !s.tooEarly(s.lanes[lane][0]) {
 			s.takeFragment(message, lane)
 		}
 	}
@@ -289,6 +295,13 @@ func (s *sender) takeSegment(message *outMessage) {
 	s.taken++
 	s.queued -= segment.Len()
 	message.buffers = append(message.buffers, segment)
+}
+
+// tooEarly reports whether the next piece would complete a frame while small
+// ones from before it still wait. A segment leaves then, so take never comes
+// back with nothing.
+func (s *sender) tooEarly(l *laneFrame) bool {
+	return l.after > s.taken && len(l.frame)-l.sent <= fragmentSize
 }
 
 func (s *sender) takeFragment(message *outMessage, lane int) {
