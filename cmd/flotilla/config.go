@@ -47,6 +47,7 @@ func printConfig(c *cli.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	printWarnings(cfg, s)
 	format := c.String("output")
 	if format == outputYAML {
 		return cfg.WriteYAML(s.out)
@@ -84,9 +85,14 @@ func validateConfig(c *cli.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	printWarnings(cfg, s)
+	_, err = fmt.Fprintln(s.out, "configuration is valid")
+	return err
+}
+
+// printWarnings prints what a start would log, such as variables that are no settings.
+func printWarnings(cfg config.Config, s streams) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(s.err, "warning:", w)
 	}
-	_, err = fmt.Fprintln(s.out, "configuration is valid")
-	return err
 }

@@ -99,6 +99,10 @@ func TestRefusals(t *testing.T) {
 		{"PublicAdvertise", "", map[string]string{"advertise": "10.0.0.1"}, "--advertise 10.0.0.1 is not loopback"},
 		{"KeyAndInsecure", "", map[string]string{"insecure": "true", "cluster_key_file": "k"}, "exclude each other"},
 		{"OnePortTwice", "", map[string]string{"rpc_addr": "127.0.0.1:7601"}, "are both 127.0.0.1:7601"},
+		{"EmptyJoin", "", map[string]string{"join": ""}, "flag --join: is given and names nothing"},
+		{"JoinOfACommaOnly", "", map[string]string{"join": " ,"}, "flag --join: is given and names nothing"},
+		{"EmptyJoinInTheFile", "join: \"\"\n", nil, "flotilla.yaml:1: join: is given and names nothing"},
+		{"JoinOfAnEmptyItem", "join: [\"\"]\n", nil, "flotilla.yaml:1: join: is given and names nothing"},
 		{"ExpectWithoutJoin", "", map[string]string{"bootstrap_expect": "3"}, "needs --join"},
 		{"MoreLiveReplicasThanReplicas", "", map[string]string{"replication.min_replicas_for_write": "4"}, "no write could ever succeed"},
 	} {
@@ -115,6 +119,16 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("got  %q\nwant one line with %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestEmptyJoinOfTheEnvironmentIsRefused(t *testing.T) {
+	_, err := Load(Inputs{Environ: []string{"FLOTILLA_JOIN="}})
+	if err == nil || !strings.Contains(err.Error(), "environment FLOTILLA_JOIN: is given and names nothing") {
+		t.Errorf("got %v", err)
+	}
+	if c := mustLoad(t, Inputs{File: write(t, "join: []\n")}); len(c.Join) != 0 {
+		t.Errorf("no seeds: %q", c.Join)
 	}
 }
 

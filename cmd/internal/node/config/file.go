@@ -101,6 +101,8 @@ func scalar(setting Setting, value *yaml.Node) (string, error) {
 	switch {
 	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":
 		return "", errors.New("has no value")
+	case value.Kind == yaml.ScalarNode && setting.Shape == List && noItems(value.Value):
+		return "", errors.New(emptyList + "; [] says that there are none")
 	case value.Kind == yaml.ScalarNode:
 		return value.Value, nil
 	case value.Kind == yaml.SequenceNode && setting.Shape == List:
@@ -111,7 +113,11 @@ func scalar(setting Setting, value *yaml.Node) (string, error) {
 			}
 			items = append(items, item.Value)
 		}
-		return strings.Join(items, ","), nil
+		list := strings.Join(items, ",")
+		if len(items) > 0 && noItems(list) {
+			return "", errors.New(emptyList + "; [] says that there are none")
+		}
+		return list, nil
 	default:
 		return "", errors.New("takes a single value")
 	}

@@ -33,7 +33,11 @@ func Load(in Inputs) (Config, error) {
 	}
 	fromEnvironment, warnings := readEnvironment(in.Environ)
 	c.Warnings = warnings
-	for _, l := range []layer{fromFile, fromEnvironment, readFlags(in.Flags)} {
+	fromFlags := readFlags(in.Flags)
+	if err := refuseEmptyLists(fromEnvironment, fromFlags); err != nil {
+		return Config{}, err
+	}
+	for _, l := range []layer{fromFile, fromEnvironment, fromFlags} {
 		if err := c.apply(l); err != nil {
 			return Config{}, err
 		}
@@ -75,6 +79,24 @@ func (c *Config) apply(l layer) error {
 	}
 	return nil
 }
+
+// emptyList is why a list without items is refused: it is a variable of a script that was not set, and a node that was
+// told to join must never make a cluster of its own.
+const emptyList = "is given and names nothing (leave it out where there is none)"
+
+func refuseEmptyLists(layers ...layer) error {
+	for _, l := range layers {
+		for _, g := range l {
+			if g.setting.Shape == List && noItems(g.value) {
+				return fmt.Errorf("%s: %s", g.source, emptyList)
+			}
+		}
+	}
+	return nil
+}
+
+// noItems reports whether a list's text has no item.
+func noItems(v string) bool { return strings.Trim(v, ", \t\n") == "" }
 
 func readFlags(flags map[string]string) layer {
 	var l layer
