@@ -59,6 +59,36 @@ func TestCallToADeadNodeIsUnreachable(t *testing.T) {
 	})
 }
 
+// The node that asks closes: what the peer's handler may have seen is broken,
+// and no error that promises the opposite.
+func TestCallUnderWayAtTheOwnCloseIsBrokenNotClosed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, nodes := cluster(t, 2)
+		defer closeAll(nodes)
+		wait(t, "streams", time.Second, connected(nodes...))
+		entered := make(chan struct{})
+		nodes[1].Handle(echo, func(ctx context.Context, _ membership.NodeID, _ []byte) ([]byte, error) {
+			close(entered)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		done := make(chan error, 1)
+		go func() {
+			_, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil)
+			done <- err
+		}()
+		<-entered
+		nodes[0].Close()
+		err := <-done
+		if !errors.Is(err, ErrBroken) || errors.Is(err, ErrClosed) || errors.Is(err, ErrUnreachable) {
+			t.Errorf("executed call: %v", err)
+		}
+		if _, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil); !errors.Is(err, ErrClosed) || errors.Is(err, ErrBroken) {
+			t.Errorf("call after the close: %v", err)
+		}
+	})
+}
+
 // What the peer's handler may have seen is broken, what never left is not.
 func TestLostAnswerIsBrokenNotUnreachable(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -188,7 +188,11 @@ func unreachable(p *peer, why error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnreachable, p.id, why)
 }
 
+// broken hides a reason that would promise that nothing was executed.
 func broken(p *peer, why error) error {
+	if errors.Is(why, ErrClosed) || errors.Is(why, ErrUnreachable) || errors.Is(why, ErrBusy) {
+		return fmt.Errorf("%w: %s: %s", ErrBroken, p.id, why.Error())
+	}
 	return fmt.Errorf("%w: %s: %w", ErrBroken, p.id, why)
 }
 

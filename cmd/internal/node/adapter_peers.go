@@ -28,6 +28,8 @@ func gatewayError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, raftmux.ErrBroken): // first: it may wrap an error that says more than is known
+		return classed{gateway.ErrBroken, err}
 	case errors.Is(err, raftmux.ErrBusy):
 		return classed{gateway.ErrBusy, err}
 	case errors.Is(err, raftmux.ErrUnreachable), errors.Is(err, raftmux.ErrClosed):
@@ -36,8 +38,6 @@ func gatewayError(err error) error {
 		return classed{gateway.ErrRefused, err}
 	case errors.As(err, &remote) && !remote.Executed():
 		return classed{gateway.ErrNotApplied, err}
-	case errors.Is(err, raftmux.ErrBroken):
-		return classed{gateway.ErrBroken, err}
 	}
 	return err
 }
@@ -48,12 +48,20 @@ type directoryCaller struct{ mux *raftmux.Mux }
 // Call implements directory.Caller.
 func (c directoryCaller) Call(ctx context.Context, to membership.NodeID, payload []byte) ([]byte, error) {
 	answer, err := c.mux.Call(ctx, to, methodDirectory, payload)
+	return answer, notDelivered(err)
+}
+
+// notDelivered says in the directory's terms that a call was certainly not
+// executed.
+func notDelivered(err error) error {
 	var remote *raftmux.RemoteError
-	if errors.Is(err, raftmux.ErrUnreachable) || errors.Is(err, raftmux.ErrBusy) || errors.Is(err, raftmux.ErrClosed) ||
-		errors.As(err, &remote) && !remote.Executed() {
-		return nil, fmt.Errorf("%w: %w", directory.ErrNotDelivered, err)
+	switch {
+	case errors.Is(err, raftmux.ErrBroken): // first, as above
+	case errors.Is(err, raftmux.ErrUnreachable), errors.Is(err, raftmux.ErrBusy), errors.Is(err, raftmux.ErrClosed),
+		errors.As(err, &remote) && !remote.Executed():
+		return fmt.Errorf("%w: %w", directory.ErrNotDelivered, err)
 	}
-	return answer, err
+	return err
 }
 
 // groupCall reaches the host of another node; readers wait for terms.
