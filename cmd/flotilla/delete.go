@@ -96,7 +96,7 @@ func (s *session) deleteInCollection(c *cli.Context, from, to *int64) error {
 	}
 	return s.print.print(body, func() (*table, error) {
 		return decodeTable(body, func(r api.DeleteReply) *table {
-			return &table{verdict: fmt.Sprintf("deleted in %d groups", r.Groups)}
+			return &table{verdict: "deleted in " + counted(r.Groups, "group")}
 		})
 	})
 }

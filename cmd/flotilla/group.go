@@ -69,7 +69,7 @@ func showGroup(c *cli.Context) error {
 func groupHead(g *api.Group) string {
 	leader := pointerCell(g.Leader)
 	if g.Leader == nil {
-		leader = "none"
+		leader = noLeader
 	}
 	return fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d, last proof %s, job %s\n\n",
 		g.GroupID, g.State, g.Epoch, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")),
@@ -78,7 +78,7 @@ func groupHead(g *api.Group) string {
 
 func replicasTable(g *api.Group) *table {
 	t := &table{columns: []column{
-		{heading: "NODE"}, {heading: "ROLE"}, {heading: "STATE"}, {heading: "APPLIED", right: true}, {heading: "LOG"},
+		{heading: "NODE"}, {heading: "ROLE"}, {heading: "STATE", colours: stateColours}, {heading: "APPLIED", right: true}, {heading: "LOG"},
 		{heading: "LAG", right: true}, {heading: "BYTES", right: true}, {heading: "POINTS", right: true},
 		{heading: "ROOT"}, {heading: "AT", right: true}, {heading: "CONTACT", right: true}, {heading: "WHY"},
 		{heading: "WHOLE ROOT", wide: true},

@@ -136,7 +136,7 @@ func mostPoints(g api.Group) (points uint64) {
 
 func groupsTable(l api.GroupList) *table {
 	t := &table{columns: []column{
-		{heading: "GROUP", right: true}, {heading: "STATE"}, {heading: "PRIMARY"}, {heading: "REPLICAS"}, {heading: "LEADER"},
+		{heading: "GROUP", right: true}, {heading: "STATE", colours: stateColours}, {heading: "PRIMARY"}, {heading: "REPLICAS"}, {heading: "LEADER", colours: leaderColours},
 		{heading: "READY"}, {heading: "COMMIT", right: true}, {heading: "LAG", right: true},
 		{heading: "BYTES", right: true}, {heading: "POINTS", right: true}, {heading: "WHY"},
 		{heading: "TERM", wide: true, right: true}, {heading: "EPOCH", wide: true, right: true},
@@ -153,7 +153,7 @@ func groupsTable(l api.GroupList) *table {
 				why = r.Node + ": " + r.Why
 			}
 		}
-		leader := "none"
+		leader := noLeader
 		if g.Leader != nil {
 			leader = *g.Leader
 		}

@@ -83,7 +83,7 @@ func oneJob(c *cli.Context, r apiclient.Request) error {
 
 func jobsTable(l api.JobList) *table {
 	t := &table{columns: []column{
-		{heading: "ID"}, {heading: "KIND"}, {heading: "GROUP", right: true}, {heading: "STATUS"}, {heading: "STAGE"},
+		{heading: "ID"}, {heading: "KIND"}, {heading: "GROUP", right: true}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
 		{heading: "DONE", right: true}, {heading: "STARTED"}, {heading: "FINISHED"}, {heading: "REASON"},
 		{heading: "TARGET", wide: true}, {heading: "MODE", wide: true}, {heading: "VERDICT", wide: true},
 		{heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true},

@@ -30,7 +30,7 @@ flotilla nodes list -o json`,
 
 func nodesTable(l api.NodeList) *table {
 	t := &table{columns: []column{
-		{heading: "NAME"}, {heading: "STATE"}, {heading: "ZONE"},
+		{heading: "NAME"}, {heading: "STATE", colours: stateColours}, {heading: "ZONE"},
 		{heading: "GROUPS", right: true}, {heading: "PRIMARIES", right: true}, {heading: "LEADERS", right: true},
 		{heading: "BYTES", right: true}, {heading: "DISK FREE", right: true}, {heading: "HTTP"}, {heading: "SEEN", right: true},
 		{heading: "RPC", wide: true}, {heading: "GOSSIP", wide: true}, {heading: "INCARNATION", wide: true},

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 
-	"github.com/mattn/go-runewidth"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -20,13 +18,6 @@ const (
 )
 
 var outputFormats = []string{outputTable, outputWide, outputJSON, outputYAML, outputCSV, outputName}
-
-// column is one column of a table: its heading, and whether only -o wide shows it.
-type column struct {
-	heading string
-	wide    bool
-	right   bool // numbers
-}
 
 // table is what -o table, wide and name print. The first cell of a row is its name.
 type table struct {
@@ -60,7 +51,7 @@ func (p printer) print(body []byte, build func() (*table, error)) error {
 	}
 	if p.format == outputName {
 		for _, row := range t.rows {
-			if _, err := fmt.Fprintln(p.w, row[0]); err != nil {
+			if err := p.name(row[0]); err != nil {
 				return err
 			}
 		}
@@ -101,66 +92,33 @@ func toBlocks(n *yaml.Node) {
 	}
 }
 
-// table aligns by display width: device ids are not always Latin.
+// table lays a whole table out: the widths fit all of its rows.
 func (p printer) table(t *table) error {
 	var shown []int
+	var columns []column
 	for i, c := range t.columns {
 		if !c.wide || p.format == outputWide {
-			shown = append(shown, i)
+			shown, columns = append(shown, i), append(columns, c)
 		}
 	}
-	widths := make([]int, len(t.columns))
-	for _, i := range shown {
-		widths[i] = runewidth.StringWidth(t.columns[i].heading)
-		for _, row := range t.rows {
-			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
-		}
-	}
-	var b strings.Builder
-	headings := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		headings[i] = c.heading
-	}
-	if len(t.rows) > 0 {
-		p.line(&b, t.columns, headings, shown, widths)
-	}
+	l := newLayout(p.w, p.colour, columns)
 	for _, row := range t.rows {
-		p.line(&b, t.columns, row, shown, widths)
+		cells := make([]cell, len(shown))
+		for n, i := range shown {
+			cells[n] = newCell(row[i])
+		}
+		if err := l.add(cells); err != nil {
+			return err
+		}
 	}
-	if t.verdict != "" {
-		b.WriteString(t.verdict + "\n")
+	return l.close(t.verdict)
+}
+
+// name prints a name for scripts as it is, and for eyes as a cell shows it.
+func (p printer) name(name string) error {
+	if isTerminal(p.w) {
+		name = newCell(name).text
 	}
-	_, err := io.WriteString(p.w, b.String())
+	_, err := fmt.Fprintln(p.w, name)
 	return err
-}
-
-func (p printer) line(b *strings.Builder, columns []column, cells []string, shown, widths []int) {
-	var line strings.Builder
-	for n, i := range shown {
-		if n > 0 {
-			line.WriteString("  ")
-		}
-		pad := strings.Repeat(" ", widths[i]-runewidth.StringWidth(cells[i]))
-		if columns[i].right {
-			line.WriteString(pad + p.paint(cells[i]))
-		} else {
-			line.WriteString(p.paint(cells[i]) + pad)
-		}
-	}
-	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-}
-
-// colourOf maps the words of states to ANSI colours: green, yellow, red.
-var colourOf = map[string]string{
-	"up": "32", "ready": "32", "active": "32", "done": "32", "healthy": "32",
-	"suspect": "33", "syncing": "33", "rebalancing": "33", "draining": "33", "drained": "33", "running": "33", "queued": "33", "stalled": "33",
-	"down": "31", "offline": "31", "disputed": "31", "quarantined": "31", "failed": "31", "none": "31",
-}
-
-func (p printer) paint(cell string) string {
-	code, ok := colourOf[cell]
-	if !p.colour || !ok {
-		return cell
-	}
-	return "\x1b[" + code + "m" + cell + "\x1b[0m"
 }

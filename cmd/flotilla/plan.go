@@ -47,9 +47,9 @@ func planTable(p api.Plan) *table {
 			t.add(countCell(g.GroupID), r.Node, r.Role, r.Action, entries, bytes, textCell(r.Why))
 		}
 	}
-	t.verdict = fmt.Sprintf("plan of a %s: %d groups, %d of them would fail as things stand; nothing was done", p.Kind, len(p.Groups), blocked)
+	t.verdict = fmt.Sprintf("plan of a %s: %s, %d of which would fail as things stand; nothing was done", p.Kind, counted(len(p.Groups), "group"), blocked)
 	if p.Kind == api.JobTrim {
-		t.verdict = fmt.Sprintf("plan of a trim: %d groups, %d log entries would be dropped; nothing was done", len(p.Groups), p.LogEntries)
+		t.verdict = fmt.Sprintf("plan of a trim: %s, %d log entries would be dropped; nothing was done", counted(len(p.Groups), "group"), p.LogEntries)
 	}
 	return t
 }

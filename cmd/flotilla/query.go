@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
-	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
 func queryVerb(streams) *cli.Command {
@@ -69,20 +68,20 @@ func query(c *cli.Context) error {
 		return s.copyAnswer(c.Context, request)
 	case outputJSON:
 		return s.copyAnswer(c.Context, request)
+	case outputYAML:
+		body, err := s.api.Do(c.Context, request)
+		if err != nil {
+			return err
+		}
+		return s.print.yaml(body)
 	}
+	request.Accept = "application/x-ndjson"
 	answer, err := s.stream(c.Context, request)
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	body, err := io.ReadAll(io.LimitReader(answer, apiclient.MaxBodyBytes+1))
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	if len(body) > apiclient.MaxBodyBytes {
-		return fmt.Errorf("the answer is too long for a table: use -o csv or -o json, or narrow it")
-	}
-	return s.print.print(body, func() (*table, error) { return resultsTable(body) })
+	return s.print.points(answer)
 }
 
 // queryParameters turns flags into the parameters of the HTTP query.
@@ -218,88 +217,4 @@ func (l *lastByte) Write(b []byte) (int, error) {
 		l.b = b[len(b)-1]
 	}
 	return l.w.Write(b)
-}
-
-// resultsTable lays the series of an answer out as rows: id, time, and one column of each field.
-func resultsTable(body []byte) (*table, error) {
-	var answer struct {
-		Results []map[string]json.RawMessage `json:"results"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("answer of the node: %w", err)
-	}
-	t := &table{columns: []column{{heading: "id"}, {heading: "time"}}}
-	place := map[string]int{}
-	points := 0
-	for _, result := range answer.Results {
-		rows, err := resultRows(result, t, place)
-		if err != nil {
-			return nil, err
-		}
-		points += len(rows)
-		t.rows = append(t.rows, rows...)
-	}
-	for i, row := range t.rows { // later series may have brought more fields
-		for len(row) < len(t.columns) {
-			row = append(row, absent)
-		}
-		t.rows[i] = row
-	}
-	t.verdict = fmt.Sprintf("%d points of %d devices", points, len(answer.Results))
-	return t, nil
-}
-
-func resultRows(result map[string]json.RawMessage, t *table, place map[string]int) ([][]string, error) {
-	var id string
-	var times []api.Time
-	if err := errors.Join(json.Unmarshal(result["id"], &id), json.Unmarshal(result["times"], &times)); err != nil {
-		return nil, fmt.Errorf("answer of the node: %w", err)
-	}
-	var fields []string
-	for name := range result {
-		if name != "id" && name != "times" {
-			fields = append(fields, name)
-		}
-	}
-	columns := map[string][]json.RawMessage{}
-	for _, name := range sorted(fields) {
-		var values []json.RawMessage
-		if err := json.Unmarshal(result[name], &values); err != nil || len(values) != len(times) {
-			return nil, fmt.Errorf("answer of the node: field %s is not as long as times", name)
-		}
-		columns[name] = values
-		if _, known := place[name]; !known {
-			place[name] = len(t.columns)
-			t.columns = append(t.columns, column{heading: name, right: true})
-		}
-	}
-	rows := make([][]string, len(times))
-	for i, at := range times {
-		rows[i] = make([]string, len(t.columns))
-		rows[i][0], rows[i][1] = id, at.UTC().Format(time.RFC3339Nano)
-		for n := 2; n < len(rows[i]); n++ {
-			rows[i][n] = absent
-		}
-		for name, values := range columns {
-			rows[i][place[name]] = valueCell(values[i])
-		}
-	}
-	return rows, nil
-}
-
-// valueCell prints a value without its type: 5, true, text; {"i":14} is 14.
-func valueCell(v json.RawMessage) string {
-	var text string
-	var typed map[string]json.RawMessage
-	switch {
-	case string(v) == "null":
-		return absent
-	case json.Unmarshal(v, &text) == nil:
-		return text
-	case json.Unmarshal(v, &typed) == nil && len(typed) == 1:
-		for _, inner := range typed {
-			return string(inner)
-		}
-	}
-	return string(v)
 }

@@ -100,7 +100,7 @@ func verifyVerdict(r *api.VerifyResult) string {
 
 func verifyTable(r *api.VerifyResult) *table {
 	t := &table{verdict: verifyVerdict(r), columns: []column{
-		{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "KIND"}, {heading: "VERDICT"}, {heading: "ACTION"}, {heading: "WHY"},
+		{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "KIND"}, {heading: "VERDICT"}, {heading: "ACTION", colours: stateColours}, {heading: "WHY"},
 	}}
 	for _, f := range r.Findings {
 		t.add(countCell(f.GroupID), f.Node, f.Kind, f.Verdict, f.Action, absent)

@@ -90,7 +90,7 @@ func write(c *cli.Context, s streams) error {
 	defer sdk.Close()
 	show := newProgress(s.err, "write", size, bytesCell)
 	loader := &loader{to: sdkWriter{sdk}, limit: batch, tick: func(r *writeReport) {
-		show.set(source.n, fmt.Sprintf("%d points, %d lines refused", r.Written, r.Refused))
+		show.set(source.n, fmt.Sprintf("%s, %s refused", counted(r.Written, "point"), counted(r.Refused, "line")))
 	}}
 	err = loader.run(c.Context, reader)
 	show.end()
@@ -162,7 +162,7 @@ func finishWrite(session *session, s streams, r *writeReport, err error) error {
 		fmt.Fprintf(s.err, "line %d: %s\n", l.Line, l.Reason)
 	}
 	if r.Refused > maxShownLines {
-		fmt.Fprintf(s.err, "and %d lines more\n", r.Refused-maxShownLines)
+		fmt.Fprintf(s.err, "and %s more\n", counted(r.Refused-maxShownLines, "line"))
 	}
 	body, encodeErr := json.Marshal(r)
 	if encodeErr != nil {
@@ -175,7 +175,7 @@ func finishWrite(session *session, s streams, r *writeReport, err error) error {
 	case printErr != nil:
 		return printErr
 	case r.Refused > 0 && r.Written > 0:
-		return verdict{exitPartial, fmt.Sprintf("%d lines were refused", r.Refused)}
+		return verdict{exitPartial, "refused: " + counted(r.Refused, "line")}
 	case r.Refused > 0:
 		return verdict{exitError, "every line was refused"}
 	}
@@ -204,9 +204,9 @@ func (r *writeReport) refuse(line int64, reason string) {
 }
 
 func (r *writeReport) table() *table {
-	text := fmt.Sprintf("%d points written, %d lines refused", r.Written, r.Refused)
+	text := fmt.Sprintf("%s written, %s refused", counted(r.Written, "point"), counted(r.Refused, "line"))
 	if r.Unknown > 0 {
-		text += fmt.Sprintf(", the outcome of %d points is unknown", r.Unknown)
+		text += fmt.Sprintf(", the outcome of %s is unknown", counted(r.Unknown, "point"))
 	}
 	if r.Unsent != nil {
 		text += fmt.Sprintf(", nothing sent from line %d on", *r.Unsent)
