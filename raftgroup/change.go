@@ -49,6 +49,17 @@ func (g *Group) Members() ([]Member, uint64, error) {
 	return members(c), index, nil
 }
 
+// Member reports whether the latest configuration that this replica knows names
+// it, with a vote or without.
+func (g *Group) Member() bool {
+	in, err := g.running()
+	if err != nil {
+		return false
+	}
+	_, ok := suffrageOf(in.configuration(), in.self)
+	return ok
+}
+
 // decodedConfiguration is what the entry at an index says.
 type decodedConfiguration struct {
 	index   uint64

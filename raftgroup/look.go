@@ -15,7 +15,8 @@ func (g *Group) Running() bool {
 	return err == nil
 }
 
-// FirstLog is the first index of the log, 0 while it is empty.
+// FirstLog is the first index of the log; of one that was dropped whole the
+// next, and 0 if there never was an entry.
 func (g *Group) FirstLog() (uint64, error) {
 	in, err := g.running()
 	if err != nil {
@@ -24,6 +25,9 @@ func (g *Group) FirstLog() (uint64, error) {
 	first, err := in.entries.FirstIndex()
 	if err != nil {
 		return 0, fmt.Errorf("first index of group %d: %w", g.id, err)
+	}
+	if last := in.raft.LastIndex(); first == 0 && last > 0 {
+		return last + 1, nil
 	}
 	return first, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,13 +16,15 @@ import (
 const (
 	// poll is how often the groups that this node leads are looked at.
 	poll = time.Second
+	// gather is the pause between a poke and the look that it asks for.
+	gather = 50 * time.Millisecond
+	// describeLimit bounds the question what a node holds.
+	describeLimit = time.Second
 	// groupsAtOnce bounds the groups that are worked on together: each adds a
 	// replica that reads this node's log.
 	groupsAtOnce = 16
 	// stepLimit bounds one step of one group; it is tried again at a later look.
 	stepLimit = 15 * time.Second
-	// proofTTL is how long the replicas keep the view of a proof's cut.
-	proofTTL = 30 * time.Second
 	// catchUpPoll is the pause between two looks at a server that catches up.
 	catchUpPoll = 20 * time.Millisecond
 	// maxSteps bounds what is done to one group in one look.
@@ -66,16 +69,20 @@ type Loop struct {
 	log    *slog.Logger
 	wake   chan struct{} // holds at most one wake
 
-	mu  sync.Mutex
-	why map[uint32]string // guarded by mu: why a group is not as it should be
+	mu     sync.Mutex
+	groups map[uint32]*led                // guarded by mu: those that this node leads
+	back   map[membership.NodeID]struct{} // guarded by mu: came back since the last look
 }
 
 // New returns a loop that does nothing until Run.
 func New(host *raftgroup.Host, wanted Assignments, peers Peers, log *slog.Logger) *Loop {
-	return &Loop{host: host, wanted: wanted, peers: peers, log: log, wake: make(chan struct{}, 1), why: make(map[uint32]string)}
+	return &Loop{
+		host: host, wanted: wanted, peers: peers, log: log, wake: make(chan struct{}, 1),
+		groups: make(map[uint32]*led), back: make(map[membership.NodeID]struct{}),
+	}
 }
 
-// Poke asks for a look now: an assignment or a leader has changed.
+// Poke asks for a look soon: an assignment or a leader has changed.
 func (l *Loop) Poke() {
 	select {
 	case l.wake <- struct{}{}:
@@ -83,14 +90,16 @@ func (l *Loop) Poke() {
 	}
 }
 
-// Why says what a group that this node leads is waiting for, "" for nothing.
-func (l *Loop) Why(group uint32) string {
+// PeerBack says that a node is there again, under what ids has to be asked.
+func (l *Loop) PeerBack(node membership.NodeID) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.why[group]
+	l.back[node] = struct{}{}
+	l.mu.Unlock()
+	l.Poke()
 }
 
-// Run looks until ctx ends, and waits for what it has begun.
+// Run looks until ctx ends, and waits for what it has begun. Pokes that come
+// close to each other, as those of many groups do, are one look.
 func (l *Loop) Run(ctx context.Context) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
@@ -100,20 +109,35 @@ func (l *Loop) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			continue
 		case <-l.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(gather):
+		}
+		select {
+		case <-l.wake:
+		default:
 		}
 	}
 }
 
-// look settles every group that this node leads, groupsAtOnce at a time.
+// look settles every group that this node leads and that is due, groupsAtOnce
+// at a time.
 func (l *Loop) look(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	r := l.beginRound()
 	slots := make(chan struct{}, groupsAtOnce)
 	for _, g := range l.host.Groups() {
 		a, known := l.wanted.Of(g.ID())
-		if !known || !g.IsLeader() || a.Settled && carriedOut(g, a) {
-			l.note(g.ID(), "")
+		if !known || !g.IsLeader() {
+			l.forget(g.ID())
+			continue
+		}
+		if !l.due(g, a, r) {
 			continue
 		}
 		select {
@@ -125,100 +149,96 @@ func (l *Loop) look(ctx context.Context) {
 			defer func() { <-slots }()
 			limited, cancel := context.WithTimeout(ctx, stepLimit)
 			defer cancel()
-			l.note(g.ID(), l.settle(limited, g, a))
+			l.note(g.ID(), a, l.settle(limited, g, a, r))
 		})
 	}
 }
 
-func (l *Loop) note(group uint32, why string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if why == "" {
-		delete(l.why, group)
-		return
-	}
-	if l.why[group] != why {
-		l.log.Info("group is not as it is assigned yet", "group", group, "why", why)
-	}
-	l.why[group] = why
+// outcome is what a look at one group came to.
+type outcome struct {
+	step  Step   // the last; one that says why, if nothing can be done
+	index uint64 // of the configuration that it was decided by
+	// asleep: a holder was reached, or refused, and does not run the group (yet).
+	asleep bool
+	// lasting: it waits for a server that cannot even be added.
+	lasting bool
 }
 
-// carriedOut compares without asking anybody: every holder has one vote, and
-// nobody else is a member.
-func carriedOut(g *raftgroup.Group, a Assignment) bool {
-	members, _, err := g.Members()
-	if err != nil {
-		return true // it is closing
+// settle takes steps until there is none left.
+func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment, r *round) outcome {
+	var out outcome
+	fail := func(err error) outcome {
+		out.step = Step{Why: err.Error()}
+		return out
 	}
-	votes := make(map[membership.NodeID]bool, len(members))
-	for _, m := range members {
-		votes[m.ID.NodeID] = m.Voter
-	}
-	for _, n := range a.Nodes {
-		if !votes[n] {
-			return false
-		}
-	}
-	return len(members) == len(a.Nodes)
-}
-
-// settle takes steps until there is none left; it returns why it stopped short.
-func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment) string {
 	for range maxSteps {
-		view, err := l.view(ctx, g, a)
+		view, asleep, err := l.view(ctx, g, a, r)
 		if err != nil {
-			return err.Error()
+			return fail(err)
 		}
-		step := Next(view)
-		if step.Kind == StepNone && step.Why == "" && !a.Settled {
-			if err := l.wanted.Settle(ctx, g.ID(), a.Epoch); err != nil {
-				return err.Error()
+		out = outcome{step: Next(view), index: view.Index, asleep: asleep}
+		if out.step.Kind == StepNone {
+			if out.step.Why == "" && !a.Settled {
+				if err := l.wanted.Settle(ctx, g.ID(), a.Epoch); err != nil {
+					return fail(err)
+				}
 			}
+			out.lasting = a.Settled && !slices.ContainsFunc(view.Members, func(m raftgroup.Member) bool { return m.ID == out.step.Target })
+			return out
 		}
-		if step.Kind == StepNone {
-			return step.Why
-		}
-		if err := l.take(ctx, g, view, step); err != nil {
-			return err.Error()
+		if err := l.take(ctx, g, view, out.step); err != nil {
+			return fail(err)
 		}
 	}
-	return ""
+	return outcome{}
 }
 
-func (l *Loop) view(ctx context.Context, g *raftgroup.Group, a Assignment) (View, error) {
+// view gathers what Next decides by.
+func (l *Loop) view(ctx context.Context, g *raftgroup.Group, a Assignment, r *round) (v View, asleep bool, err error) {
 	members, index, err := g.Members()
 	if err != nil {
-		return View{}, err
+		return View{}, false, err
 	}
 	shard := g.Shard()
 	if shard == nil {
-		return View{}, raftgroup.ErrClosed
+		return View{}, false, raftgroup.ErrClosed
 	}
 	first, err := g.FirstLog()
 	if err != nil {
-		return View{}, err
+		return View{}, false, err
 	}
-	v := View{Self: g.Self(), Members: members, Index: index, FirstLog: first, Applied: shard.Applied().Index}
-	for _, h := range a.Nodes {
-		v.Wanted = append(v.Wanted, l.server(ctx, g, h, v))
+	v = View{Self: g.Self(), Members: members, Index: index, FirstLog: first, Applied: shard.Applied().Index}
+	wanted := make(map[membership.ServerID]bool)
+	for _, holder := range a.Nodes {
+		w := l.server(ctx, g, holder, v, r)
+		asleep = asleep || !w.Reachable && !r.silent(holder)
+		wanted[w.ID] = true
+		v.Wanted = append(v.Wanted, w)
 	}
-	return v, nil
+	l.addProofs(g.ID(), &v)
+	for _, m := range members {
+		if m.ID == v.Self || wanted[m.ID] {
+			continue
+		}
+		if answer, err := l.describe(ctx, m.ID.NodeID, g.ID(), r); err == nil && answer.Server == m.ID {
+			v.Others = append(v.Others, m.ID)
+		}
+	}
+	return v, asleep, nil
 }
 
 // server asks a holder for the id under which it holds the group; one that does
-// not answer is taken for the member that it was, if it was one.
-func (l *Loop) server(ctx context.Context, g *raftgroup.Group, holder membership.NodeID, v View) Wanted {
+// not answer is taken for the newest member that it was, if it was one.
+func (l *Loop) server(ctx context.Context, g *raftgroup.Group, holder membership.NodeID, v View, r *round) Wanted {
 	if holder == v.Self.NodeID {
 		return Wanted{ID: v.Self, Reachable: true, Applied: v.Applied}
 	}
-	r, err := l.peers.Describe(ctx, holder, g.ID())
-	if err == nil && r.Server.NodeID == holder {
-		return Wanted{ID: r.Server, Reachable: true, Applied: r.Applied}
+	answer, err := l.describe(ctx, holder, g.ID(), r)
+	if err == nil && answer.Server.NodeID == holder {
+		return Wanted{ID: answer.Server, Reachable: true, Applied: answer.Applied}
 	}
-	for _, m := range v.Members {
-		if m.ID.NodeID == holder {
-			return Wanted{ID: m.ID}
-		}
+	if was, ok := newest(v.Members, holder); ok {
+		return Wanted{ID: was}
 	}
 	return Wanted{ID: holder.Server(0)}
 }
@@ -232,10 +252,12 @@ func (l *Loop) take(ctx context.Context, g *raftgroup.Group, v View, s Step) err
 		}
 		return l.awaitCaughtUp(ctx, g, s.Target)
 	case StepProve:
-		if err := l.prove(ctx, g, s.Target); err != nil {
-			return err
+		err := l.prove(ctx, g, s.Target)
+		if err == nil {
+			err = g.AddVoter(ctx, s.Target, v.Index)
 		}
-		return g.AddVoter(ctx, s.Target, v.Index)
+		l.notedProof(ctx, g.ID(), s.Target, err)
+		return err
 	case StepRemove:
 		return g.RemoveServer(ctx, s.Target, v.Index)
 	}
@@ -262,29 +284,4 @@ func (l *Loop) awaitCaughtUp(ctx context.Context, g *raftgroup.Group, target mem
 		case <-tick.C:
 		}
 	}
-}
-
-// prove compares the server's root with the leader's at one cut.
-func (l *Loop) prove(ctx context.Context, g *raftgroup.Group, target membership.ServerID) error {
-	cutID, at, err := g.Cut(ctx, "proof of "+target.String(), proofTTL)
-	if err != nil {
-		return err
-	}
-	defer func() { // a view that is not ended by its id ends by its ttl
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_, _ = g.End(ending, cutID)
-	}()
-	own, _, err := g.Root(ctx, cutID)
-	if err != nil {
-		return err
-	}
-	theirs, err := l.peers.Root(ctx, target.NodeID, g.ID(), cutID)
-	if err != nil {
-		return fmt.Errorf("root of %s at index %d: %w", target, at.Index, err)
-	}
-	if own != theirs {
-		return fmt.Errorf("%s differs from the leader at index %d: root %s, not %s", target, at.Index, theirs, own)
-	}
-	return nil
 }

@@ -5,7 +5,12 @@
 // what is known of them to one Step. Loop acts: it gathers, decides, carries
 // the step out, and looks again. A new server is added without a vote, must
 // catch up through the log, and must show the leader's root at one cut; only
-// then it gets a vote. A server is removed only after every wanted one votes.
+// then it gets a vote. A server is removed only after every wanted one votes,
+// and only while a quorum of those that stay answers.
+//
+// A node that has lost what it promised runs a group under a new id: that is a
+// new server like any other, and its old one is removed in the end. Nobody
+// announces it, so that the holders of settled groups are asked now and then.
 //
 // It moves no data: a server that the log does not reach waits, with the reason
 // kept as `why`, for a resync.
@@ -30,6 +35,8 @@ type Wanted struct {
 	// under this id.
 	Reachable bool
 	Applied   uint64 // by its FSM; 0 unless reachable
+	// Unproven says why it is not proven now: earlier proofs failed; "" else.
+	Unproven string
 }
 
 // View is what the leader of a group knows.
@@ -37,9 +44,10 @@ type View struct {
 	Self     membership.ServerID
 	Members  []raftgroup.Member
 	Index    uint64 // of the configuration
-	FirstLog uint64 // first index of the leader's log, 0 if it is empty
+	FirstLog uint64 // first index of the leader's log; of an empty one the next, 0 if there never was an entry
 	Applied  uint64 // by the leader's FSM
 	Wanted   []Wanted
+	Others   []membership.ServerID // members that nobody wants, and that answered under this id
 }
 
 // StepKind is what is to be done next.
@@ -59,8 +67,8 @@ const (
 // Step is one change, or the reason why there is none.
 type Step struct {
 	Kind   StepKind
-	Target membership.ServerID
-	Why    string // StepNone only: what is missing; "" if nothing is
+	Target membership.ServerID // StepNone: what Why is about
+	Why    string              // StepNone only: what is missing; "" if nothing is
 }
 
 // Next decides. Adding comes before removing; a server is removed only when
@@ -68,19 +76,26 @@ type Step struct {
 // replicas than the assignment names.
 func Next(v View) Step {
 	waiting := Step{}
+	wait := func(w Wanted, format string, args ...any) {
+		waiting = Step{Target: w.ID, Why: fmt.Sprintf(format, args...)}
+	}
 	for _, w := range v.Wanted {
 		at := slices.IndexFunc(v.Members, func(m raftgroup.Member) bool { return m.ID == w.ID })
 		switch {
 		case at >= 0 && v.Members[at].Voter:
 			continue
 		case !w.Reachable:
-			waiting.Why = fmt.Sprintf("%s does not answer", w.ID)
-		case at < 0 && v.FirstLog > 1:
-			waiting.Why = fmt.Sprintf("%s needs a resync: the log starts at %d", w.ID, v.FirstLog)
+			wait(w, "%s does not answer", w.ID)
 		case at < 0:
-			return Step{Kind: StepAdd, Target: w.ID}
+			why := v.cannotAdd(w)
+			if why == "" {
+				return Step{Kind: StepAdd, Target: w.ID}
+			}
+			wait(w, "%s", why)
 		case w.Applied+MaxLag < v.Applied:
-			waiting.Why = fmt.Sprintf("%s is catching up: at %d of %d", w.ID, w.Applied, v.Applied)
+			wait(w, "%s is catching up: at %d of %d", w.ID, w.Applied, v.Applied)
+		case w.Unproven != "":
+			wait(w, "%s", w.Unproven)
 		default:
 			return Step{Kind: StepProve, Target: w.ID}
 		}
@@ -88,10 +103,83 @@ func Next(v View) Step {
 	if waiting.Why != "" {
 		return waiting
 	}
-	for _, m := range v.Members {
-		if m.ID != v.Self && !slices.ContainsFunc(v.Wanted, func(w Wanted) bool { return w.ID == m.ID }) {
-			return Step{Kind: StepRemove, Target: m.ID}
+	return v.removal()
+}
+
+// cannotAdd says why a server cannot be brought up to date through the log, ""
+// if it can: the log has to hold the last entry that it has, or to be whole.
+func (v View) cannotAdd(w Wanted) string {
+	was, renewed := newest(v.Members, w.ID.NodeID)
+	replays := v.FirstLog <= 1 || w.Applied >= v.FirstLog
+	switch {
+	case renewed && was.Generation > w.ID.Generation:
+		return fmt.Sprintf("%s runs under another id than %s, which is newer: its data directory was set back", w.ID, was)
+	case replays:
+		return ""
+	case renewed:
+		return fmt.Sprintf("%s runs under another id than %s, needs a copy: it has what is up to %d, the log starts at %d",
+			w.ID, was, w.Applied, v.FirstLog)
+	}
+	return fmt.Sprintf("%s needs a resync: the log starts at %d", w.ID, v.FirstLog)
+}
+
+// newest is the member of a node with the highest generation: where there are
+// two, the node has given the other one up for ever.
+func newest(members []raftgroup.Member, node membership.NodeID) (id membership.ServerID, ok bool) {
+	for _, m := range members {
+		if m.ID.NodeID == node && (!ok || m.ID.Generation > id.Generation) {
+			id, ok = m.ID, true
 		}
 	}
-	return Step{}
+	return id, ok
+}
+
+// removal picks a member that nobody wants: the ones without a vote first, then
+// those that do not answer, since every other order could leave a quorum that
+// counts on them.
+func (v View) removal() Step {
+	answers := map[membership.ServerID]bool{v.Self: true}
+	wanted := make(map[membership.ServerID]bool)
+	for _, w := range v.Wanted {
+		wanted[w.ID] = true
+		answers[w.ID] = answers[w.ID] || w.Reachable
+	}
+	for _, id := range v.Others {
+		answers[id] = true
+	}
+	worth := func(m raftgroup.Member) int { // how much is lost with it
+		switch {
+		case !m.Voter:
+			return 0
+		case !answers[m.ID]:
+			return 1
+		}
+		return 2
+	}
+	var target *raftgroup.Member
+	voters, live := 0, 0 // without the target
+	for i, m := range v.Members {
+		if m.Voter {
+			voters++
+		}
+		if m.Voter && answers[m.ID] {
+			live++
+		}
+		if m.ID != v.Self && !wanted[m.ID] && (target == nil || worth(m) < worth(*target)) {
+			target = &v.Members[i]
+		}
+	}
+	if target == nil {
+		return Step{}
+	}
+	if target.Voter {
+		voters--
+	}
+	if target.Voter && answers[target.ID] {
+		live--
+	}
+	if target.Voter && 2*live <= voters {
+		return Step{Target: target.ID, Why: fmt.Sprintf("%s stays: without it %d of %d voters answer, which is no quorum", target.ID, live, voters)}
+	}
+	return Step{Kind: StepRemove, Target: target.ID}
 }

@@ -144,6 +144,12 @@ func TestLeaderSaysWhyAFollowerIsBehind(t *testing.T) {
 	if r := row.Replicas[2]; r.Why != "" || r.State != api.ReplicaQuarantined {
 		t.Errorf("what a replica says of itself is worse and stays: %+v", r)
 	}
+	waits := report(api.RoleLearner, api.ReplicaSyncing, 4, nil)
+	waits.Replicas[0].Replica.Why = "log is missing"
+	reports["n2"] = waits
+	if r := groupRow(a, reports).Replicas[1]; r.Why != "needs a resync (log is missing)" || r.State != api.ReplicaSyncing {
+		t.Errorf("what both know of one that waits: %+v", r)
+	}
 	reports["n2"] = report(api.RoleLeader, api.ReplicaReady, 5, nil)
 	if row = groupRow(a, reports); row.Replicas[1].Why != "" {
 		t.Errorf("a deposed leader is believed: %+v", row.Replicas[1])

@@ -173,13 +173,18 @@ func missingReplica(name string, r nodeReport) api.Replica {
 	return out
 }
 
-// setBehind puts what the leader knows of replicas that its log no longer
-// reaches into their rows: they hold themselves for ready.
+// setBehind puts what the leader knows of replicas into their rows: those that
+// its log no longer reaches hold themselves for ready, and those that are being
+// added know only why they wait.
 func setBehind(replicas []api.Replica, behind map[string]string) {
 	for i := range replicas {
 		r := &replicas[i]
-		if why := behind[r.Node]; why != "" && r.State == api.ReplicaReady {
+		switch why := behind[r.Node]; {
+		case why == "":
+		case r.State == api.ReplicaReady, r.State == api.ReplicaSyncing && r.Why == "":
 			r.State, r.Why = api.ReplicaSyncing, why
+		case r.State == api.ReplicaSyncing:
+			r.Why = why + " (" + r.Why + ")"
 		}
 	}
 }

@@ -16,6 +16,9 @@ func (n *Node) Ready() <-chan struct{} { return n.ready.done }
 // Missing lists what the node lacks to be ready.
 func (n *Node) Missing() []string { return n.ready.Missing() }
 
+// Syncing is how many groups were not waited for when the node became ready.
+func (n *Node) Syncing() int { return n.ready.Syncing() }
+
 // Gateway carries out operations on this node.
 func (n *Node) Gateway() *gateway.Gateway { return n.gateway }
 

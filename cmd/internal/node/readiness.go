@@ -153,6 +153,10 @@ func (r *readiness) groups(ctx context.Context, goals map[uint32]uint64, reached
 			continue
 		}
 		goal, asked := goals[a.Group]
+		if !asked && !g.Member() {
+			p.unproven++ // it hears no leader before it is added
+			continue
+		}
 		if !asked {
 			p.leaderless++
 			unasked = append(unasked, g)

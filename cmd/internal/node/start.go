@@ -160,6 +160,9 @@ func (n *Node) peerEvent(peer membership.NodeID, event raftmux.PeerEvent) {
 		n.failover.Suspect(peer)
 	case raftmux.PeerBack:
 		n.failover.Trust(peer)
+		if loop := n.hosts.reconcile.Load(); loop != nil {
+			loop.PeerBack(peer)
+		}
 	}
 	n.dir.Poke()
 }

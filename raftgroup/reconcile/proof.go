@@ -1,0 +1,114 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/raftgroup"
+)
+
+const (
+	// proofTTL is how long the replicas keep the view of a proof's cut.
+	proofTTL = 30 * time.Second
+	// firstBackOff is the pause after a proof that failed; it doubles each time,
+	// up to maxBackOff: a cut and two roots cost a flush on every replica.
+	firstBackOff = time.Second
+	maxBackOff   = 5 * time.Minute
+	// maxDiffering is how often a server may show another root than the leader's:
+	// one that has other data does not get better by being asked.
+	maxDiffering = 3
+)
+
+// errDiffers is wrapped by a proof that was carried out and failed.
+var errDiffers = errors.New("differs from the leader")
+
+// proof is what came of the proofs of one server under one leader.
+type proof struct {
+	failed, differing int
+	next              time.Time
+	last              string // error
+}
+
+// failedOnce counts one more failure.
+func (p proof) failedOnce(err error, now time.Time) proof {
+	p.failed++
+	p.last = err.Error()
+	if errors.Is(err, errDiffers) {
+		p.differing++
+	}
+	p.next = now.Add(min(maxBackOff, firstBackOff<<min(p.failed-1, 16)))
+	return p
+}
+
+// unproven says why there is no proof now, "" if there may be one.
+func (p proof) unproven(id membership.ServerID, now time.Time) string {
+	switch {
+	case p.differing >= maxDiffering:
+		return fmt.Sprintf("%s cannot be proven, and is not tried again under this leader: %s", id, p.last)
+	case now.Before(p.next):
+		return fmt.Sprintf("proof of %s failed %d times, next at %s: %s", id, p.failed, p.next.UTC().Format(time.RFC3339), p.last)
+	}
+	return ""
+}
+
+// addProofs tells a view which servers are not proven now. What is known of
+// servers that nobody wants any more is dropped.
+func (l *Loop) addProofs(group uint32, v *View) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := l.of(group)
+	kept := make(map[membership.ServerID]proof)
+	for i, w := range v.Wanted {
+		if p, ok := known.proofs[w.ID]; ok {
+			kept[w.ID] = p
+			v.Wanted[i].Unproven = p.unproven(w.ID, now)
+		}
+	}
+	known.proofs = kept
+}
+
+// notedProof keeps what came of a proof, but for one that this node's end cut
+// short.
+func (l *Loop) notedProof(ctx context.Context, group uint32, target membership.ServerID, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch known := l.of(group); {
+	case err == nil:
+		delete(known.proofs, target)
+	case !errors.Is(context.Cause(ctx), context.Canceled):
+		known.proofs[target] = known.proofs[target].failedOnce(err, time.Now())
+	}
+}
+
+// prove compares the server's root with the leader's at one cut.
+func (l *Loop) prove(ctx context.Context, g *raftgroup.Group, target membership.ServerID) error {
+	cutID, at, err := g.Cut(ctx, "proof of "+target.String(), proofTTL)
+	if err != nil {
+		return err
+	}
+	defer func() { // a view that is not ended by its id ends by its ttl
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = g.End(ending, cutID)
+	}()
+	own, _, err := g.Root(ctx, cutID)
+	if err != nil {
+		return err
+	}
+	theirs, err := l.peers.Root(ctx, target.NodeID, g.ID(), cutID)
+	if err != nil {
+		return fmt.Errorf("root of %s at index %d: %w", target, at.Index, err)
+	}
+	if own != theirs {
+		return fmt.Errorf("%s %w at index %d: root %s, not %s", target, errDiffers, at.Index, theirs, own)
+	}
+	// The root is the node's, which may have begun another generation meanwhile.
+	if answer, err := l.peers.Describe(ctx, target.NodeID, g.ID()); err != nil || answer.Server != target {
+		return fmt.Errorf("%s does not answer under this id after its proof: %w", target, err)
+	}
+	return nil
+}
