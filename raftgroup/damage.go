@@ -2,11 +2,16 @@ package raftgroup
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
-// damageHandOver bounds the wait for another leader of a damaged replica.
-const damageHandOver = 2 * time.Second
+const (
+	// damageHandOver bounds the wait for another leader of a damaged replica.
+	damageHandOver = 2 * time.Second
+	// handOverAgain is the pause before another try while the fence is held.
+	handOverAgain = 5 * time.Millisecond
+)
 
 // damaged takes a replica out of service whose shard's structure is bad: it
 // hands its leadership over, if it has one, and stops.
@@ -73,9 +78,7 @@ func (h *Host) takeOut(group uint32, act func(*Group)) {
 	h.workers.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), damageHandOver)
 		defer cancel()
-		if g.IsLeader() {
-			_ = g.StepDown(ctx) // if nobody takes it, Raft elects without this one
-		}
+		g.giveUpLead(ctx)
 		g.opening.Lock()
 		defer g.opening.Unlock()
 		select {
@@ -88,4 +91,14 @@ func (h *Host) takeOut(group uint32, act func(*Group)) {
 			h.config.OnChange(group)
 		}
 	})
+}
+
+// giveUpLead hands the leadership over, once a transfer that holds the fence has
+// ended. If nobody takes it in time, Raft elects without this replica.
+func (g *Group) giveUpLead(ctx context.Context) {
+	for g.IsLeader() {
+		if err := g.StepDown(ctx); !errors.Is(err, ErrFenced) || sleep(ctx, handOverAgain) != nil {
+			return
+		}
+	}
 }

@@ -38,6 +38,28 @@ func TestDamagedLogStartsAgainBehindWhatIsApplied(t *testing.T) {
 	})
 }
 
+// The replica's log begins behind the bad entry from then on: led by it again, a
+// follower that is behind could not catch up.
+func TestDamagedLeaderHandsOverAlsoDuringATransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		leader := c.leader(7)
+		c.applied(7, put(t, leader, "dev", 1, 1))
+		if _, err := leader.Fence("transfer to a third", 100*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		leader.host.LogDamaged(7, errors.New("entry 2: bad CRC"))
+		began := time.Now()
+		await(t, "another leader", 10*time.Second, func() bool {
+			return !leader.IsLeader() && c.leader(7) != leader
+		})
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("another one led after %v", took)
+		}
+	})
+}
+
 func TestDamagedShardIsQuarantinedAndSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestCluster(t, 3, nil)
