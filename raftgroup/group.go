@@ -3,6 +3,7 @@ package raftgroup
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -155,13 +156,18 @@ func (g *Group) Fence(owner string, limit time.Duration) (*Fence, error) {
 }
 
 // Trim flushes the shard, takes a snapshot by reference and drops the log up to
-// what is applied; live leases keep theirs.
-func (g *Group) Trim(ctx context.Context) error {
+// what is applied; live leases keep theirs. A replica that is behind that needs
+// a copy then: TrimThrough spares those that one asks first.
+func (g *Group) Trim(ctx context.Context) error { return g.TrimThrough(ctx, math.MaxUint64) }
+
+// TrimThrough is Trim that drops nothing that a replica needs whose last entry
+// is through.
+func (g *Group) TrimThrough(ctx context.Context, through uint64) error {
 	in, err := g.running()
 	if err != nil {
 		return err
 	}
-	return in.trim(ctx, in.shard.Applied().Index)
+	return in.trim(ctx, min(through, in.shard.Applied().Index))
 }
 
 // Root hashes this replica's state at a cut and remembers it for Status.

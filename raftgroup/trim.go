@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +19,7 @@ type trimming struct {
 	mu      sync.Mutex // held by the one trim that is running
 	pending uint64     // guarded by mu; a trim wanted to delete up to here and could not yet; 0: none
 
-	through atomic.Uint64 // the running trim may delete up to here; 0: none runs
+	through atomic.Uint64 // the running trim may delete up to here, see floor; 0: none runs
 	settled atomic.Bool   // see leasesKnown
 }
 
@@ -41,14 +40,18 @@ func (in *instance) leasesKnown() bool {
 
 // floor is the first index that must stay in the log: a deletion ends at
 // min(durable applied, lowest live lease - 1), and at what the running trim
-// wants. The snapshot record is the durable applied.
+// wants. The snapshot record is the durable applied. Where that is above what
+// the trim wants, the last entry of those stays: a follower that ends there is
+// sent the next one with the term of this one, which Raft looks up in the log,
+// or has of the record.
 func (in *instance) floor() uint64 {
 	if !in.leasesKnown() {
 		return 0
 	}
-	floor := in.shard.Durable().Index + 1
-	if through := in.trimming.through.Load(); through < math.MaxUint64 {
-		floor = min(floor, through+1)
+	durable := in.shard.Durable().Index
+	floor := durable + 1
+	if through := in.trimming.through.Load(); through < durable {
+		floor = through
 	}
 	if lease, ok := in.shard.LeaseFloor(); ok {
 		floor = min(floor, lease)
@@ -89,7 +92,7 @@ func (in *instance) compact(through uint64) error {
 	if err != nil {
 		return fmt.Errorf("trim group %d: %w", in.group, err)
 	}
-	if first == 0 || first > in.trimming.pending {
+	if first == 0 || first >= in.trimming.pending {
 		in.trimming.pending = 0
 	}
 	return nil

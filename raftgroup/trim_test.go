@@ -205,3 +205,51 @@ func TestTrimmerKeepsTheRetention(t *testing.T) {
 		}
 	})
 }
+
+// A replica that lives and is a few entries behind gets them all the same,
+// when the others are trimmed only as far as it has told.
+func TestTrimThroughSparesAReplicaThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 3, nil)
+		c.bear(3, 7)
+		leader := c.leader(7)
+		var behind *testNode
+		var replica *Group
+		for i, n := range c.nodes {
+			if n.id != leader.Self().NodeID {
+				behind, replica = n, c.group(i, 7)
+			}
+		}
+		c.applied(7, put(t, leader, "dev", 1, 1))
+		c.net.isolate(behind.id.Name, true)
+		var last uint64
+		for i := range 20 {
+			last = put(t, leader, "dev", int64(i+2), 2)
+		}
+		told, err := replica.TrimPlan()
+		if err != nil || told.LastIndex >= last || told.LastTerm != told.Term || told.Applied > told.LastIndex {
+			t.Fatalf("%+v %v", told, err)
+		}
+		for i := range 3 {
+			if g := c.group(i, 7); g != replica {
+				if err := g.TrimThrough(context.Background(), told.LastIndex); err != nil {
+					t.Fatal(err)
+				}
+				if s := g.Status(); s.LogFirst != told.LastIndex {
+					t.Errorf("the log of %s begins at %d, the replica has %d", g.Self(), s.LogFirst, told.LastIndex)
+				}
+				// Nor does the scheduler drop it afterwards.
+				if err := newTrimmer(g.host).complete(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.net.isolate(behind.id.Name, false)
+		await(t, "the replica to catch up from the log", time.Minute, func() bool {
+			return replica.Status().AppliedIndex >= last
+		})
+		if gaps := c.leader(7).Status().Gaps; len(gaps) > 0 {
+			t.Errorf("%+v", gaps)
+		}
+	})
+}

@@ -13,6 +13,11 @@ type TrimPlan struct {
 	Through uint64 // the last entry that would be dropped; First-1: none would
 	Bytes   int64  // they take; negative: not known, since only a part of the log would go
 	Why     string // what keeps entries that are applied; "": nothing does
+
+	// What this replica has, for the trims of the others: see TrimThrough.
+	LastIndex, LastTerm uint64 // its last entry
+	Applied             uint64
+	Term                uint64 // the one that it is in
 }
 
 // Entries is how many would be dropped.
@@ -37,10 +42,13 @@ func (g *Group) TrimPlan() (TrimPlan, error) {
 	if err != nil {
 		return TrimPlan{}, fmt.Errorf("plan a trim of group %d: %w", g.id, err)
 	}
+	p := TrimPlan{Applied: in.shard.Applied().Index, Term: in.raft.CurrentTerm(), Bytes: -1}
+	p.LastIndex, p.LastTerm = in.lastEntry()
 	if first == 0 { // an empty log
-		return TrimPlan{First: in.raft.LastIndex() + 1, Through: in.raft.LastIndex()}, nil
+		p.First, p.Through, p.Bytes = p.LastIndex+1, p.LastIndex, 0
+		return p, nil
 	}
-	p := TrimPlan{First: first, Through: min(last, in.shard.Applied().Index), Bytes: -1}
+	p.First, p.Through = first, min(last, p.Applied)
 	if lease, ok := in.shard.LeaseFloor(); ok && lease <= p.Through {
 		p.Through, p.Why = lease-1, fmt.Sprintf("a lease holds the log from entry %d on", lease)
 	}

@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -34,7 +37,7 @@ func groupVerb(streams) *cli.Command {
 				Name: "trim", ArgsUsage: "ID|--all", Usage: "flush, snapshot, and drop the log up to applied, on every live replica",
 				Flags:       jobFlags(&cli.BoolFlag{Name: "all", Usage: "every group that exists"}, dryRunFlag()),
 				Action:      trim,
-				Description: "flotilla group trim 42\nflotilla group trim --all\nflotilla group trim --all --dry-run\n\nReplicas that are offline are named and are no failure.",
+				Description: "flotilla group trim 42\nflotilla group trim --all\nflotilla group trim --all --dry-run\n\nWhat a live replica has not got yet is kept for it. Replicas that are offline are\nnamed and are no failure; they may need a copy when they come back.",
 			},
 		},
 		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group trim --all",
@@ -156,7 +159,22 @@ func trim(c *cli.Context) error {
 	if err := json.Unmarshal(job.Result, &result); err != nil {
 		return fmt.Errorf("result of job %s: %w", job.ID, err)
 	}
+	warnOffline(c.App.ErrWriter, &result)
 	return s.print.print(job.body, func() (*table, error) { return trimTable(&result), nil })
+}
+
+// warnOffline says what a trim means for replicas that are away, whatever the output is.
+func warnOffline(w io.Writer, r *api.TrimResult) {
+	groups := map[string]int{}
+	for _, o := range r.Offline {
+		if o.LogFirst != nil {
+			groups[o.Node]++
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(groups)) {
+		fmt.Fprintf(w, "warning: %s is offline: it will need a copy of up to %d groups when it comes back, for what it lacks is no longer in their logs\n",
+			node, groups[node])
+	}
 }
 
 func errorsFirst(a, b error) error {
@@ -169,10 +187,13 @@ func errorsFirst(a, b error) error {
 func trimTable(r *api.TrimResult) *table {
 	t := &table{columns: []column{{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "RESULT"}, {heading: "DETAIL"}},
 		verdict: fmt.Sprintf("%d groups: %d replicas trimmed, %d offline, %d failed", r.Groups, len(r.Trimmed), len(r.Offline), len(r.Failed))}
+	if len(r.Held) > 0 {
+		t.verdict += fmt.Sprintf("; entries are kept for %d live replicas that have not got them yet", len(r.Held))
+	}
 	for _, part := range []struct {
 		word     string
 		replicas []api.TrimReplica
-	}{{"trimmed", r.Trimmed}, {"offline", r.Offline}, {"failed", r.Failed}} {
+	}{{"trimmed", r.Trimmed}, {"kept for", r.Held}, {"offline", r.Offline}, {"failed", r.Failed}} {
 		for _, replica := range part.replicas {
 			t.add(countCell(replica.GroupID), replica.Node, part.word, textCell(replica.Detail))
 		}

@@ -129,6 +129,7 @@ func (r *VerifyResult) ExitCode() int {
 type TrimResult struct {
 	Groups  int           `json:"groups"`
 	Trimmed []TrimReplica `json:"trimmed"`
+	Held    []TrimReplica `json:"held"`    // live replicas for which the others keep entries
 	Offline []TrimReplica `json:"offline"` // named, and no failure
 	Failed  []TrimReplica `json:"failed"`
 }
@@ -138,6 +139,10 @@ type TrimReplica struct {
 	GroupID uint32 `json:"group_id"`
 	Node    string `json:"node"`
 	Detail  string `json:"detail"`
+	// LogFirst is where its log begins now; of an offline one, where those of
+	// the others do: what it lacks of before that only a copy can give it. Null:
+	// not known, or nothing is gone.
+	LogFirst *uint64 `json:"log_first"`
 }
 
 // StepDownResult is what a step-down job did.

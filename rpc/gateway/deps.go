@@ -113,9 +113,9 @@ type Operator interface {
 	Status() ReplicaStatus
 	Cut(ctx context.Context, purpose string, ttl time.Duration) (cutID string, index uint64, err error)
 	AwaitRoot(ctx context.Context, cutID string) (Root, error)
-	CurrentRoot(ctx context.Context) (Root, error) // at what is applied now: no cut in the log
-	Trim(ctx context.Context) error
-	StepDown(ctx context.Context, to string) error // "" lets the leader choose
+	CurrentRoot(ctx context.Context) (Root, error)  // at what is applied now: no cut in the log
+	Trim(ctx context.Context, through uint64) error // what is applied, but nothing that a replica needs whose last entry is through
+	StepDown(ctx context.Context, to string) error  // "" lets the leader choose
 	// TrimPlan and StepDownTarget tell what Trim and StepDown would do now.
 	TrimPlan() (TrimPlan, error)
 	StepDownTarget(ctx context.Context, to string) (node string, err error)

@@ -34,6 +34,17 @@ type groupRequest struct {
 	To    string `json:"to"`
 }
 
+type trimRequest struct {
+	Group   uint32 `json:"group"`
+	Through uint64 `json:"through"` // see logKeep
+}
+
+// trimAnswer is the log after a trim; First is Last+1 when it is empty.
+type trimAnswer struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
 func (g *Gateway) held(id uint32) (Group, error) {
 	group, ok := g.cfg.Host.Group(id)
 	if !ok {
@@ -71,22 +82,20 @@ func (g *Gateway) serveRoots(ctx context.Context, payload []byte) ([]byte, error
 }
 
 func (g *Gateway) serveTrim(ctx context.Context, payload []byte) ([]byte, error) {
-	var m groupRequest
+	var m trimRequest
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return nil, fmt.Errorf("trim: %w", errPayload)
 	}
 	group, err := g.held(m.Group)
 	if err == nil {
-		err = group.Trim(ctx)
+		err = group.Trim(ctx, m.Through)
 	}
-	detail := ""
+	var a trimAnswer
 	if err == nil {
 		r := group.Status().Replica
-		if detail = fmt.Sprintf("log %d..%d", r.LogFirst, r.LogLast); r.LogFirst > r.LogLast {
-			detail = fmt.Sprintf("log empty after %d", r.LogLast)
-		}
+		a.First, a.Last = r.LogFirst, r.LogLast
 	}
-	return answerOf(detail, err)
+	return answerOf(a, err)
 }
 
 func (g *Gateway) serveStepDown(ctx context.Context, payload []byte) ([]byte, error) {

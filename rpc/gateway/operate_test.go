@@ -11,6 +11,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // failed waits for a job that fails.
@@ -118,5 +119,89 @@ func TestTrimTakesANodeThatCannotBeReachedForOffline(t *testing.T) {
 	}
 	if job.Status != api.StatusDone || job.Code != nil || len(r.Trimmed) != 2 || len(r.Offline) != 1 || r.Offline[0].Node != "n3" {
 		t.Errorf("%s %+v", job.Status, r)
+	}
+}
+
+func trimResult(t *testing.T, g *gateway.Gateway, groups ...uint32) api.TrimResult {
+	t.Helper()
+	job, err := g.Trim(t.Context(), groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job = finished(t, g, job.ID)
+	var r api.TrimResult
+	if err := json.Unmarshal(job.Result, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func logBegins(t *testing.T, g *gateway.Gateway, group uint32) map[string]uint64 {
+	t.Helper()
+	row, err := g.Group(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]uint64{}
+	for _, r := range row.Replicas {
+		out[r.Node] = r.LogFirst
+	}
+	return out
+}
+
+// Without a copy from elsewhere, a log that begins behind what a live replica
+// has takes that replica out of the group for good.
+func TestTrimKeepsWhatALiveReplicaHasNotGotYet(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	g := c.Nodes[0].Gateway
+	group := groupOf("a")
+	for i := range 9 {
+		if _, err := g.Write(t.Context(), []storage.Point{point("a", int64(i), 1)}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.OnTrimPlan(func(node string, _ uint32, p gateway.TrimPlan) (gateway.TrimPlan, error) {
+		if node == "n3" {
+			p.LastIndex, p.Applied, p.Through = 5, 4, 4
+		}
+		return p, nil
+	})
+	plan, err := g.PlanTrim(t.Context(), []uint32{group})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rp := range plan.Groups[0].Replicas {
+		if rp.Node != "n3" && (*rp.LogEntries != 4 || !strings.Contains(rp.Why, "kept for n3")) {
+			t.Errorf("plan of %s: %d entries, %q", rp.Node, *rp.LogEntries, rp.Why)
+		}
+	}
+	r := trimResult(t, g, group)
+	if len(r.Trimmed) != 3 || len(r.Held) != 1 || r.Held[0].Node != "n3" || !strings.Contains(r.Held[0].Detail, "from 5 on") {
+		t.Errorf("%+v", r)
+	}
+	if got := logBegins(t, g, group); got["n1"] != 5 || got["n2"] != 5 {
+		t.Errorf("the logs begin at %v, n3 has what is up to 5", got)
+	}
+	// It does not tell: nothing may go.
+	c.OnTrimPlan(func(node string, _ uint32, p gateway.TrimPlan) (gateway.TrimPlan, error) {
+		if node == "n3" {
+			return p, errors.New("not open yet")
+		}
+		return p, nil
+	})
+	if r = trimResult(t, g, group); len(r.Held) != 1 || !strings.Contains(r.Held[0].Detail, "not open yet") {
+		t.Errorf("%+v", r)
+	}
+	if got := logBegins(t, g, group); got["n1"] != 5 || got["n2"] != 5 {
+		t.Errorf("the logs begin at %v", got)
+	}
+	// Offline, it holds nothing back, and whoever asked is told what follows.
+	c.SetDown("n3", true)
+	if r = trimResult(t, g, group); len(r.Held) != 0 || len(r.Offline) != 1 || r.Offline[0].LogFirst == nil || *r.Offline[0].LogFirst != 10 ||
+		!strings.Contains(r.Offline[0].Detail, "need a copy when it comes back, unless its log reaches 9") {
+		t.Errorf("%+v", r)
+	}
+	if got := logBegins(t, g, group); got["n1"] != 10 || got["n2"] != 10 {
+		t.Errorf("the logs begin at %v", got)
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,11 +15,18 @@ import (
 // Plans say what a trim, a check or a hand-over would do now. They ask, and
 // change nothing.
 
-// TrimPlan is what a trim would drop of one replica's log.
+// TrimPlan is what a trim would drop of one replica's log, if no other replica
+// needed any of it, and how far that log reaches.
 type TrimPlan struct {
-	Entries uint64 `json:"entries"`
-	Bytes   int64  `json:"bytes"` // negative: not known
-	Why     string `json:"why"`   // what keeps entries that are applied
+	First   uint64 `json:"first"`   // of the log; LastIndex+1 while it is empty
+	Through uint64 `json:"through"` // the last entry that would go; First-1: none
+	Bytes   int64  `json:"bytes"`   // they take; negative: not known
+	Why     string `json:"why"`     // what keeps entries that are applied
+
+	LastIndex uint64 `json:"last_index"`
+	LastTerm  uint64 `json:"last_term"` // of the entry at LastIndex
+	Applied   uint64 `json:"applied"`
+	Term      uint64 `json:"term"` // that the replica is in
 }
 
 type trimPlanRequest struct {
@@ -28,6 +36,8 @@ type trimPlanRequest struct {
 type trimPlanReply struct {
 	Plans    map[uint32]TrimPlan `json:"plans"`
 	Problems map[uint32]string   `json:"problems"` // why there is none
+	Stopped  map[uint32]string   `json:"stopped"`  // why there is none, of replicas that stay stopped and wait for nothing
+	offline  bool                // nobody was there to be asked
 }
 
 func (g *Gateway) serveTrimPlan(payload []byte) ([]byte, error) {
@@ -35,14 +45,20 @@ func (g *Gateway) serveTrimPlan(payload []byte) ([]byte, error) {
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return nil, fmt.Errorf("trim plan: %w", errPayload)
 	}
-	reply := trimPlanReply{Plans: map[uint32]TrimPlan{}, Problems: map[uint32]string{}}
+	reply := trimPlanReply{Plans: map[uint32]TrimPlan{}, Problems: map[uint32]string{}, Stopped: map[uint32]string{}}
 	for _, id := range m.Groups {
 		group, err := g.held(id)
-		if err == nil {
-			reply.Plans[id], err = group.TrimPlan()
-		}
 		if err != nil {
-			delete(reply.Plans, id)
+			reply.Problems[id] = err.Error()
+			continue
+		}
+		plan, err := group.TrimPlan()
+		switch {
+		case err == nil:
+			reply.Plans[id] = plan
+		case group.Status().Replica.State == api.ReplicaQuarantined:
+			reply.Stopped[id] = err.Error()
+		default:
 			reply.Problems[id] = err.Error()
 		}
 	}
@@ -120,13 +136,9 @@ func (g *Gateway) PlanTrim(ctx context.Context, groups []uint32) (api.Plan, erro
 	if err != nil {
 		return api.Plan{}, err
 	}
-	ask := map[string][]uint32{}
 	plan := api.Plan{Kind: api.JobTrim, DryRun: true}
-	plan.Groups = g.planned(ctx, groups, func(p *api.GroupPlan, r *api.Replica, rp *api.ReplicaPlan) {
-		rp.Action = api.PlanTrim
-		ask[r.Node] = append(ask[r.Node], p.GroupID)
-	})
-	replies := g.trimPlans(ctx, ask)
+	plan.Groups = g.planned(ctx, groups, func(_ *api.GroupPlan, _ *api.Replica, rp *api.ReplicaPlan) { rp.Action = api.PlanTrim })
+	keeps, replies := g.logKeeps(ctx, groups)
 	for i := range plan.Groups {
 		p := &plan.Groups[i]
 		for j := range p.Replicas {
@@ -140,11 +152,13 @@ func (g *Gateway) PlanTrim(ctx context.Context, groups []uint32) (api.Plan, erro
 			reply := replies[rp.Node]
 			told, ok := reply.Plans[p.GroupID]
 			if !ok {
-				rp.Why = "it does not tell: " + reply.Problems[p.GroupID]
+				rp.Why = "it does not tell: " + reply.Problems[p.GroupID] + reply.Stopped[p.GroupID]
 				continue
 			}
-			rp.LogEntries, rp.Why = &told.Entries, told.Why
-			plan.LogEntries += told.Entries
+			told = keeps[p.GroupID].limit(told)
+			entries := told.entries()
+			rp.LogEntries, rp.Why = &entries, told.Why
+			plan.LogEntries += entries
 			if told.Bytes >= 0 {
 				rp.Bytes = &told.Bytes
 				plan.Bytes += told.Bytes
@@ -166,7 +180,7 @@ func (g *Gateway) trimPlans(ctx context.Context, ask map[string][]uint32) map[st
 		wg.Go(func() {
 			var reply trimPlanReply
 			if err := g.askJSON(ctx, t.Nodes[name].NodeID, MethodTrimPlan, trimPlanRequest{ask[name]}, &reply); err != nil {
-				reply.Problems = map[uint32]string{}
+				reply.Problems, reply.offline = map[uint32]string{}, errors.Is(err, ErrUnreachable)
 				for _, id := range ask[name] {
 					reply.Problems[id] = err.Error()
 				}

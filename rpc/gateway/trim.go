@@ -72,7 +72,8 @@ feed:
 }
 
 // Trim starts the job that flushes, snapshots and drops the log up to applied
-// on every live replica of some groups (none: all that exist).
+// on every live replica of some groups (none: all that exist), except for what a
+// live replica has not got yet.
 func (g *Gateway) Trim(ctx context.Context, groups []uint32) (api.Job, error) {
 	groups, err := g.existing(ctx, groups)
 	if err != nil {
@@ -84,30 +85,23 @@ func (g *Gateway) Trim(ctx context.Context, groups []uint32) (api.Job, error) {
 }
 
 func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(*api.Job))) (any, error) {
-	result := api.TrimResult{Groups: len(groups), Trimmed: []api.TrimReplica{}, Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
+	result := api.TrimResult{Groups: len(groups), Trimmed: []api.TrimReplica{}, Held: []api.TrimReplica{},
+		Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
 	var mu sync.Mutex
 	leaderless := true // all that failed would not have with a leader
 	eachGroup(ctx, groups, func(group uint32) {
-		t := g.cfg.Directory.Table()
-		for _, name := range t.Assignments[group].Nodes() {
-			r := api.TrimReplica{GroupID: group, Node: name}
-			list := &result.Trimmed
-			detail, err := g.trimReplica(ctx, t, group, name)
-			if r.Detail = detail; err != nil {
-				list, r.Detail = &result.Failed, err.Error()
-			}
-			if errors.Is(err, ErrUnreachable) {
-				list = &result.Offline
-			}
-			mu.Lock()
-			*list = append(*list, r)
-			leaderless = leaderless && (err == nil || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNotApplied))
-			mu.Unlock()
-		}
+		part, retry := g.trimGroup(ctx, group)
+		mu.Lock()
+		result.Trimmed = append(result.Trimmed, part.Trimmed...)
+		result.Held = append(result.Held, part.Held...)
+		result.Offline = append(result.Offline, part.Offline...)
+		result.Failed = append(result.Failed, part.Failed...)
+		leaderless = leaderless && retry
+		mu.Unlock()
 		progress(func(j *api.Job) {})
 	})
-	for _, list := range [...][]api.TrimReplica{result.Trimmed, result.Offline, result.Failed} {
-		slices.SortFunc(list, func(a, b api.TrimReplica) int { return int(a.GroupID) - int(b.GroupID) })
+	for _, list := range [...][]api.TrimReplica{result.Trimmed, result.Held, result.Offline, result.Failed} {
+		slices.SortStableFunc(list, func(a, b api.TrimReplica) int { return int(a.GroupID) - int(b.GroupID) })
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -123,16 +117,56 @@ func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(
 	return result, nil
 }
 
+// trimGroup trims every live replica of a group. retry says that what failed,
+// if anything did, would not have with a leader.
+func (g *Gateway) trimGroup(ctx context.Context, group uint32) (part api.TrimResult, retry bool) {
+	t := g.cfg.Directory.Table()
+	keeps, _ := g.logKeeps(ctx, []uint32{group})
+	keep := keeps[group]
+	part.Held, retry = keep.held, true
+	begin := uint64(0) // where the logs begin now
+	for _, name := range t.Assignments[group].Nodes() {
+		r := api.TrimReplica{GroupID: group, Node: name}
+		log, err := g.trimReplica(ctx, t, name, trimRequest{group, keep.through})
+		switch {
+		case errors.Is(err, ErrUnreachable):
+			r.Detail = err.Error()
+			part.Offline = append(part.Offline, r)
+		case err != nil:
+			r.Detail = err.Error()
+			part.Failed = append(part.Failed, r)
+			retry = retry && errors.Is(err, ErrNotApplied)
+		default:
+			begin = max(begin, log.First)
+			r.LogFirst = &log.First
+			if r.Detail = fmt.Sprintf("log %d..%d", log.First, log.Last); log.First > log.Last {
+				r.Detail = fmt.Sprintf("log empty after %d", log.Last)
+			}
+			if slices.Contains(keep.needy, name) {
+				r.Detail += "; it needs a copy: what it lacks is in no log any more"
+			}
+			part.Trimmed = append(part.Trimmed, r)
+		}
+	}
+	if begin > 1 { // the entries before are only where a log holds them
+		for i := range part.Offline {
+			part.Offline[i].LogFirst = &begin
+			part.Offline[i].Detail += fmt.Sprintf("; it will need a copy when it comes back, unless its log reaches %d", begin-1)
+		}
+	}
+	return part, retry
+}
+
 // errNodeDown: nobody is there to be asked.
 var errNodeDown = fmt.Errorf("the node is down: %w", ErrUnreachable)
 
 // trimReplica trims one replica and says what its log is then.
-func (g *Gateway) trimReplica(ctx context.Context, t *Table, group uint32, name string) (string, error) {
+func (g *Gateway) trimReplica(ctx context.Context, t *Table, name string, request trimRequest) (trimAnswer, error) {
 	node, known := t.Nodes[name]
 	if state, _ := g.seen(node); !known || state == membership.NodeDown {
-		return "", errNodeDown
+		return trimAnswer{}, errNodeDown
 	}
 	ctx, cancel := context.WithTimeout(ctx, trimTimeout)
 	defer cancel()
-	return askReplica[string](ctx, g, node.NodeID, MethodTrim, groupRequest{Group: group})
+	return askReplica[trimAnswer](ctx, g, node.NodeID, MethodTrim, request)
 }

@@ -138,7 +138,9 @@ func (g groupAdapter) root(root string, at storage.Position) gateway.Root {
 }
 
 // Trim implements gateway.Operator.
-func (g groupAdapter) Trim(ctx context.Context) error { return groupError(g.Group.Trim(ctx)) }
+func (g groupAdapter) Trim(ctx context.Context, through uint64) error {
+	return groupError(g.Group.TrimThrough(ctx, through))
+}
 
 // StepDown implements gateway.Operator.
 func (g groupAdapter) StepDown(ctx context.Context, to string) error {
@@ -174,7 +176,10 @@ func (g groupAdapter) voter(node string) (membership.ServerID, error) {
 // TrimPlan implements gateway.Operator.
 func (g groupAdapter) TrimPlan() (gateway.TrimPlan, error) {
 	p, err := g.Group.TrimPlan()
-	return gateway.TrimPlan{Entries: p.Entries(), Bytes: p.Bytes, Why: p.Why}, groupError(err)
+	return gateway.TrimPlan{
+		First: p.First, Through: p.Through, Bytes: p.Bytes, Why: p.Why,
+		LastIndex: p.LastIndex, LastTerm: p.LastTerm, Applied: p.Applied, Term: p.Term,
+	}, groupError(err)
 }
 
 // StepDownTarget implements gateway.Operator.
@@ -205,17 +210,24 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 		ms := s.LastContact.Milliseconds()
 		r.LastContactMs = &ms
 	}
-	if loop := g.host.reconcile.Load(); r.Why == "" && loop != nil {
-		r.Why = loop.Why(s.Group)
-	}
 	status := gateway.ReplicaStatus{
 		Group: s.Group, Replica: r, Leader: s.Leader.Name, Term: s.Term, CommitIndex: s.CommitIndex,
 	}
+	behind := make(map[string]string)
 	for _, gap := range s.Gaps {
-		if status.Behind == nil {
-			status.Behind = make(map[string]string, len(s.Gaps))
+		behind[gap.Peer.Name] = gap.WhyBehind()
+	}
+	if loop := g.host.reconcile.Load(); loop != nil {
+		switch why, about := loop.Waits(s.Group); {
+		case why == "":
+		case !about.IsZero() && about.NodeID != s.Self.NodeID:
+			behind[about.Name] = why
+		case status.Replica.Why == "":
+			status.Replica.Why = why
 		}
-		status.Behind[gap.Peer.Name] = gap.WhyBehind()
+	}
+	if len(behind) > 0 {
+		status.Behind = behind
 	}
 	return status
 }

@@ -46,9 +46,11 @@ type Cluster struct {
 	onCall    func(from, to string, method gateway.Method) (before, after error)
 	onOperate func(node string, group uint32) error
 	born      []uint32
-	metaDown  bool
-	dir       string
-	tb        testing.TB
+
+	onTrimPlan func(node string, group uint32, plan gateway.TrimPlan) (gateway.TrimPlan, error)
+	metaDown   bool
+	dir        string
+	tb         testing.TB
 }
 
 // New starts a cluster that ends with the test.
@@ -144,6 +146,13 @@ func (c *Cluster) OnOperate(f func(node string, group uint32) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onOperate = f
+}
+
+// OnTrimPlan sets what replicas tell of their logs.
+func (c *Cluster) OnTrimPlan(f func(node string, group uint32, plan gateway.TrimPlan) (gateway.TrimPlan, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onTrimPlan = f
 }
 
 // OnCall sets how calls fail: before they are delivered, or after.

@@ -27,10 +27,11 @@ type groupLog struct {
 	cuts    int
 	shards  map[string]*storage.Shard
 	lineage string
+	first   map[string]uint64 // of the log of a replica that was trimmed
 }
 
 func newGroupLog(tb testing.TB, group uint32, leader string, nodes []string, dir string) *groupLog {
-	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, lineage: fmt.Sprintf("lineage-%d", group)}
+	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, first: map[string]uint64{}, lineage: fmt.Sprintf("lineage-%d", group)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func (r replica) Status() gateway.ReplicaStatus {
 		role, ms = api.RoleLeader, 0
 	}
 	return gateway.ReplicaStatus{Group: r.l.group, Leader: r.l.leaderName(), Term: 1, CommitIndex: stats.Applied.Index,
-		Replica: api.Replica{Role: role, State: api.ReplicaReady, AppliedIndex: stats.Applied.Index, LogFirst: 1, LogLast: stats.Applied.Index,
+		Replica: api.Replica{Role: role, State: api.ReplicaReady, AppliedIndex: stats.Applied.Index, LogFirst: r.l.logFirst(r.n.Name), LogLast: stats.Applied.Index,
 			Bytes: stats.Bytes, Points: stats.Points, LastContactMs: &ms}}
 }
 
@@ -198,12 +199,28 @@ func (r replica) operate() error {
 	return hook(r.n.Name, r.l.group)
 }
 
-func (r replica) Trim(ctx context.Context) error {
+func (r replica) Trim(ctx context.Context, through uint64) error {
 	if err := r.operate(); err != nil {
 		return err
 	}
-	_, err := r.l.shard(r.n.Name).Flush(ctx)
-	return err
+	if _, err := r.l.shard(r.n.Name).Flush(ctx); err != nil {
+		return err
+	}
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	first := through // this entry stays where the record is above it
+	if applied := r.l.shards[r.n.Name].Applied().Index; applied <= through {
+		first = applied + 1
+	}
+	r.l.first[r.n.Name] = max(r.l.first[r.n.Name], first)
+	return nil
+}
+
+// logFirst is where the log of a replica begins.
+func (l *groupLog) logFirst(node string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.first[node], 1)
 }
 
 func (r replica) StepDown(_ context.Context, to string) error {
@@ -228,7 +245,15 @@ func (r replica) TrimPlan() (gateway.TrimPlan, error) {
 	if err := r.operate(); err != nil {
 		return gateway.TrimPlan{}, err
 	}
-	return gateway.TrimPlan{Entries: r.l.shard(r.n.Name).Stats().Applied.Index, Bytes: 100}, nil
+	last := r.l.shard(r.n.Name).Stats().Applied.Index
+	plan := gateway.TrimPlan{First: r.l.logFirst(r.n.Name), Through: last, Bytes: 100, LastIndex: last, LastTerm: 1, Applied: last, Term: 1}
+	r.n.c.mu.Lock()
+	hook := r.n.c.onTrimPlan
+	r.n.c.mu.Unlock()
+	if hook != nil {
+		return hook(r.n.Name, r.l.group, plan)
+	}
+	return plan, nil
 }
 
 func (r replica) StepDownTarget(_ context.Context, to string) (string, error) {
