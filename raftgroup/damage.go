@@ -16,12 +16,7 @@ const (
 // damaged takes a replica out of service whose shard's structure is bad: it
 // hands its leadership over, if it has one, and stops.
 func (h *Host) damaged(group uint32, cause error) {
-	h.takeOut(group, func(g *Group) {
-		h.config.Logger.Error("replica goes to quarantine", "group", group, "error", cause)
-		if err := g.stop(ReplicaQuarantined, "shard is damaged: "+cause.Error()); err != nil {
-			h.config.Logger.Error("damaged replica did not close cleanly", "group", group, "error", err)
-		}
-	})
+	h.takeOut(group, func(g *Group) { g.quarantine(cause) })
 }
 
 // LogDamaged starts a group again whose log has an entry that cannot be read:

@@ -146,7 +146,10 @@ func (o *opening) logEvidence() (LogEvidence, error) {
 func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvidence, error) {
 	if o.shard == nil {
 		if _, err := os.Stat(o.host.shardPath(o.group)); errors.Is(err, os.ErrNotExist) {
-			return ShardEvidence{}, nil
+			return ShardEvidence{}, o.host.unmark(o.group)
+		}
+		if why, err := o.host.quarantined(o.group); why != "" || err != nil {
+			return ShardEvidence{Present: true, Damage: why}, err
 		}
 		switch err := o.openShard(lineage, replayThrough); {
 		case errors.Is(err, storage.ErrDamaged):

@@ -43,7 +43,9 @@ func (t Timers) raftConfig(self membership.ServerID) *raft.Config {
 	// not in the log, and no future is lost in a buffer when Raft shuts down.
 	// It made no measurable difference to the speed.
 	c.BatchApplyCh = false
-	c.ShutdownOnRemove = false // reconcile closes the instance
+	// A removed replica goes on without a vote, for a leader may add it again,
+	// and its data is a copy until someone drops it: nothing here does so yet.
+	c.ShutdownOnRemove = false
 	// Only Trim snapshots. The log's floor decides how much stays behind one.
 	c.SnapshotThreshold = math.MaxUint64
 	c.SnapshotInterval = 24 * time.Hour

@@ -146,9 +146,3 @@ func (l *Loop) Waits(group uint32) (why string, about membership.ServerID) {
 	}
 	return "", about
 }
-
-// Why is the first part of Waits.
-func (l *Loop) Why(group uint32) string {
-	why, _ := l.Waits(group)
-	return why
-}
