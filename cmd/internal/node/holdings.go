@@ -14,6 +14,10 @@ import (
 // the time for flushing what is in memory must be left.
 const handOverLimit = 4 * time.Second
 
+// holdAgain is how often groups that should run and do not are tried again: what
+// kept them from it, no file handles or no memory, may have passed.
+const holdAgain = 5 * time.Second
+
 // openHost makes the host of this node's groups and opens what the data
 // directory holds.
 func (n *Node) openHost(ctx context.Context, clusterID string) error {
@@ -54,44 +58,49 @@ func (n *Node) groupTransport(group uint32, lineage string, self membership.Serv
 
 // holdGroups keeps open what the table assigns to this node, from now on.
 func (n *Node) holdGroups(ctx context.Context) {
+	again := time.NewTicker(holdAgain)
+	defer again.Stop()
+	failed := ""
 	for {
 		table := n.dir.Table()
-		n.holdNow(ctx, table)
+		failed = n.holdNow(ctx, table, failed)
 		select {
 		case <-ctx.Done():
 			return
 		case <-table.Changed():
+		case <-again.C:
 		}
 	}
 }
 
-// holdNow opens every group that this node should run and does not. What the
-// table no longer assigns stays open until reconcile has removed it.
-func (n *Node) holdNow(ctx context.Context, table *directory.Table) {
+// holdNow opens every group that this node should run and does not; one that is
+// refused for good is only asked. What the table no longer assigns stays open. It
+// returns what failed, and says so unless that is what failed before.
+func (n *Node) holdNow(ctx context.Context, table *directory.Table, before string) (failed string) {
 	host := n.hosts.host.Load()
 	var wants []raftgroup.Want
-	for group, a := range table.Assignments {
-		w := raftgroup.Want{Group: group, Assigned: a.Holds(n.id.Name)}
-		if b, ok := table.Births[group]; ok {
+	for _, a := range table.HeldBy(n.id.Name) {
+		if g, open := host.Group(a.Group); open && g.Running() {
+			continue
+		}
+		w := raftgroup.Want{Group: a.Group, Assigned: true}
+		if b, ok := table.Births[a.Group]; ok {
 			w.Birth = &b
-		}
-		if !w.Assigned {
-			continue
-		}
-		if g, open := host.Group(group); open && g.Running() {
-			continue
 		}
 		wants = append(wants, w)
 	}
 	if len(wants) == 0 {
-		return
+		return ""
 	}
 	if err := host.EnsureAll(ctx, wants); err != nil && ctx.Err() == nil {
-		n.log.Warn("some groups could not be opened", "err", err)
+		if failed = err.Error(); failed != before {
+			n.log.Warn("some groups could not be opened", "err", err)
+		}
 	}
 	if loop := n.hosts.reconcile.Load(); loop != nil {
 		loop.Poke()
 	}
+	return failed
 }
 
 // primaryOf names the node that should lead a group.
