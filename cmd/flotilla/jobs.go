@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,7 +24,7 @@ func jobsVerb(streams) *cli.Command {
 				if err := arity(c, 0, 0); err != nil {
 					return err
 				}
-				return showList(c, "/v1/admin/jobs", nil, jobsTable)
+				return listJobs(c)
 			},
 			Description: `flotilla jobs
 flotilla jobs list -o wide`,
@@ -55,30 +57,100 @@ func jobVerb(streams) *cli.Command {
 	}
 }
 
-func showJob(c *cli.Context) error {
-	return oneJob(c, apiclient.Request{})
-}
-
-func cancelJob(c *cli.Context) error {
-	return oneJob(c, apiclient.Request{Method: http.MethodDelete})
-}
-
-func oneJob(c *cli.Context, r apiclient.Request) error {
-	if err := arity(c, 1, 1); err != nil {
-		return err
-	}
+func listJobs(c *cli.Context) error {
 	s, err := open(c)
 	if err != nil {
 		return err
 	}
-	r.Path = "/v1/admin/jobs/" + segment(c.Args().First())
-	body, err := s.api.Do(c.Context, r)
+	silent := ""
+	body, err := s.api.ListOf(c.Context, apiclient.Request{Path: "/v1/admin/jobs", Headers: func(h http.Header) {
+		silent = h.Get(api.SilentNodesHeader)
+	}})
 	if err != nil {
 		return err
 	}
-	return s.print.print(body, func() (*table, error) {
-		return decodeTable(body, func(j api.Job) *table { return jobsTable(api.JobList{Jobs: []api.Job{j}}) })
-	})
+	if silent != "" {
+		fmt.Fprintf(c.App.ErrWriter, "warning: %s did not answer: the jobs of these nodes are missing\n", strings.ReplaceAll(silent, ",", ", "))
+	}
+	return s.print.print(body, func() (*table, error) { return decodeTable(body, jobsTable) })
+}
+
+func showJob(c *cli.Context) error {
+	s, job, err := oneJob(c)
+	if err != nil {
+		return err
+	}
+	if err := s.printJob(job); err != nil {
+		return err
+	}
+	if f := s.print.format; f != outputTable && f != outputWide {
+		return nil
+	}
+	t, err := resultTable(&job.Job)
+	if t == nil || err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(s.print.w); err != nil {
+		return err
+	}
+	return s.print.table(t)
+}
+
+// cancelJob says of a job that had ended that it had: it is not told apart afterwards.
+func cancelJob(c *cli.Context) error {
+	s, job, err := oneJob(c)
+	if err != nil {
+		return err
+	}
+	had := job.Final()
+	r := apiclient.Request{Method: http.MethodDelete, Path: jobPath(job.ID)}
+	if job.body, err = s.api.Do(c.Context, r); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(job.body, &job.Job); err != nil {
+		return fmt.Errorf("answer to %s: %w", r.Path, err)
+	}
+	if had {
+		fmt.Fprintf(c.App.ErrWriter, "job %s had ended already: %s\n", job.ID, job.Status)
+	}
+	return s.printJob(job)
+}
+
+func jobPath(id string) string { return "/v1/admin/jobs/" + segment(id) }
+
+func oneJob(c *cli.Context) (*session, *finishedJob, error) {
+	if err := arity(c, 1, 1); err != nil {
+		return nil, nil, err
+	}
+	s, err := open(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	job := &finishedJob{}
+	job.body, err = s.api.Get(c.Context, jobPath(c.Args().First()), nil, &job.Job)
+	return s, job, err
+}
+
+// resultTable is what came of a job, nil where there is nothing to tell beyond its row.
+func resultTable(j *api.Job) (*table, error) {
+	if len(j.Result) == 0 || string(j.Result) == "null" {
+		return nil, nil
+	}
+	switch j.Kind {
+	case api.JobVerify:
+		return decodeTable(j.Result, func(r api.VerifyResult) *table { return verifyTable(&r) })
+	case api.JobTrim:
+		return decodeTable(j.Result, func(r api.TrimResult) *table { return trimTable(&r) })
+	case api.JobStepDown:
+		return decodeTable(j.Result, func(r api.StepDownResult) *table {
+			to := "the voter that was nearest"
+			if r.To != nil {
+				to = *r.To
+			}
+			return &table{verdict: fmt.Sprintf("group %d: %s handed the leadership to %s", r.GroupID, r.From, to)}
+		})
+	}
+	return nil, nil
 }
 
 func jobsTable(l api.JobList) *table {

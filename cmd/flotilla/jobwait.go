@@ -70,7 +70,7 @@ func (s *session) await(ctx context.Context, job *finishedJob, show *progress) (
 		}
 		pause = min(2*pause, maxPoll)
 		next := &finishedJob{}
-		body, err := s.api.Get(ctx, "/v1/admin/jobs/"+segment(job.ID), nil, &next.Job)
+		body, err := s.api.Get(ctx, jobPath(job.ID), nil, &next.Job)
 		if err == nil {
 			next.body, job, answered = body, next, time.Now()
 			continue

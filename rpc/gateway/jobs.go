@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,7 +137,11 @@ func (js *Jobs) finish(ctx context.Context, id string, result any, err error) {
 			j.Code = &e.Code
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
-			j.Status = api.StatusCancelled
+			text = "cancelled on request"
+			if js.closed {
+				text = "its node " + js.node + " was stopped"
+			}
+			j.Status, j.Code = api.StatusCancelled, nil
 		}
 	}
 	js.keepLocked(j)
@@ -244,56 +249,71 @@ func (g *Gateway) serveCancel(payload []byte) ([]byte, error) {
 	return json.Marshal(jobReply{Known: g.jobs.cancel(m.ID)})
 }
 
-// askJobs asks all nodes for their jobs. Nodes that are away are left out:
-// their jobs run nowhere either.
-func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs []api.Job, known bool) {
+// askJobs asks all nodes for their jobs. Nodes that do not answer are named:
+// what they ran is known to nobody else.
+func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs []api.Job, known bool, silent []string) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, node := range g.cfg.Directory.Table().Nodes {
 		if state, _ := g.seen(node); state == membership.NodeDown {
+			mu.Lock()
+			silent = append(silent, node.Name)
+			mu.Unlock()
 			continue
 		}
 		wg.Go(func() {
 			var reply jobReply
-			if err := g.askJSON(ctx, node.NodeID, method, jobRequest{id}, &reply); err != nil {
-				g.logger.Debug("a node gave no jobs", "peer", node.Name, "error", err)
-				return
-			}
+			err := g.askJSON(ctx, node.NodeID, method, jobRequest{id}, &reply)
 			mu.Lock()
 			defer mu.Unlock()
+			if err != nil {
+				g.logger.Debug("a node gave no jobs", "peer", node.Name, "error", err)
+				silent = append(silent, node.Name)
+				return
+			}
 			jobs = append(jobs, reply.Jobs...)
 			known = known || reply.Known
 		})
 	}
 	wg.Wait()
+	slices.Sort(silent)
 	slices.SortFunc(jobs, func(a, b api.Job) int {
 		if c := b.StartedAt.Compare(a.StartedAt.Time); c != 0 {
 			return c
 		}
 		return slices.Compare([]byte(a.ID), []byte(b.ID))
 	})
-	return jobs, known
+	return jobs, known, silent
 }
 
-// ListJobs gives the jobs of every node that answers, newest first.
-func (g *Gateway) ListJobs(ctx context.Context) ([]api.Job, error) {
-	jobs, _ := g.askJobs(ctx, MethodJobs, "")
+// ListJobs gives the jobs of every node that answers, newest first, and names
+// the nodes that did not: their jobs are missing.
+func (g *Gateway) ListJobs(ctx context.Context) (jobs []api.Job, silent []string, err error) {
+	jobs, _, silent = g.askJobs(ctx, MethodJobs, "")
 	if jobs == nil {
 		jobs = []api.Job{}
 	}
-	return jobs, nil
+	return jobs, silent, nil
+}
+
+// noJob is the error of a job that no node knows of those that answered.
+func noJob(id string, silent []string) error {
+	if len(silent) > 0 {
+		return api.E(api.JobNotFound, "retry when it is back", "job %q is not known to any node that answers; %s did not answer", id, strings.Join(silent, " and "))
+	}
+	return api.E(api.JobNotFound, "see `flotilla jobs list`", "job %q is not known to any node", id)
 }
 
 // GetJob finds one job.
 func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
-	jobs := g.jobs.list(id)
-	if len(jobs) == 0 {
-		jobs, _ = g.askJobs(ctx, MethodJobs, id)
+	if jobs := g.jobs.list(id); len(jobs) > 0 {
+		return jobs[0], nil
 	}
+	jobs, _, silent := g.askJobs(ctx, MethodJobs, id)
 	if len(jobs) == 0 {
-		return api.Job{}, api.E(api.JobNotFound, "see `flotilla jobs list`", "job %q is not known to any node that answers", id)
+		return api.Job{}, noJob(id, silent)
 	}
 	return jobs[0], nil
 }
@@ -301,8 +321,8 @@ func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
 // CancelJob asks a job to end and gives its row; it ends soon after.
 func (g *Gateway) CancelJob(ctx context.Context, id string) (api.Job, error) {
 	if id == "" || !g.jobs.cancel(id) {
-		if _, known := g.askJobs(ctx, MethodCancelJob, id); !known {
-			return api.Job{}, api.E(api.JobNotFound, "see `flotilla jobs list`", "job %q is not known to any node that answers", id)
+		if _, known, silent := g.askJobs(ctx, MethodCancelJob, id); !known {
+			return api.Job{}, noJob(id, silent)
 		}
 	}
 	return g.GetJob(ctx, id)

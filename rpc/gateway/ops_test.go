@@ -195,7 +195,7 @@ func TestJobsOfAllNodesNewestFirstAndKeptOverRestarts(t *testing.T) {
 		ids = append([]string{job.ID}, ids...)
 	}
 	listed := func(c *fakecluster.Cluster) (out []string) {
-		jobs, err := c.Nodes[1].Gateway.ListJobs(t.Context())
+		jobs, _, err := c.Nodes[1].Gateway.ListJobs(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,6 +217,28 @@ func TestJobsOfAllNodesNewestFirstAndKeptOverRestarts(t *testing.T) {
 	wantCode(t, err, api.NotReady)
 }
 
+// The jobs of a node that is down are known to nobody else: the list says whose are missing.
+func TestNodesThatGaveNoJobsAreNamed(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	job, err := c.Nodes[1].Gateway.Trim(t.Context(), []uint32{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	finished(t, c.Nodes[0].Gateway, job.ID)
+	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) != 1 || len(silent) != 0 {
+		t.Errorf("all up: %v %v %v", jobs, silent, err)
+	}
+	c.SetDown("n2", true)
+	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) != 0 || !slices.Equal(silent, []string{"n2"}) {
+		t.Errorf("n2 down: %v %v %v", jobs, silent, err)
+	}
+	_, err = c.Nodes[0].Gateway.GetJob(t.Context(), job.ID)
+	wantCode(t, err, api.JobNotFound)
+	if !strings.Contains(err.Error(), "n2 did not answer") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCancelledJobEnds(t *testing.T) {
 	c := fakecluster.New(t, fakecluster.Options{})
 	for group := range uint32(fakecluster.TotalGroups) {
@@ -229,7 +251,8 @@ func TestCancelledJobEnds(t *testing.T) {
 	if _, err := c.Nodes[2].Gateway.CancelJob(t.Context(), job.ID); err != nil {
 		t.Fatal(err)
 	}
-	if job = finished(t, c.Nodes[1].Gateway, job.ID); job.Status != api.StatusCancelled {
+	if job = finished(t, c.Nodes[1].Gateway, job.ID); job.Status != api.StatusCancelled ||
+		job.Error == nil || *job.Error != "cancelled on request" {
 		t.Fatalf("job %+v", job)
 	}
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -145,9 +146,12 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := h.g.ListJobs(r.Context())
+	list, silent, err := h.g.ListJobs(r.Context())
 	if err != nil {
 		return err
+	}
+	if len(silent) > 0 {
+		w.Header().Set(api.SilentNodesHeader, strings.Join(silent, ","))
 	}
 	limit, token, err := page(values)
 	if err != nil {

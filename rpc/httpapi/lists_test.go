@@ -47,3 +47,14 @@ func TestListsThatCannotBeMeantAreRefused(t *testing.T) {
 	r.problem("POST", base+"/write/batch", `{"points":[{"id":"\udc00","time":1,"f":1}]}`, api.InvalidPoints)
 	r.want(0, "POST", base+"/query", `{"ids":["\ud83d\ude00\ufffd"]}`, 200, "{\"results\":[{\"id\":\"😀\ufffd\",\"times\":[\"1970-01-01T00:00:00.000000001Z\"],\"f\":[1]}]}")
 }
+
+func TestAListOfJobsNamesTheNodesThatAreMissing(t *testing.T) {
+	r := start(t, fakecluster.Options{})
+	for _, want := range []string{"", "n3"} {
+		r.SetDown("n3", want != "")
+		resp, got := r.do(0, "GET", "/v1/admin/jobs", "")
+		if resp.StatusCode != 200 || strings.Join(resp.Header.Values(api.SilentNodesHeader), ",") != want || strings.TrimSpace(got) != `{"jobs":[],"next_page_token":""}` {
+			t.Errorf("%d %v %s", resp.StatusCode, resp.Header, got)
+		}
+	}
+}

@@ -101,6 +101,8 @@ type Request struct {
 	Query  url.Values
 	Body   any
 	Accept string
+	// Headers, unless nil, is shown the headers of a 2xx answer.
+	Headers func(http.Header)
 }
 
 // Do sends a request and returns the body of a 2xx answer.
@@ -158,7 +160,7 @@ func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 			return c.send(ctx, base, r, payload)
 		})
 		if err == nil {
-			return accept(answer)
+			return accept(answer, r.Headers)
 		}
 		last = err
 		if ctx.Err() != nil || !mayAskNext(r, err) {
@@ -214,8 +216,11 @@ func reason(err error) error {
 const maxProblemBytes = 1 << 20
 
 // accept returns the body of a 2xx answer, and any other as an *api.Error.
-func accept(answer *http.Response) (io.ReadCloser, error) {
+func accept(answer *http.Response, headers func(http.Header)) (io.ReadCloser, error) {
 	if answer.StatusCode/100 == 2 {
+		if headers != nil {
+			headers(answer.Header)
+		}
 		return answer.Body, nil
 	}
 	defer answer.Body.Close()

@@ -18,8 +18,13 @@ const maxPages = 1000
 // List asks for a whole list, page after page, and returns one body: the only page as it came, or the pages' arrays
 // joined, with an empty next_page_token. A limit in query is kept, and ends the list.
 func (c *Client) List(ctx context.Context, path string, query url.Values) ([]byte, error) {
-	q := url.Values{}
-	for k, v := range query {
+	return c.ListOf(ctx, Request{Path: path, Query: query})
+}
+
+// ListOf is List for a request that is more than a path and its parameters.
+func (c *Client) ListOf(ctx context.Context, r Request) ([]byte, error) {
+	path, q := r.Path, url.Values{}
+	for k, v := range r.Query {
 		q[k] = v
 	}
 	limited := q.Get("limit") != ""
@@ -28,7 +33,8 @@ func (c *Client) List(ctx context.Context, path string, query url.Values) ([]byt
 	}
 	var joined []byte
 	for range maxPages {
-		body, err := c.Do(ctx, Request{Path: path, Query: q})
+		r.Query = q
+		body, err := c.Do(ctx, r)
 		if err != nil {
 			return nil, err
 		}
