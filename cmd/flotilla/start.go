@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -23,7 +24,10 @@ func startVerb(s streams) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := node.Run(c.Context, cfg); err != nil {
+			switch err := node.Run(c.Context, cfg); {
+			case errors.Is(err, node.ErrFixed):
+				return usageError{err.Error()}
+			case err != nil:
 				return verdict{exitError, err.Error()} // also after an interrupt, which is how a node is stopped
 			}
 			return nil

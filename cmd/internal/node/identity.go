@@ -39,6 +39,11 @@ type Identity struct {
 	// Window is the length of a window in this cluster, fixed when it was made;
 	// "" until the node has joined.
 	Window string `json:"window,omitempty"`
+	// TotalGroups is fixed in the same way; 0 until the node has joined.
+	TotalGroups uint32 `json:"total_groups,omitempty"`
+	// LogEngine wrote the logs of this directory: no other can read them. "" in
+	// directories of before it was recorded.
+	LogEngine string `json:"log_engine,omitempty"`
 	// Peers are the gossip addresses of the other nodes, as last known: what is
 	// left of the cluster when everything else is lost.
 	Peers []string `json:"peers,omitempty"`
@@ -52,17 +57,33 @@ func (id Identity) NodeID() membership.NodeID {
 	return membership.NodeID{Name: id.Name, Incarnation: id.Incarnation}
 }
 
-// asked is the identity that the operator asked for; "" takes what the data
+// asked is what the operator asked for; a zero field takes what the data
 // directory says.
-type asked struct{ name, cluster string }
+type asked struct {
+	name, cluster, engine string
+	window                time.Duration
+	totalGroups           uint32
+}
 
 // openIdentity reads the identity of dir, or makes a new one where dir is empty
 // (but for the lock), with the fallback for what was not asked for.
 func openIdentity(dir string, want, fallback asked) (Identity, error) {
-	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
+	id, err := readIdentity(dir, want)
 	if errors.Is(err, fs.ErrNotExist) {
-		return createIdentity(dir, cmp.Or(want.name, fallback.name), cmp.Or(want.cluster, fallback.cluster))
+		return createIdentity(dir, want, fallback)
 	}
+	if err != nil || id.LogEngine != "" {
+		return id, err
+	}
+	if id.LogEngine, err = inferEngine(dir, want.engine, fallback.engine); err != nil {
+		return Identity{}, err
+	}
+	return id, writeIdentity(dir, id)
+}
+
+// readIdentity reads and checks; nothing is changed.
+func readIdentity(dir string, want asked) (Identity, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if err != nil {
 		return Identity{}, fmt.Errorf("read node identity: %w", err)
 	}
@@ -70,7 +91,10 @@ func openIdentity(dir string, want, fallback asked) (Identity, error) {
 	if err := json.Unmarshal(raw, &id); err != nil {
 		return Identity{}, fmt.Errorf("%w: %s in %s is unreadable: %v (hint: restore the file, or give an empty --data-dir)", ErrNotOurs, identityFile, dir, err)
 	}
-	return id, checkIdentity(id, dir, want)
+	if err := checkIdentity(id, dir, want); err != nil {
+		return Identity{}, err
+	}
+	return id, checkFixed(id, dir, want)
 }
 
 func checkIdentity(id Identity, dir string, want asked) error {
@@ -89,8 +113,20 @@ func checkIdentity(id Identity, dir string, want asked) error {
 	return nil
 }
 
-// refuseForeign finds out, without leaving a trace, that a directory holds
-// something else.
+// examine finds out, without leaving a trace, whether a directory can be used:
+// one of a node, whose identity is sound and not another than was asked for, or
+// an empty one.
+func examine(dir string, want asked) error {
+	_, err := readIdentity(dir, want)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return refuseForeign(dir)
+	}
+	return err
+}
+
 func refuseForeign(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,29 +135,24 @@ func refuseForeign(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
 	}
-	foreign := false
 	for _, e := range entries {
 		switch e.Name() {
-		case identityFile:
-			return nil
 		case lockFile, "lost+found": // the latter is what a fresh ext4 mount holds
 		default:
-			foreign = true
+			return fmt.Errorf("%w: %s is not empty and has no %s (hint: give an empty --data-dir)", ErrNotOurs, dir, identityFile)
 		}
-	}
-	if foreign {
-		return fmt.Errorf("%w: %s is not empty and has no %s (hint: give an empty --data-dir)", ErrNotOurs, dir, identityFile)
 	}
 	return nil
 }
 
-func createIdentity(dir, name, cluster string) (Identity, error) {
+func createIdentity(dir string, want, fallback asked) (Identity, error) {
 	if err := refuseForeign(dir); err != nil {
 		return Identity{}, err
 	}
 	id := Identity{
-		Format: identityFormat, Name: name, Incarnation: membership.NewIncarnation(),
-		Cluster: cluster, CreatedAt: time.Now().UTC(),
+		Format: identityFormat, Name: cmp.Or(want.name, fallback.name), Incarnation: membership.NewIncarnation(),
+		Cluster: cmp.Or(want.cluster, fallback.cluster), CreatedAt: time.Now().UTC(),
+		LogEngine: cmp.Or(want.engine, fallback.engine),
 	}
 	return id, writeIdentity(dir, id)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,7 +10,7 @@ import (
 
 func TestDataDirectoryKnowsItsNode(t *testing.T) {
 	dir := t.TempDir()
-	made, err := openIdentity(dir, asked{}, asked{"n1", "flotilla"})
+	made, err := openIdentity(dir, asked{}, asked{name: "n1", cluster: "flotilla", engine: "shared"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func TestDataDirectoryKnowsItsNode(t *testing.T) {
 		{"another name", asked{name: "n2"}, false},
 		{"another label", asked{cluster: "other"}, false},
 	} {
-		got, err := openIdentity(dir, c.want, asked{"n9", "nine"})
+		got, err := openIdentity(dir, c.want, asked{name: "n9", cluster: "nine", engine: "boltdb"})
 		if c.ours && (err != nil || got.NodeID() != made.NodeID()) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
@@ -54,7 +55,8 @@ func TestDirectoryThatIsNotOursIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := listing(t, dir)
-		if _, err := openIdentity(dir, asked{}, asked{"n1", "flotilla"}); !errors.Is(err, ErrNotOurs) {
+		cfg := settingsOf(t, "n1", dir)
+		if _, err := Start(cfg, Options{Logger: slog.New(slog.DiscardHandler)}); !errors.Is(err, ErrNotOurs) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if after := listing(t, dir); after != before {
@@ -73,7 +75,7 @@ func TestFreshFileSystemIsAnEmptyDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if _, err := openIdentity(dir, asked{}, asked{"n1", "flotilla"}); err != nil {
+	if _, err := openIdentity(dir, asked{}, asked{name: "n1", cluster: "flotilla", engine: "shared"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := lockDir(dir); !errors.Is(err, ErrLocked) {

@@ -39,13 +39,14 @@ func (n *Node) becomeMember(ctx context.Context) error {
 	if err := n.gossip.CheckName(ctx); err != nil {
 		return err
 	}
+	n.asked.Store(true) // from here on others may know this incarnation
 	if err := n.retry(ctx, "join the meta group", func() error {
 		return n.dir.Join(ctx, clusterID, n.knownPeers)
 	}); err != nil {
 		return err
 	}
 	if !joined {
-		if err := n.adoptWindow(); err != nil {
+		if err := n.adoptFixed(); err != nil {
 			return err
 		}
 		if err := n.openHost(ctx, clusterID); err != nil {
@@ -55,11 +56,12 @@ func (n *Node) becomeMember(ctx context.Context) error {
 	if err := n.retry(ctx, "register this node", func() error { return n.dir.RegisterNode(ctx, n.row()) }); err != nil {
 		return err
 	}
-	if joined {
+	total := n.dir.Table().TotalGroups
+	if joined && n.identity.get().TotalGroups == total {
 		return nil
 	}
 	// From here on a meta group without state is a lost one, and never made anew.
-	return n.identity.update(func(id *Identity) { id.Joined = true })
+	return n.identity.update(func(id *Identity) { id.Joined, id.TotalGroups = true, total })
 }
 
 // finals are the errors that no repetition can help.

@@ -81,6 +81,10 @@ type Node struct {
 
 	stopping atomic.Bool // Close has begun
 
+	first   *firstStart // nil: the directory had an identity
+	refused atomic.Bool // the start cannot be
+	asked   atomic.Bool // others have been asked to take this node in
+
 	fatalOnce sync.Once
 	failed    chan error // holds the first fatal error
 }
@@ -98,6 +102,7 @@ func Start(cfg config.Config, opts Options) (node *Node, err error) {
 	}
 	defer func() {
 		if err != nil {
+			n.refused.Store(true)
 			err = errors.Join(err, n.stages.close(context.Background()))
 		}
 	}()
@@ -116,7 +121,12 @@ func Start(cfg config.Config, opts Options) (node *Node, err error) {
 func (n *Node) Failed() <-chan error { return n.failed }
 
 func (n *Node) fatal(err error) {
-	n.fatalOnce.Do(func() { n.failed <- err })
+	n.fatalOnce.Do(func() {
+		if isFinal(err) {
+			n.refused.Store(true)
+		}
+		n.failed <- err
+	})
 }
 
 // Close hands leaderships over, flushes, and stops everything, within StopLimit.
@@ -139,19 +149,22 @@ func (n *Node) Kill() error {
 }
 
 func (n *Node) openDirectory() error {
-	if err := refuseForeign(n.cfg.DataDir); err != nil {
+	want := n.askedFor()
+	if err := examine(n.cfg.DataDir, want); err != nil {
 		return err
 	}
+	first := noteFirstStart(n.cfg.DataDir)
 	lock, err := lockDir(n.cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	n.stages.add("lock", func(context.Context) error { return lock.Close() })
-	id, err := openIdentity(n.cfg.DataDir, n.askedFor(), asked{n.cfg.Name, n.cfg.Cluster})
+	n.first = first
+	n.stages.add("lock", func(context.Context) error { return errors.Join(n.takeBack(), lock.Close()) })
+	id, err := openIdentity(n.cfg.DataDir, want, asked{name: n.cfg.Name, cluster: n.cfg.Cluster, engine: n.cfg.LogEngine})
 	if err != nil {
 		return err
 	}
-	n.cfg.Name, n.cfg.Cluster = id.Name, id.Cluster
+	n.cfg.Name, n.cfg.Cluster, n.cfg.LogEngine = id.Name, id.Cluster, id.LogEngine
 	n.identity = &identityBook{dir: n.cfg.DataDir, id: id}
 	n.id = id.NodeID()
 	n.log = n.log.With("node", n.id.Name)
@@ -161,11 +174,21 @@ func (n *Node) openDirectory() error {
 // askedFor is what the operator chose; defaults give way to the data directory.
 func (n *Node) askedFor() asked {
 	var a asked
-	if n.cfg.Source("name") != config.SourceDefault {
+	chosen := func(key string) bool { return n.cfg.Source(key) != config.SourceDefault }
+	if chosen("name") {
 		a.name = n.cfg.Name
 	}
-	if n.cfg.Source("cluster") != config.SourceDefault {
+	if chosen("cluster") {
 		a.cluster = n.cfg.Cluster
+	}
+	if chosen("log_engine") {
+		a.engine = n.cfg.LogEngine
+	}
+	if chosen("coordinator.total_groups") {
+		a.totalGroups = n.cfg.Coordinator.TotalGroups
+	}
+	if chosen("storage.window") {
+		a.window = n.cfg.Storage.Window
 	}
 	return a
 }

@@ -18,6 +18,7 @@ const (
 	logDir    = "log"
 	groupsDir = "groups"
 	metaDir   = "meta"
+	jobsFile  = "jobs.jsonl"
 	// asideDir keeps what belonged to an incarnation that ended, by its id, until
 	// an operator removes it.
 	asideDir = "set-aside"

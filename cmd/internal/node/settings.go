@@ -28,12 +28,17 @@ func (n *Node) found(ctx context.Context, clusterID string) error {
 	return nil
 }
 
-// adoptWindow writes down how long a window of this cluster is, before the first
-// shard is made. Its founder has settled that.
-func (n *Node) adoptWindow() error {
+// adoptFixed writes down how long a window of this cluster is, before the first
+// shard is made, and tells where this node was asked for another. Its founder
+// has settled that.
+func (n *Node) adoptFixed() error {
 	window := n.policyConfig().Storage.Window
-	if own := n.cfg.Storage.Window; own != window && n.cfg.Source("storage.window") != config.SourceDefault {
-		n.log.Warn("storage.window is what it was when the cluster was made", "asked", own, "is", window)
+	want := n.askedFor()
+	if want.window != 0 && want.window != window {
+		n.log.Warn("storage.window is what it was when the cluster was made", "asked", want.window, "is", window)
+	}
+	if total := n.dir.Table().TotalGroups; want.totalGroups != 0 && want.totalGroups != total {
+		n.log.Warn("coordinator.total_groups is what it was when the cluster was made", "asked", want.totalGroups, "is", total)
 	}
 	return n.identity.update(func(id *Identity) { id.Window = config.FormatDuration(window) })
 }

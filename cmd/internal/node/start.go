@@ -106,7 +106,7 @@ func (n *Node) openGateway() (err error) {
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
 		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
-		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, "jobs.jsonl"), Version: n.version, Logger: n.log,
+		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, jobsFile), Version: n.version, Logger: n.log,
 	})
 	if err != nil {
 		return err
