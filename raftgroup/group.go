@@ -178,7 +178,7 @@ func (g *Group) Root(ctx context.Context, cutID string) (digest.ID, storage.Posi
 	}
 	view, err := in.shard.AwaitView(ctx, cutID)
 	if err != nil {
-		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: view of cut %s: %w", g.id, cutID, err)
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, err)
 	}
 	defer func() { _ = view.Close() }()
 	root, _, err := view.Root(ctx)

@@ -40,6 +40,7 @@ func answerOf[T any](v T, err error) ([]byte, error) {
 		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned)
 		r.Refused = errors.Is(err, ErrRefused)
 		r.NotApplied = errors.Is(err, ErrNotApplied)
+		r.Late = errors.Is(err, context.DeadlineExceeded)
 	}
 	return json.Marshal(r)
 }
@@ -56,6 +57,8 @@ func (r *replicaReply[T]) failure(node string) error {
 		return fmt.Errorf("node %s: %s: %w", node, r.Error, ErrRefused)
 	case r.NotApplied:
 		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), ErrNotApplied}
+	case r.Late:
+		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), context.DeadlineExceeded}
 	}
 	return fmt.Errorf("node %s: %s", node, r.Error)
 }

@@ -71,5 +71,6 @@ type replicaReply[T any] struct {
 	NotPinned  bool   `json:"not_pinned"`
 	Refused    bool   `json:"refused"`
 	NotApplied bool   `json:"not_applied"`
+	Late       bool   `json:"late"` // its time ended first
 	Error      string `json:"error"`
 }

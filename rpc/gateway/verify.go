@@ -19,6 +19,8 @@ const (
 	cutTimeout = 10 * time.Second
 	// rootTimeout bounds how long a replica is waited for.
 	rootTimeout = 30 * time.Second
+	// syncingTimeout is rootTimeout of a replica that says that it is not ready.
+	syncingTimeout = 5 * time.Second
 	// verifyAttempts is how often a group is tried that could not be checked
 	// for a passing reason: a leader that changed, a view that was lost.
 	verifyAttempts = 2
@@ -54,8 +56,9 @@ func (g *Gateway) verify(ctx context.Context, groups []uint32, mode string, prog
 	begin := time.Now()
 	result := api.VerifyResult{Mode: mode, GroupsTotal: len(groups), Findings: []api.Finding{}, Unchecked: []api.Unchecked{}}
 	var mu sync.Mutex
+	known := &conditions{g: g}
 	eachGroup(ctx, groups, func(group uint32) {
-		c, bytes := g.verifyGroup(ctx, group, mode)
+		c, bytes := g.verifyGroup(ctx, known, group, mode)
 		mu.Lock()
 		result.BytesRead += bytes
 		switch {
@@ -82,14 +85,14 @@ func (g *Gateway) verify(ctx context.Context, groups []uint32, mode string, prog
 }
 
 // verifyGroup checks one group. It tries again where the reason may pass.
-func (g *Gateway) verifyGroup(ctx context.Context, group uint32, mode string) (c Comparison, bytes int64) {
+func (g *Gateway) verifyGroup(ctx context.Context, known *conditions, group uint32, mode string) (c Comparison, bytes int64) {
 	for range verifyAttempts {
 		var roots []ReplicaRoot
 		if mode == api.ModeVerify {
-			roots = g.rootsOf(ctx, group, "")
+			roots = g.rootsOf(ctx, known, group, "")
 		} else {
 			var err error
-			if roots, err = g.rootsAtCut(ctx, group); err != nil {
+			if roots, err = g.rootsAtCut(ctx, known, group); err != nil {
 				c = Comparison{Unchecked: err.Error()}
 				continue
 			}
@@ -112,39 +115,63 @@ func passing(roots []ReplicaRoot) bool {
 
 // rootsAtCut puts a cut into the group's log, asks every assigned replica for
 // its root there, and ends the cut's views again.
-func (g *Gateway) rootsAtCut(ctx context.Context, group uint32) ([]ReplicaRoot, error) {
+func (g *Gateway) rootsAtCut(ctx context.Context, known *conditions, group uint32) ([]ReplicaRoot, error) {
 	cctx, cancel := context.WithTimeout(ctx, cutTimeout)
 	defer cancel()
 	cut, _, err := askLeader[cutAnswer](cctx, g, group, MethodCut, cutRequest{group, "verify", cutTTL.Milliseconds()})
 	if err != nil {
 		return nil, fmt.Errorf("no cut: %w", err)
 	}
-	roots := g.rootsOf(ctx, group, cut.ID)
+	roots := g.rootsOf(ctx, known, group, cut.ID)
 	if err := g.endCut(context.WithoutCancel(ctx), group, cut.ID); err != nil {
 		g.logger.Warn("the views of a check end by their ttl only", "group", group, "cut", cut.ID, "error", err)
 	}
 	return roots, nil
 }
 
-// rootsOf asks every assigned replica at once.
-func (g *Gateway) rootsOf(ctx context.Context, group uint32, cut string) []ReplicaRoot {
-	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
-	defer cancel()
+// rootsOf asks every assigned replica at once. One that cannot get there has
+// its reason for a root: it is not waited for.
+func (g *Gateway) rootsOf(ctx context.Context, known *conditions, group uint32, cut string) []ReplicaRoot {
 	t := g.cfg.Directory.Table()
 	names := t.Assignments[group].Nodes()
+	conds := known.of(ctx, t.Assignments[group], conditionsAge)
 	out := make([]ReplicaRoot, len(names))
+	late := make([]bool, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		out[i].Node = name
-		node, known := t.Nodes[name]
-		if state, _ := g.seen(node); !known || state == membership.NodeDown {
+		node, there := t.Nodes[name]
+		if state, _ := g.seen(node); !there || state == membership.NodeDown {
 			out[i].Err = fmt.Errorf("node %s is down", name)
 			continue
 		}
+		c := conds[name]
+		if c.cut {
+			out[i].Err = fmt.Errorf("node %s: %s", name, c.why)
+			continue
+		}
+		limit := rootTimeout
+		if c.state == api.ReplicaSyncing {
+			limit = syncingTimeout
+		}
 		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
 			out[i].Root, out[i].Err = askReplica[Root](ctx, g, node.NodeID, MethodRoots, rootRequest{group, cut})
+			late[i] = out[i].Err != nil && (errors.Is(out[i].Err, context.DeadlineExceeded) || ctx.Err() != nil)
 		})
 	}
 	wg.Wait()
+	if slices.Contains(late, true) && ctx.Err() == nil {
+		conds = known.of(ctx, t.Assignments[group], 0)
+		for i, name := range names {
+			switch c := conds[name]; {
+			case late[i] && c.state == "":
+				out[i].Err = errors.New(c.describe())
+			case late[i]:
+				out[i].Err = fmt.Errorf("node %s did not get to the cut in time: %s", name, c.describe())
+			}
+		}
+	}
 	return out
 }

@@ -47,6 +47,7 @@ type Cluster struct {
 	onOperate func(node string, group uint32) error
 	born      []uint32
 
+	onStatus   func(node string, group uint32, s *gateway.ReplicaStatus)
 	onTrimPlan func(node string, group uint32, plan gateway.TrimPlan) (gateway.TrimPlan, error)
 	metaDown   bool
 	dir        string
@@ -146,6 +147,21 @@ func (c *Cluster) OnOperate(f func(node string, group uint32) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onOperate = f
+}
+
+// OnStatus sets what replicas change in what they say of themselves.
+func (c *Cluster) OnStatus(f func(node string, group uint32, s *gateway.ReplicaStatus)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onStatus = f
+}
+
+// SetStuck keeps what is committed from a replica from now on.
+func (c *Cluster) SetStuck(group uint32, node string) {
+	l := c.log(group)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stuck[node] = true
 }
 
 // OnTrimPlan sets what replicas tell of their logs.

@@ -28,10 +28,11 @@ type groupLog struct {
 	shards  map[string]*storage.Shard
 	lineage string
 	first   map[string]uint64 // of the log of a replica that was trimmed
+	stuck   map[string]bool
 }
 
 func newGroupLog(tb testing.TB, group uint32, leader string, nodes []string, dir string) *groupLog {
-	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, first: map[string]uint64{}, lineage: fmt.Sprintf("lineage-%d", group)}
+	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, first: map[string]uint64{}, stuck: map[string]bool{}, lineage: fmt.Sprintf("lineage-%d", group)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
@@ -84,7 +85,10 @@ func (l *groupLog) commit(node string, frames []byte) (uint64, error) {
 		return 0, &gateway.NotLeaderError{Leader: l.leader}
 	}
 	l.index++
-	for _, s := range l.shards {
+	for name, s := range l.shards {
+		if l.stuck[name] {
+			continue
+		}
 		if errs := s.Apply([]storage.Entry{{Index: l.index, Term: 1, Data: frames}}); len(errs) > 0 && errs[0] != nil {
 			return 0, fmt.Errorf("%w: %w", gateway.ErrUnknown, errs[0])
 		}
@@ -158,9 +162,16 @@ func (r replica) Status() gateway.ReplicaStatus {
 	if r.IsLeader() {
 		role, ms = api.RoleLeader, 0
 	}
-	return gateway.ReplicaStatus{Group: r.l.group, Leader: r.l.leaderName(), Term: 1, CommitIndex: stats.Applied.Index,
+	s := gateway.ReplicaStatus{Group: r.l.group, Leader: r.l.leaderName(), Term: 1, CommitIndex: stats.Applied.Index,
 		Replica: api.Replica{Role: role, State: api.ReplicaReady, AppliedIndex: stats.Applied.Index, LogFirst: r.l.logFirst(r.n.Name), LogLast: stats.Applied.Index,
 			Bytes: stats.Bytes, Points: stats.Points, LastContactMs: &ms}}
+	r.n.c.mu.Lock()
+	hook := r.n.c.onStatus
+	r.n.c.mu.Unlock()
+	if hook != nil {
+		hook(r.n.Name, r.l.group, &s)
+	}
+	return s
 }
 
 func (r replica) Cut(_ context.Context, purpose string, ttl time.Duration) (string, uint64, error) {

@@ -1,0 +1,61 @@
+package gateway_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// What is known of a replica is the reason, once and in full, and a replica
+// that cannot get to the cut is not waited for.
+func TestVerifySaysWhatIsKnownOfAReplicaThatIsNotThere(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		change  func(node string, s *gateway.ReplicaStatus)
+		longest time.Duration
+		reason  string
+	}{
+		{"behind the leader's log", func(node string, s *gateway.ReplicaStatus) {
+			if node == "n1" { // it leads group 3
+				s.Replica.LogFirst, s.Behind = 100, map[string]string{"n3": "behind the leader's log since 12:00: needs a resync up to index 99"}
+			}
+		}, time.Second, "node n3: behind the leader's log since 12:00: needs a resync up to index 99"},
+		{"syncing", func(node string, s *gateway.ReplicaStatus) {
+			if node == "n3" {
+				s.Replica.State, s.Replica.Why = api.ReplicaSyncing, "waits to be added"
+			}
+		}, 6 * time.Second, "node n3 did not get to the cut in time: waits to be added"},
+		{"slow", func(string, *gateway.ReplicaStatus) {}, 31 * time.Second, "node n3 did not get to the cut in time: it has applied up to 1 of 2"},
+		{"told that it was behind, and is no longer", func(node string, s *gateway.ReplicaStatus) {
+			if node == "n1" {
+				s.Behind = map[string]string{"n3": "behind"}
+			}
+		}, 31 * time.Second, "node n3 did not get to the cut in time: behind"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := fakecluster.New(t, fakecluster.Options{})
+				c.Damage(3, "", []storage.Point{point("a", 1, 1)}) // an entry that all have
+				c.SetStuck(3, "n3")
+				c.OnStatus(func(node string, group uint32, s *gateway.ReplicaStatus) {
+					if group == 3 {
+						tt.change(node, s)
+					}
+				})
+				begin := time.Now()
+				_, r := verifyResult(t, c, "", 3)
+				if took := time.Since(begin); took > tt.longest {
+					t.Errorf("took %v", took)
+				}
+				if r.GroupsUnchecked != 1 || r.ExitCode() != 6 || r.Unchecked[0].Reason != tt.reason {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
