@@ -62,11 +62,9 @@ func (q *proposer) enqueue(p *Proposal) error {
 	if len(p.frames) == 0 || len(p.frames) > MaxEntryBytes {
 		return fmt.Errorf("proposal of %d bytes, allowed are 1 to %d: %w", len(p.frames), MaxEntryBytes, ErrInvalid)
 	}
-	// A frame that is cut short would take those merged behind it along.
-	for _, err := range storage.DecodeCommands(p.frames) {
-		if err != nil {
-			return fmt.Errorf("proposal: %w: %w", ErrInvalid, err)
-		}
+	// What cannot be applied would take those merged behind it along.
+	if err := storage.CheckFrames(p.frames); err != nil {
+		return fmt.Errorf("proposal: %w: %w", ErrInvalid, err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -178,7 +176,11 @@ func (q *proposer) take() ([]*Proposal, []byte) {
 
 // deliver waits for the entry and tells its callers.
 func (q *proposer) deliver(batch []*Proposal, future raft.ApplyFuture) {
-	index, err := q.outcome(future)
+	var frames []byte // of the one caller
+	if len(batch) == 1 {
+		frames = batch[0].frames
+	}
+	index, err := q.outcome(future, frames)
 	if errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		q.holdBack(batch)
 		return
@@ -188,9 +190,12 @@ func (q *proposer) deliver(batch []*Proposal, future raft.ApplyFuture) {
 	}
 }
 
-// outcome waits for an entry. A committed one that the shard could not take for
-// a reason of its own (closing, damage) is applied elsewhere: unknown here.
-func (q *proposer) outcome(future raft.ApplyFuture) (uint64, error) {
+// outcome waits for an entry; frames are those of its caller, nil where several
+// share it. A committed one that the shard could not take for a reason of its
+// own (closing, damage) is applied elsewhere: unknown here. One with a command
+// that cannot be decoded is applied up to there, so it is only known to be
+// invalid where nothing can have come before.
+func (q *proposer) outcome(future raft.ApplyFuture, frames []byte) (uint64, error) {
 	if err := future.Error(); err != nil {
 		return 0, classify(err, q.leader())
 	}
@@ -198,11 +203,23 @@ func (q *proposer) outcome(future raft.ApplyFuture) (uint64, error) {
 	switch err, _ := future.Response().(error); {
 	case err == nil:
 		return index, nil
-	case errors.Is(err, storage.ErrBadCommand):
+	case errors.Is(err, storage.ErrBadCommand) && indivisible(frames):
 		return index, fmt.Errorf("apply entry %d: %w: %w", index, ErrInvalid, err)
 	default:
 		return index, fmt.Errorf("apply entry %d: %w: %w", index, ErrUnknown, err)
 	}
+}
+
+// indivisible reports whether frames are one command that is applied as a whole
+// or not at all: any but a put.
+func indivisible(frames []byte) bool {
+	n := 0
+	for c, err := range storage.DecodeCommands(frames) {
+		if n++; n > 1 || err != nil || c.Kind == storage.KindPut {
+			return false
+		}
+	}
+	return n == 1
 }
 
 // holdBack puts a batch that Raft refused during a leadership transfer back to
@@ -252,7 +269,7 @@ func (q *proposer) directAsync(frames []byte) *Proposal {
 		q.submit.Lock()
 		future := q.apply(frames)
 		q.submit.Unlock()
-		index, err := q.outcome(future)
+		index, err := q.outcome(future, frames)
 		p.settle(proposalSubmitted, index, err)
 	})
 	return p

@@ -146,6 +146,7 @@ func FuzzCommands(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrBadCommand) && !errors.Is(err, ErrTooManyLeases) {
 			t.Fatal(err)
 		}
+		checksAgree(t, data, err)
 		if s.Applied().Index%512 == 0 {
 			if _, err := s.Flush(t.Context()); err != nil {
 				t.Fatal(err)

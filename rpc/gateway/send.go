@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // deliver carries the parts out, round by round, and gives the verdict. It
@@ -279,7 +280,10 @@ func (g *Gateway) learn(p *part) {
 }
 
 // serveWrite proposes the parts of another node's request to the groups here.
-// It never forwards: the sender knows more about what it already tried.
+// It never forwards: the sender knows more about what it already tried. What
+// its own encoder made this node need not read again; what comes from another
+// version of it is read to the last row, since a command that cannot be applied
+// would spoil the writes that share its log entry.
 func (g *Gateway) serveWrite(ctx context.Context, payload []byte) ([]byte, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -292,7 +296,15 @@ func (g *Gateway) serveWrite(ctx context.Context, payload []byte) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("write request: %w", err)
 	}
-	g.proposeAll(parts, deadline)
-	awaitAll(ctx, parts)
+	sound := make([]*part, 0, len(parts))
+	for _, p := range parts {
+		if err := storage.CheckWrite(p.frames); err != nil {
+			p.outcome, p.err = refused, fmt.Errorf("write to group %d: %w: %w", p.group, ErrRefused, err)
+			continue
+		}
+		sound = append(sound, p)
+	}
+	g.proposeAll(sound, deadline)
+	awaitAll(ctx, sound)
 	return appendOutcomes(make([]byte, 0, 16+4*len(parts)), parts), nil
 }
