@@ -62,15 +62,18 @@ func benchFlags() []cli.Flag {
 }
 
 func benchWrite(c *cli.Context, s streams) error {
+	callers := 256
+	if c.Int("batch") > 1 {
+		callers = 8
+	}
+	if c.IsSet("callers") {
+		callers = c.Int("callers")
+	}
+	if devices := c.Int("devices"); 0 < devices && devices < callers && callers <= bench.MaxCallers {
+		return usagef("--devices %d is below the %d callers: each device has one writer", devices, callers)
+	}
 	return runBench(c, s, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
-		p.Batch = c.Int("batch")
-		p.Callers = 256
-		if p.Batch > 1 {
-			p.Callers = 8
-		}
-		if c.IsSet("callers") {
-			p.Callers = c.Int("callers")
-		}
+		p.Batch, p.Callers = c.Int("batch"), callers
 		return bench.Write(ctx, p)
 	})
 }
@@ -93,7 +96,7 @@ func runBench(c *cli.Context, s streams, measure func(context.Context, bench.Pla
 	if err := arity(c, 0, 0); err != nil {
 		return err
 	}
-	duration, err := durationFlag(c, "duration")
+	duration, err := positiveFlag(c, "duration")
 	if err != nil {
 		return err
 	}
@@ -101,8 +104,19 @@ func runBench(c *cli.Context, s streams, measure func(context.Context, bench.Pla
 	if err != nil {
 		return err
 	}
-	if n := c.Int("connections"); n < 1 || n > maxConnections {
-		return usagef("--connections %d is not within 1 and %d", n, maxConnections)
+	if warmup < 0 {
+		return usagef("--warmup %s is below zero", c.String("warmup"))
+	}
+	if err := refuseEmpty(c, "db", "collection", "duration"); err != nil {
+		return err
+	}
+	for _, bound := range []struct {
+		flag string
+		high int
+	}{{"connections", maxConnections}, {"callers", bench.MaxCallers}, {"devices", maxBenchDevices}, {"batch", bench.MaxBatch}, {"points", maxBenchPoints}} {
+		if err := within(c, bound.flag, 1, bound.high); err != nil {
+			return err
+		}
 	}
 	session, err := open(c)
 	if err != nil {
@@ -141,8 +155,12 @@ func runBench(c *cli.Context, s streams, measure func(context.Context, bench.Pla
 // benchStart is when the readings of the simulated devices begin.
 var benchStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// maxConnections bounds --connections.
-const maxConnections = 1024
+// What bounds the flags of a measurement.
+const (
+	maxConnections  = 1024
+	maxBenchDevices = 10_000_000
+	maxBenchPoints  = 1_000_000
+)
 
 // entries sums up the commit indices of all groups: each proposal is one entry.
 func (s *session) entries(ctx context.Context) (uint64, error) {

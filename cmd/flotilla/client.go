@@ -109,6 +109,14 @@ func positiveFlag(c *cli.Context, name string) (time.Duration, error) {
 	return d, err
 }
 
+// within checks a flag that counts something, where the command has it and it is given.
+func within(c *cli.Context, name string, low, high int) error {
+	if n := c.Int(name); c.IsSet(name) && (n < low || n > high) {
+		return usagef("--%s %d is not within %d and %d", name, n, low, high)
+	}
+	return nil
+}
+
 // need returns a usage error that names every flag of names that is missing.
 func need(c *cli.Context, names ...string) error {
 	var missing []string

@@ -7,7 +7,6 @@ import (
 
 	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
 	"github.com/flotilla-db/flotilla/rpc/api"
-	"github.com/flotilla-db/flotilla/rpc/lineproto"
 )
 
 // The exit codes. Scripts branch on them: they never change.
@@ -54,7 +53,7 @@ func exitCode(ctx context.Context, err error) int {
 	if v, ok := errors.AsType[verdict](err); ok {
 		return v.code
 	}
-	if _, ok := errors.AsType[usageError](err); ok || errors.Is(err, lineproto.ErrOptions) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	if ctx.Err() != nil {

@@ -40,6 +40,8 @@ func (l *loader) run(ctx context.Context, in lineproto.Reader) error {
 			continue
 		case errors.Is(err, io.EOF):
 			return l.flush(ctx)
+		case errors.Is(err, lineproto.ErrOptions):
+			return wrongOptions(err)
 		default:
 			return errors.Join(l.flush(ctx), fmt.Errorf("read input: %w", err))
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -120,8 +121,8 @@ func queryParameters(c *cli.Context) (url.Values, error) {
 		}
 	}
 	if c.IsSet("limit") {
-		if c.Int("limit") < 1 {
-			return nil, usagef("--limit must be at least 1")
+		if err := within(c, "limit", 1, math.MaxInt32); err != nil {
+			return nil, err
 		}
 		v.Set("limit", strconv.Itoa(c.Int("limit")))
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -59,12 +60,18 @@ func write(c *cli.Context, s streams) error {
 		return firstOf(err)
 	}
 	batch := c.Int("batch")
-	if batch < 1 || batch > maxBatchPoints {
-		return usagef("--batch %d is not within 1 and %d", batch, maxBatchPoints)
+	if err := within(c, "batch", 1, maxBatchPoints); err != nil {
+		return err
+	}
+	if err := refuseEmpty(c, "collection", "format", "device-column", "device", "time-column", "time-layout", "precision"); err != nil {
+		return err
+	}
+	if slices.Contains(c.StringSlice("device-tag"), "") {
+		return usagef("--device-tag is empty: give it a value or leave it out")
 	}
 	options := readerOptions(c)
 	if err := options.Check(); err != nil {
-		return err
+		return wrongOptions(err)
 	}
 	if options.Format != lineproto.FormatLine && options.Collection == "" {
 		return usagef("needs --collection: %s names none", options.Format)
@@ -81,7 +88,7 @@ func write(c *cli.Context, s streams) error {
 	source := &countingReader{r: in}
 	reader, err := lineproto.Open(source, options)
 	if err != nil {
-		return err
+		return wrongOptions(err)
 	}
 	sdk, err := session.sdk(c.Context)
 	if err != nil {
@@ -95,6 +102,11 @@ func write(c *cli.Context, s streams) error {
 	err = loader.run(c.Context, reader)
 	show.end()
 	return finishWrite(session, s, &loader.report, err)
+}
+
+// wrongOptions tells options that do not fit, among themselves or the input, as the wrong usage that they are.
+func wrongOptions(err error) error {
+	return usageError{strings.TrimPrefix(err.Error(), lineproto.ErrOptions.Error()+": ")}
 }
 
 // firstOf unwraps the first of joined errors: one line is printed, not several.

@@ -220,6 +220,8 @@ func TestOptionsThatExcludeEachOther(t *testing.T) {
 		"two devices":         {Format: FormatCSV, Collection: "c", Device: "a", DeviceColumn: "b"},
 		"columns of lines":    {Format: FormatLine, TimeColumn: "t"},
 		"a format":            {Format: "xml"},
+		"tags of columns":     {Format: FormatCSV, Collection: "c", DeviceTags: []string{"host"}},
+		"unit of a layout":    {Format: FormatNDJSON, Collection: "c", Precision: "s"},
 		"csv to nowhere":      {Format: FormatCSV},
 		"ndjson to nowhere":   {Format: FormatNDJSON},
 		"a precision":         {Precision: "d"},

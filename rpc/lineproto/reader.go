@@ -91,6 +91,9 @@ func (o *Options) Check() error {
 			return fmt.Errorf("%w: device, device column, time column and time layout are for csv and ndjson", ErrOptions)
 		}
 	case FormatCSV, FormatNDJSON:
+		if len(o.DeviceTags) > 0 || o.Precision != "" {
+			return fmt.Errorf("%w: device tag and precision are for line protocol; %s has a device column, a time column and a time layout", ErrOptions, o.Format)
+		}
 	default:
 		return fmt.Errorf("%w: format %q (want %s)", ErrOptions, o.Format,
 			strings.Join([]string{FormatLine, FormatCSV, FormatNDJSON}, ", "))
