@@ -246,6 +246,8 @@ func groupError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, raftgroup.ErrUnknown): // first: an unknown error may wrap anything
+		return classed{gateway.ErrUnknown, err}
 	case errors.As(err, &elsewhere):
 		return &gateway.NotLeaderError{Leader: elsewhere.Leader.Name}
 	case errors.Is(err, raftgroup.ErrBusy):

@@ -145,8 +145,10 @@ func TestErrorsOfAGroupSayWhatIsKnown(t *testing.T) {
 		{raftgroup.ErrBusy, gateway.ErrBusy}, {raftgroup.ErrNoSpace, gateway.ErrNoSpace},
 		{raftgroup.ErrNotApplied, gateway.ErrNotApplied}, {raftgroup.ErrNoQuorum, gateway.ErrNotApplied},
 		{raftgroup.ErrInvalid, gateway.ErrRefused}, {errors.New("anything else"), gateway.ErrUnknown},
+		{errors.Join(raftgroup.ErrUnknown, raftgroup.ErrClosed), gateway.ErrUnknown},
+		{errors.Join(raftgroup.ErrUnknown, raftgroup.ErrNotLeader{}), gateway.ErrUnknown},
 	} {
-		if got := groupError(c.from); !errors.Is(got, c.to) {
+		if got := groupError(c.from); !errors.Is(got, c.to) || c.to == gateway.ErrUnknown && errors.Is(got, gateway.ErrNotApplied) {
 			t.Errorf("%v: %v, want %v", c.from, got, c.to)
 		}
 	}
