@@ -122,10 +122,15 @@ func stepDown(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.printJob(job); err != nil {
-		return err
-	}
-	return outcome(&job.Job)
+	err = s.print.print(job.body, func() (*table, error) {
+		t := jobsTable(api.JobList{Jobs: []api.Job{job.Job}})
+		var r api.StepDownResult
+		if job.Status == api.StatusDone && json.Unmarshal(job.Result, &r) == nil && r.Already {
+			t.verdict = fmt.Sprintf("%s leads group %d already, nothing was done", r.From, r.GroupID)
+		}
+		return t, nil
+	})
+	return errorsFirst(err, outcome(&job.Job))
 }
 
 func trim(c *cli.Context) error {

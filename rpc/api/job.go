@@ -150,4 +150,5 @@ type StepDownResult struct {
 	GroupID uint32  `json:"group_id"`
 	From    string  `json:"from"`
 	To      *string `json:"to"`
+	Already bool    `json:"already"` // it led before: nothing was done
 }

@@ -107,6 +107,9 @@ func (g *Gateway) serveStepDown(ctx context.Context, payload []byte) ([]byte, er
 	if err != nil {
 		return answerOf("", &NotLeaderError{})
 	}
+	if m.To == g.cfg.Self.Name && group.IsLeader() {
+		return answerOf(leadsAlready, nil)
+	}
 	return answerOf("", group.StepDown(ctx, m.To))
 }
 
@@ -115,6 +118,9 @@ func (g *Gateway) endCut(ctx context.Context, group uint32, id string) error {
 	p := &part{group: group, frames: storage.AppendEnd(nil, id)}
 	return g.deliver(ctx, [][]*part{{p}}, time.Now().Add(g.cfg.WriteTimeout))
 }
+
+// leadsAlready is the answer to a step-down whose target leads: it is done.
+const leadsAlready = "leads already"
 
 // stepDownTimeout bounds one hand-over with its search for the leader.
 const stepDownTimeout = 10 * time.Second
@@ -132,9 +138,12 @@ func (g *Gateway) StepDown(ctx context.Context, id uint32, to string) (api.Job, 
 	return g.jobs.start(api.JobStepDown, &id, target, nil, func(ctx context.Context, _ func(func(*api.Job))) (any, error) {
 		ctx, cancel := context.WithTimeout(ctx, stepDownTimeout)
 		defer cancel()
-		_, leader, err := askLeader[string](ctx, g, id, MethodStepDown, groupRequest{id, to})
-		g.hints.set(id, "")
-		return api.StepDownResult{GroupID: id, From: leader, To: target}, notHandedOver(id, err)
+		answer, leader, err := askLeader[string](ctx, g, id, MethodStepDown, groupRequest{id, to})
+		already := err == nil && answer == leadsAlready
+		if !already {
+			g.hints.set(id, "")
+		}
+		return api.StepDownResult{GroupID: id, From: leader, To: target, Already: already}, notHandedOver(id, err)
 	})
 }
 

@@ -69,6 +69,22 @@ func TestFailedStepDownSaysWhetherItMayBeRetried(t *testing.T) {
 	}
 }
 
+func TestStepDownToWhoeverLeadsIsDone(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{})
+	c.OnOperate(func(string, uint32) error { return gateway.ErrNotApplied }) // there is nothing to hand over
+	for _, asked := range c.Nodes {
+		job, err := asked.Gateway.StepDown(t.Context(), 3, "n1") // n1 leads group 3
+		if err != nil {
+			t.Fatal(err)
+		}
+		job = finished(t, asked.Gateway, job.ID)
+		var r api.StepDownResult
+		if err := json.Unmarshal(job.Result, &r); err != nil || job.Status != api.StatusDone || !r.Already || r.From != "n1" || c.Leader(3) != "n1" {
+			t.Errorf("asked %s: %s %+v %v", asked.Name, job.Status, r, err)
+		}
+	}
+}
+
 func TestOnlyReplicaCannotStepDown(t *testing.T) {
 	c := fakecluster.New(t, fakecluster.Options{Nodes: 1})
 	_, err := c.Nodes[0].Gateway.StepDown(t.Context(), 3, "")
