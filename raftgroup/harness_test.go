@@ -92,15 +92,19 @@ func (n *testNet) linkLocked(from, to membership.NodeID) error {
 func (n *testNet) call(from membership.NodeID) Caller {
 	return func(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error) {
 		n.mu.Lock()
-		node, err := n.nodes[to], n.linkLocked(from, to)
+		var host *Host
+		if node := n.nodes[to]; node != nil {
+			host = node.host
+		}
+		err := n.linkLocked(from, to)
 		n.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
-		if node == nil || node.host == nil {
+		if host == nil {
 			return nil, errCut
 		}
-		reply, err := node.host.Handle(ctx, from, method, payload)
+		reply, err := host.Handle(ctx, from, method, payload)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return reply, errors.Join(err, n.linkLocked(to, from))
