@@ -70,10 +70,16 @@ func checkOutput(format string) error {
 }
 
 func addresses(c *cli.Context) []string {
-	given := c.StringSlice("addr")
-	if len(given) == 0 {
-		given = []string{os.Getenv("FLOTILLA_ADDR")}
+	if given := c.StringSlice("addr"); len(given) > 0 {
+		return splitAddresses(given...)
 	}
+	return environmentAddresses()
+}
+
+func environmentAddresses() []string { return splitAddresses(os.Getenv("FLOTILLA_ADDR")) }
+
+// splitAddresses takes lists of addresses apart; none at all is the default address.
+func splitAddresses(given ...string) []string {
 	var all []string
 	for _, g := range given {
 		for a := range strings.SplitSeq(g, ",") {

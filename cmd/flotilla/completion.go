@@ -13,7 +13,8 @@ const completeVerb = "__complete"
 var completionScripts = map[string]string{
 	"bash": `_flotilla() {
   local IFS=$'\n'
-  COMPREPLY=($(compgen -W "$(flotilla __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+  COMPREPLY=($(flotilla __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+  [[ " ${COMP_WORDS[COMP_CWORD-1]} ${COMP_WORDS[COMP_CWORD]} " == *" = "* ]] && COMPREPLY=("${COMPREPLY[@]#--*=}")
 }
 complete -o default -F _flotilla flotilla
 `,
@@ -32,7 +33,7 @@ compdef _flotilla flotilla
 func completionVerb(s streams) *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "a script that completes commands and flags in a shell",
+		Usage:     "a script that completes commands, flags and values in a shell",
 		ArgsUsage: "bash|zsh|fish",
 		Action: func(c *cli.Context) error {
 			if err := arity(c, 1, 1); err != nil {
@@ -51,34 +52,72 @@ flotilla completion fish > ~/.config/fish/completions/flotilla.fish`,
 	}
 }
 
-// complete prints every command or flag that may stand where the last word stands.
+// complete prints every command, flag or value that may stand where the last word stands.
 func complete(app *cli.App, words []string, s streams) int {
+	words = joinEquals(words)
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	current := words[len(words)-1]
+	before, current := words[:len(words)-1], words[len(words)-1]
 	children, flags := app.Commands, []cli.Flag(nil)
-	for _, w := range words[:len(words)-1] {
+	var path []string
+	for _, w := range before {
 		if next := find(children, w); next != nil {
+			path = append(path, next.Name)
 			children, flags = next.Subcommands, next.Flags
 			if child := defaultChild(next); child != nil {
 				flags = child.Flags
 			}
 		}
 	}
-	var candidates []string
-	if strings.HasPrefix(current, "-") {
-		candidates = append(candidates, "--help")
-		for _, f := range flags {
-			candidates = append(candidates, "--"+f.Names()[0])
-		}
-	} else {
-		candidates = names(children)
-	}
-	for _, c := range candidates {
+	for _, c := range candidates(path, children, flags, before, current) {
 		if strings.HasPrefix(c, current) {
 			fmt.Fprintln(s.out, c)
 		}
 	}
 	return exitOK
+}
+
+// candidates are all words that may stand behind those before, current being begun.
+func candidates(path []string, children []*cli.Command, flags []cli.Flag, before []string, current string) []string {
+	if name, _, attached := cutFlag(current); looksLikeFlag(current) && attached {
+		values := flagValues(path, findFlag(flags, name), before)
+		for i, v := range values {
+			values[i] = cutEqual(current) + "=" + v
+		}
+		return values
+	}
+	if len(before) > 0 && looksLikeFlag(before[len(before)-1]) {
+		last := before[len(before)-1]
+		if name, _, attached := cutFlag(last); !attached {
+			if f := findFlag(flags, name); f != nil && takesValue(f) {
+				return flagValues(path, f, before)
+			}
+		}
+	}
+	if !strings.HasPrefix(current, "-") {
+		return append(names(children), argumentValues(path, before)...)
+	}
+	out := []string{"--help"}
+	for _, f := range flags {
+		out = append(out, "--"+f.Names()[0])
+	}
+	return out
+}
+
+// joinEquals puts --flag = value together again: bash takes an equals sign for a word of its own.
+func joinEquals(words []string) []string {
+	var out []string
+	for i := 0; i < len(words); i++ {
+		if words[i] == "=" && len(out) > 0 && looksLikeFlag(out[len(out)-1]) {
+			out[len(out)-1] += "="
+			if i+1 < len(words) {
+				i++
+				out[len(out)-1] += words[i]
+			}
+			continue
+		}
+		out = append(out, words[i])
+	}
+	return out
 }

@@ -108,9 +108,9 @@ func queryParameters(c *cli.Context) (url.Values, error) {
 		flag, parameter string
 		words           []string
 	}{
-		{"order", "order", []string{"asc", "desc"}},
-		{"consistency", "consistency", []string{"linearizable", "leader", "stale"}},
-		{"agg", "aggregation", []string{"", "mean", "min", "max", "sum", "count", "first", "last"}},
+		{"order", "order", orders},
+		{"consistency", "consistency", consistencies},
+		{"agg", "aggregation", append([]string{""}, aggregations...)},
 	} {
 		text := c.String(choice.flag)
 		if err := oneOf(choice.flag, text, choice.words); err != nil {
@@ -155,6 +155,13 @@ func durationsOfQuery(c *cli.Context, v url.Values) error {
 	}
 	return nil
 }
+
+// The words of the flags of a query.
+var (
+	orders        = []string{"asc", "desc"}
+	consistencies = []string{"linearizable", "leader", "stale"}
+	aggregations  = []string{"mean", "min", "max", "sum", "count", "first", "last"}
+)
 
 func oneOf(flag, value string, words []string) error {
 	for _, w := range words {
