@@ -69,7 +69,9 @@ func E(code Code, hint, format string, args ...any) *Error {
 func (e *Error) Because(err error) *Error {
 	if err != nil {
 		e.Cause = err
-		e.Detail += ": " + err.Error()
+		if text := err.Error(); text != "" {
+			e.Detail += ": " + text
+		}
 	}
 	return e
 }

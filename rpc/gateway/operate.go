@@ -171,9 +171,9 @@ func notHandedOver(group uint32, err error) error {
 	case err == nil || classed:
 		return err
 	case errors.Is(err, ErrRefused):
-		return api.E(api.Conflict, hint, "the leadership was not handed over").Because(err).InGroup(group)
+		return api.E(api.Conflict, hint, "the leadership was not handed over").Because(plain(err)).InGroup(group)
 	case errors.Is(err, ErrBroken), errors.Is(err, context.DeadlineExceeded):
-		return api.E(api.OutcomeUnknown, hint, "the leadership may or may not be handed over").Because(err).InGroup(group)
+		return api.E(api.OutcomeUnknown, hint, "the leadership may or may not be handed over").Because(plain(err)).InGroup(group)
 	}
-	return api.E(api.Unavailable, "retry; "+hint, "the leadership was not handed over").Because(err).InGroup(group)
+	return api.E(api.Unavailable, "retry; "+hint, "the leadership was not handed over").Because(plain(err)).InGroup(group)
 }

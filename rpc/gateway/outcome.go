@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
@@ -74,13 +76,13 @@ func (t *tally) verdict(ctx context.Context) *api.Error {
 	case t.count[unknown] > 0:
 		p := t.first[unknown]
 		return api.E(api.OutcomeUnknown, "read the points back, or repeat the write with the same timestamps",
-			"the write may or may not be applied").Because(p.err).InGroup(p.group)
+			"the write may or may not be applied").Because(plain(p.err)).InGroup(p.group)
 	case missing == 0:
 		return nil
 	case t.count[applied] > 0:
 		p := t.firstMissing()
 		return api.E(api.PartlyApplied, "repeat the write with the same timestamps",
-			"%d of %d parts are applied, the others are not", t.count[applied], t.count[applied]+missing).Because(p.err).InGroup(p.group)
+			"%d of %d parts are applied, the others are not", t.count[applied], t.count[applied]+missing).Because(plain(p.err)).InGroup(p.group)
 	}
 	p := t.firstMissing()
 	return t.missed(ctx, p).InGroup(p.group)
@@ -98,19 +100,32 @@ func (t *tally) firstMissing() *part {
 func (t *tally) missed(ctx context.Context, p *part) *api.Error {
 	switch p.outcome {
 	case refused:
-		return api.E(api.InvalidArgument, "", "the write was refused").Because(p.err)
+		return api.E(api.InvalidArgument, "", "the write was refused").Because(plain(p.err))
 	case noSpace:
-		return api.E(api.NoSpace, "make room on the node's disk, or lower storage.disk_reserve", "the write was not applied").Because(p.err)
+		return api.E(api.NoSpace, "make room on the node's disk, or lower storage.disk_reserve", "the write was not applied").Because(plain(p.err))
 	case busy:
-		return api.E(api.Busy, "retry after a pause", "the write was not applied").Because(p.err)
+		return api.E(api.Busy, "retry after a pause", "the write was not applied").Because(plain(p.err))
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return api.E(api.Cancelled, "", "the caller went away, the write was not applied")
 	}
 	if p.outcome == notLeader || p.err == nil {
-		return api.E(api.NoLeader, "retry; see `flotilla group ID` for the group's state", "no leader took the write in time, it was not applied").Because(p.err)
+		return api.E(api.NoLeader, "retry; see `flotilla group ID` for the group's state", "no leader took the write in time, it was not applied").Because(plain(p.err))
 	}
-	return api.E(api.NotApplied, "retry", "the write was not applied").Because(p.err)
+	return api.E(api.NotApplied, "retry", "the write was not applied").Because(plain(p.err))
+}
+
+// plain leaves out of an error's text the words for what became of the proposal:
+// the answer begins with that, and each layer on the way may have added them.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	said := func(words string) bool {
+		return words == ErrNotApplied.Error() || words == ErrUnknown.Error() || words == ErrRefused.Error()
+	}
+	words := slices.DeleteFunc(strings.Split(err.Error(), ": "), said)
+	return &replicaError{strings.Join(words, ": "), err}
 }
 
 // partError names a remote outcome without its Go error.

@@ -254,7 +254,9 @@ func (g *Gateway) forward(ctx context.Context, f forward) (anyUnknown bool) {
 	for _, p := range f.parts {
 		if err != nil {
 			p.outcome, p.leader = judge(err)
-			p.err = err
+			if p.outcome != notApplied || p.err == nil || ctx.Err() == nil { // that time is up says less than what it was spent on
+				p.err = err
+			}
 		}
 		anyUnknown = anyUnknown || p.outcome == unknown
 		g.learn(p)
