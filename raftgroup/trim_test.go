@@ -253,3 +253,38 @@ func TestTrimThroughSparesAReplicaThatIsBehind(t *testing.T) {
 		}
 	})
 }
+
+// What a restarted node does not know of its log's age costs no history.
+func TestTrimmerKeepsMostOfTheLogAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const retention = 256 << 10
+		c := newTestCluster(t, 1, func(h *HostConfig) { h.LogRetention = retention })
+		c.bear(1, 7, 8)
+		written := 0
+		write := func() {
+			g := c.leader(uint32(7 + written%2))
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if _, err := g.Propose(ctx, frame(written, 4<<10)); err != nil {
+				t.Fatal(err)
+			}
+			written++
+		}
+		for c.nodes[0].engine.Bytes() < retention*95/100 {
+			write()
+		}
+		c.stop(c.nodes[0], true)
+		c.start(c.nodes[0])
+		trimmed := func() bool {
+			return c.leader(7).Status().LogFirst > 1 && c.leader(8).Status().LogFirst > 1
+		}
+		for c.nodes[0].engine.Bytes() <= retention {
+			write()
+		}
+		await(t, "a trim", time.Minute, trimmed)
+		time.Sleep(2 * trimInterval) // virtual: the round is over
+		if n := c.nodes[0].engine.Bytes(); n > retention || n < retention*3/4 {
+			t.Errorf("of a log of %d bytes is left what takes %d", retention, n)
+		}
+	})
+}
