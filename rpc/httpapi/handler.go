@@ -64,10 +64,13 @@ func New(c Config) *Handler {
 		h.mux.Handle(pattern, extra)
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.fail(w, r, api.E(api.NotFound, "see the HTTP section of the documentation", "no route %s", r.URL.Path))
+		h.fail(w, r, api.E(api.NotFound, unknownRouteHint, "no route %s", r.URL.Path))
 	})
 	return h
 }
+
+// unknownRouteHint names the page of the project that lists the routes.
+const unknownRouteHint = "the routes are listed in docs/HTTP.md of the project"
 
 // ServeHTTP implements http.Handler. ServeMux redirects a path with `.`, `..`
 // or an empty segment to the shorter one, and clients repeat a DELETE there:
