@@ -52,7 +52,7 @@ func (d *Directory) EnsureGroups(ctx context.Context, groups []uint32) error {
 func (d *Directory) Confirm(ctx context.Context) (*Table, error) {
 	p, err := d.submit(ctx, request{op: opRound, body: encodeGroups(nil), repeat: true})
 	if err != nil {
-		return nil, fmt.Errorf("confirm the table with the leader of the meta group: %w", err)
+		return nil, fmt.Errorf("confirm the table: %w", err)
 	}
 	if err := d.WaitFor(ctx, p.index); err != nil {
 		return nil, err

@@ -23,6 +23,20 @@ const (
 	KindSetSetting       Kind = 10
 )
 
+// String says what the command does, for errors.
+func (k Kind) String() string {
+	words := [...]string{
+		KindNudge: "nudge", KindInitCluster: "make the cluster", KindRegisterNode: "register a node", KindBirth: "give birth to groups",
+		KindAssign: "assign replicas", KindCreateDatabase: "create a database", KindSetRetention: "set a retention",
+		KindDropDatabase: "drop a database", KindCreateCollection: "create a collection", KindDropCollection: "drop a collection",
+		KindSetSetting: "change a setting",
+	}
+	if int(k) >= len(words) {
+		return fmt.Sprintf("command of kind %d", byte(k))
+	}
+	return words[k]
+}
+
 // Command is a change of the table: one of the structs of this package. It is
 // deterministic: the same table and command give the same table everywhere.
 type Command interface {

@@ -2,9 +2,11 @@ package directory
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -275,10 +277,15 @@ func TestWithoutAQuorumNothingIsConfirmed(t *testing.T) {
 				n.stop(m)
 			}
 		}
-		if _, err := leader.Confirm(within(t, 10*time.Second)); !errors.Is(err, ErrNoLeader) {
+		const why = "1 of 3 voters of the meta group answer, 2 are needed"
+		_, err := leader.Confirm(within(t, 10*time.Second))
+		if !errors.Is(err, ErrNoLeader) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != "confirm the table: "+ErrNoLeader.Error()+": "+why {
 			t.Fatalf("Confirm = %v", err)
 		}
-		err := leader.EnsureGroups(within(t, 10*time.Second), []uint32{1})
+		if err := leader.EnsureDatabase(within(t, 10*time.Second), "d"); err == nil || !strings.HasPrefix(err.Error(), "create a database: ") || !strings.HasSuffix(err.Error(), why) {
+			t.Fatalf("EnsureDatabase = %v", err)
+		}
+		err = leader.EnsureGroups(within(t, 10*time.Second), []uint32{1})
 		if !errors.Is(err, ErrNoLeader) && !errors.Is(err, ErrUnknown) {
 			t.Fatalf("EnsureGroups = %v", err)
 		}

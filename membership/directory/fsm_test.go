@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -277,5 +278,16 @@ func TestWhatIsReplayedDoesNotChangeTheTable(t *testing.T) {
 	f.Apply(log(3, "c"))
 	if got := f.table.Load(); got.Index != 3 || got.Settings["k"] != "c" {
 		t.Fatalf("at %d: %v", got.Index, got.Settings)
+	}
+}
+
+func TestEveryCommandIsNamedInWords(t *testing.T) {
+	for kind := KindNudge; kind <= KindSetSetting; kind++ {
+		if name := kind.String(); name == "" || strings.Contains(name, "kind") {
+			t.Errorf("command %d is called %q", byte(kind), name)
+		}
+	}
+	if name := (KindSetSetting + 1).String(); name != "command of kind 11" {
+		t.Errorf("an unknown command is called %q", name)
 	}
 }

@@ -40,7 +40,7 @@ func (d *Directory) apply(ctx context.Context, c Command) (uint64, bool, error) 
 	}
 	p, err := d.submit(ctx, request{op: opApply, body: Encode(c), repeat: c.repeatable()})
 	if err != nil {
-		return p.index, false, fmt.Errorf("apply command of kind %d: %w", c.Kind(), err)
+		return p.index, false, fmt.Errorf("%s: %w", c.Kind(), err)
 	}
 	return p.index, p.changed, d.WaitFor(ctx, p.index)
 }
@@ -67,12 +67,37 @@ func (d *Directory) submit(ctx context.Context, q request) (reply, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return p, fmt.Errorf("%w: %s (%w)", failure, p.text, ctx.Err())
+			return p, d.gaveUp(failure, p.text, ctx.Err())
 		case <-d.stopped:
 			timer.Stop()
 			return p, ErrClosed
 		}
 	}
+}
+
+// noAnswer is why a request ended with its time: what is known of its outcome,
+// and that the time was over.
+type noAnswer struct {
+	text           string
+	outcome, ended error
+}
+
+func (e noAnswer) Error() string   { return e.text }
+func (e noAnswer) Unwrap() []error { return []error{e.outcome, e.ended} }
+
+// gaveUp says why no leader answered in time. Without a majority of voters that
+// is the reason, and not the node that was asked last.
+func (d *Directory) gaveUp(outcome error, last string, ended error) error {
+	e := noAnswer{outcome: outcome, ended: ended, text: fmt.Sprintf("%v: %s", outcome, last)}
+	members, err := d.members()
+	if err != nil {
+		return e
+	}
+	c := countVoters(d.withUp(members))
+	if c.voters > 0 && !c.able() {
+		e.text = fmt.Sprintf("%v: %d of %d voters of the meta group answer, %d are needed", outcome, c.up, c.voters, majority(c.voters))
+	}
+	return e
 }
 
 // attempt asks the leader once. What it returns says what happened.

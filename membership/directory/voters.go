@@ -230,6 +230,14 @@ func (d *Directory) members() ([]Member, error) {
 	return out, nil
 }
 
+// withUp says of each member whether it answers now.
+func (d *Directory) withUp(members []Member) []Member {
+	for i := range members {
+		members[i].Up = d.isUp(members[i].ID)
+	}
+	return members
+}
+
 // judgeLag asks the candidates where they stand, one after the other: there
 // are few, and rarely any.
 func (d *Directory) judgeLag(ctx context.Context, members []Member, voters int) {

@@ -15,7 +15,11 @@ import (
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// memberlist does not wait for a probe of a node that does not answer: it
+	// ends by itself, seconds later.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
+}
 
 // patience bounds what a test waits for; it is far longer than it takes.
 const patience = 60 * time.Second
