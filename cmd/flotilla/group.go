@@ -72,7 +72,7 @@ func showGroup(c *cli.Context) error {
 func groupHead(g *api.Group) string {
 	leader := pointerCell(g.Leader)
 	if g.Leader == nil {
-		leader = noLeader
+		leader = noLeader + " (" + g.Why + ")"
 	}
 	return fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d, last proof %s, job %s\n\n",
 		g.GroupID, g.State, g.Epoch, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")),
@@ -87,12 +87,15 @@ func replicasTable(g *api.Group) *table {
 		{heading: "WHOLE ROOT", wide: true},
 	}}
 	for _, r := range g.Replicas {
-		at := absent
+		at, lag := absent, absent
+		if r.Lag != nil {
+			lag = countCell(*r.Lag)
+		}
 		if r.RootIndex != nil {
 			at = countCell(*r.RootIndex)
 		}
 		t.add(r.Node, textCell(r.Role), r.State, countCell(r.AppliedIndex), logCell(r.LogFirst, r.LogLast),
-			countCell(r.Lag), bytesCell(r.Bytes), countCell(r.Points), short(pointerCell(r.Root)), at,
+			lag, bytesCell(r.Bytes), countCell(r.Points), short(pointerCell(r.Root)), at,
 			ageCell(r.LastContactMs), textCell(r.Why), pointerCell(r.Root))
 	}
 	return t

@@ -115,9 +115,19 @@ func narrow(body []byte, unhealthy bool, order func(a, b api.Group) int) ([]byte
 
 func worstLag(g api.Group) (lag uint64) {
 	for _, r := range g.Replicas {
-		lag = max(lag, r.Lag)
+		if r.Lag != nil {
+			lag = max(lag, *r.Lag)
+		}
 	}
 	return lag
+}
+
+// worstLagCell shows the worst lag that is known.
+func worstLagCell(g api.Group) string {
+	if !slices.ContainsFunc(g.Replicas, func(r api.Replica) bool { return r.Lag != nil }) {
+		return absent
+	}
+	return countCell(worstLag(g))
 }
 
 func mostBytes(g api.Group) (bytes int64) {
@@ -144,7 +154,7 @@ func groupsTable(l api.GroupList) *table {
 	}}
 	for _, g := range l.Groups {
 		ready := 0
-		why := absent
+		why := textCell(g.Why)
 		for _, r := range g.Replicas {
 			if r.State == api.ReplicaReady {
 				ready++
@@ -158,7 +168,7 @@ func groupsTable(l api.GroupList) *table {
 			leader = *g.Leader
 		}
 		t.add(countCell(g.GroupID), g.State, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")), leader,
-			fmt.Sprintf("%d/%d", ready, 1+len(g.ReplicaNodes)), countCell(g.CommitIndex), countCell(worstLag(g)),
+			fmt.Sprintf("%d/%d", ready, 1+len(g.ReplicaNodes)), countCell(g.CommitIndex), worstLagCell(g),
 			bytesCell(mostBytes(g)), countCell(mostPoints(g)), why,
 			countCell(g.Term), countCell(g.Epoch), timeCell(g.LastProofAt), pointerCell(g.Job), timeCell(g.UpdatedAt))
 	}

@@ -14,6 +14,7 @@ type Group struct {
 	LastProofAt  Time      `json:"last_proof_at"`
 	LastScrubAt  Time      `json:"last_scrub_at"`
 	Job          *string   `json:"job"`
+	Why          string    `json:"why"` // why nobody leads it, "" while somebody does
 	UpdatedAt    Time      `json:"updated_at"`
 }
 
@@ -25,7 +26,7 @@ type Replica struct {
 	AppliedIndex  uint64  `json:"applied_index"`
 	LogFirst      uint64  `json:"log_first"`
 	LogLast       uint64  `json:"log_last"`
-	Lag           uint64  `json:"lag"` // entries behind the leader
+	Lag           *uint64 `json:"lag"` // entries behind the leader; null where the replica tells nothing
 	Bytes         int64   `json:"bytes"`
 	Points        uint64  `json:"points"`
 	Root          *string `json:"root"`

@@ -265,7 +265,7 @@ func TestTablesNameWhoIsMissing(t *testing.T) {
 		t.Fatalf("%d groups, %v", len(groups), err)
 	}
 	for i := range groups {
-		if g := &groups[i]; !g.Healthy() || *g.Leader != g.PrimaryNode || len(g.Replicas) != 3 || slices.Contains(g.ReplicaNodes, g.PrimaryNode) {
+		if g := &groups[i]; !g.Healthy() || g.Why != "" || *g.Leader != g.PrimaryNode || len(g.Replicas) != 3 || slices.Contains(g.ReplicaNodes, g.PrimaryNode) {
 			t.Errorf("group %+v", g)
 		}
 	}
@@ -281,6 +281,14 @@ func TestTablesNameWhoIsMissing(t *testing.T) {
 	if row.Leader != nil || row.Healthy() || row.Replicas[0].State != api.ReplicaOffline || !strings.Contains(row.Replicas[0].Why, "n1") {
 		t.Fatalf("group %+v", row)
 	}
+	if row.Replicas[0].Lag != nil || row.Replicas[1].Lag == nil || row.Why != "2 of 3 replicas answer, and none of them leads yet" {
+		t.Errorf("lag of one that is offline %v; why: %s", row.Replicas[0].Lag, row.Why)
+	}
+	c.SetDown("n3", true)
+	if row, err = c.Nodes[1].Gateway.Group(t.Context(), 3); err != nil || row.Why != "1 of 3 replicas answer: no quorum" {
+		t.Errorf("%v, why: %s", err, row.Why)
+	}
+	c.SetDown("n3", false)
 	cl, err := c.Nodes[1].Gateway.Cluster(t.Context())
 	if err != nil || cl.NodesUp != 2 || cl.Verdict != "0/16 groups healthy, 0 not in use" {
 		t.Fatalf("cluster %+v, %v", cl, err)

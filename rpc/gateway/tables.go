@@ -153,7 +153,25 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 		setBehind(row.Replicas, leader.Behind)
 	}
 	setLag(row.Replicas, row.CommitIndex)
+	if row.Leader == nil {
+		row.Why = whyNoLeader(row.Replicas, a)
+	}
 	return row
+}
+
+// whyNoLeader counts the assigned replicas that could vote.
+func whyNoLeader(replicas []api.Replica, a membership.Assignment) string {
+	assigned, answer := len(a.Nodes()), 0
+	for i := range replicas {
+		r := &replicas[i]
+		if a.Holds(r.Node) && r.Lag != nil && r.State != api.ReplicaQuarantined {
+			answer++
+		}
+	}
+	if answer <= assigned/2 {
+		return fmt.Sprintf("%d of %d replicas answer: no quorum", answer, assigned)
+	}
+	return fmt.Sprintf("%d of %d replicas answer, and none of them leads yet", answer, assigned)
 }
 
 func statusOf(r nodeReport, group uint32) *ReplicaStatus {
@@ -191,11 +209,13 @@ func setBehind(replicas []api.Replica, behind map[string]string) {
 
 // setLag counts the entries between what is committed and what a replica has
 // applied. No-ops of Raft are never applied: a replica that says that it is
-// ready and has the last entry lags by none.
+// ready and has the last entry lags by none. That of one that told nothing is
+// not known.
 func setLag(replicas []api.Replica, commit uint64) {
 	for i := range replicas {
-		if r := &replicas[i]; r.State != api.ReplicaOffline && commit > r.AppliedIndex && r.Lag == 0 && r.LogLast < commit {
-			r.Lag = commit - max(r.AppliedIndex, r.LogLast)
+		if r := &replicas[i]; r.Lag != nil && commit > r.AppliedIndex && *r.Lag == 0 && r.LogLast < commit {
+			lag := commit - max(r.AppliedIndex, r.LogLast)
+			r.Lag = &lag
 		}
 	}
 }
@@ -230,8 +250,10 @@ func (g *Gateway) nodeRow(t *Table, n membership.Node, r nodeReport) api.Node {
 		Name: n.Name, Incarnation: n.Incarnation, State: state.String(), Zone: n.Zone, RPCAddr: n.RPCAddr, HTTPAddr: n.HTTPAddr,
 		GossipAddr: n.GossipAddr, Version: n.Version, DiskFree: r.DiskFree, StartedAt: api.At(n.StartedAt), ClockOffsetMs: r.ClockMs,
 	}
-	ms := silent.Milliseconds()
-	row.LastSeenMs = &ms
+	if silent >= 0 { // else it was never heard here
+		ms := silent.Milliseconds()
+		row.LastSeenMs = &ms
+	}
 	for _, a := range t.Assignments {
 		if a.Holds(n.Name) {
 			row.Groups++

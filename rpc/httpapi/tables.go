@@ -72,7 +72,10 @@ func grid(list []api.Group, next string) api.GroupGrid {
 			leader = *g.Leader
 		}
 		for _, r := range g.Replicas {
-			if lag = max(lag, r.Lag); r.State == api.ReplicaReady {
+			if r.Lag != nil {
+				lag = max(lag, *r.Lag)
+			}
+			if r.State == api.ReplicaReady {
 				ready++
 			}
 		}

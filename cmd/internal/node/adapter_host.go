@@ -200,8 +200,11 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 	s := g.Group.Status()
 	r := api.Replica{
 		Node: s.Self.Name, Role: s.Role.String(), State: s.State.String(),
-		AppliedIndex: s.AppliedIndex, LogFirst: s.LogFirst, LogLast: s.LogLast, Lag: s.Lag,
+		AppliedIndex: s.AppliedIndex, LogFirst: s.LogFirst, LogLast: s.LogLast,
 		Bytes: s.Bytes, Points: s.Points, Why: s.Why,
+	}
+	if s.Running {
+		r.Lag = &s.Lag
 	}
 	if s.Root != "" {
 		r.Root, r.RootIndex = &s.Root, &s.RootIndex

@@ -162,9 +162,10 @@ func (r replica) Status() gateway.ReplicaStatus {
 	if r.IsLeader() {
 		role, ms = api.RoleLeader, 0
 	}
+	lag := uint64(0)
 	s := gateway.ReplicaStatus{Group: r.l.group, Leader: r.l.leaderName(), Term: 1, CommitIndex: stats.Applied.Index,
 		Replica: api.Replica{Role: role, State: api.ReplicaReady, AppliedIndex: stats.Applied.Index, LogFirst: r.l.logFirst(r.n.Name), LogLast: stats.Applied.Index,
-			Bytes: stats.Bytes, Points: stats.Points, LastContactMs: &ms}}
+			Bytes: stats.Bytes, Points: stats.Points, LastContactMs: &ms, Lag: &lag}}
 	r.n.c.mu.Lock()
 	hook := r.n.c.onStatus
 	r.n.c.mu.Unlock()
