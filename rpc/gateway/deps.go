@@ -56,8 +56,8 @@ type Collections interface {
 }
 
 // Liveness is what this node believes of the others (gossip and streams):
-// NodeUp, NodeSuspect or NodeDown, and how long ago the node was heard. For
-// this node itself it is not asked.
+// NodeUp, NodeSuspect or NodeDown, and how long ago the node was heard, negative
+// if never since this process began. For this node itself it is not asked.
 type Liveness interface {
 	Seen(id membership.NodeID) (state membership.NodeState, silent time.Duration)
 }

@@ -178,7 +178,7 @@ func (m *Mux) Peer(to membership.NodeID) PeerState {
 	p.out.mu.Lock()
 	refused := p.out.refused
 	p.out.mu.Unlock()
-	return PeerState{Connected: p.out.session.Load() != nil, Refused: refused, Silent: p.silence()}
+	return PeerState{Connected: p.out.session.Load() != nil, Refused: refused, Heard: p.heard.Load() != 0, Silent: p.silence()}
 }
 
 // OnPeer adds an observer of peer events. Observers are called one at a time,

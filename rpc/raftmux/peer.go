@@ -12,6 +12,7 @@ import (
 type PeerState struct {
 	Connected bool          // our stream to it is open
 	Refused   bool          // the last dial was refused, or another incarnation answered: that process is dead
+	Heard     bool          // there was a frame from it since the Mux began
 	Silent    time.Duration // since the last frame from it, on either stream; 0 if there never was one
 }
 

@@ -92,16 +92,23 @@ func (l peerLiveness) Up(id membership.NodeID) bool {
 // Seen implements gateway.Liveness.
 func (l peerLiveness) Seen(id membership.NodeID) (state membership.NodeState, silent time.Duration) {
 	p := l.mux.Peer(id)
+	silent = p.Silent
+	if !p.Heard {
+		silent = neverHeard
+	}
 	switch {
 	case p.Refused:
-		return membership.NodeDown, p.Silent
+		return membership.NodeDown, silent
 	case !p.Connected:
-		return membership.NodeSuspect, p.Silent
+		return membership.NodeSuspect, silent
 	case p.Silent >= silentIsDown:
-		return membership.NodeDown, p.Silent
+		return membership.NodeDown, silent
 	}
-	return membership.NodeUp, p.Silent
+	return membership.NodeUp, silent
 }
+
+// neverHeard is the silence of a peer that has said nothing since this start.
+const neverHeard = -1
 
 // silentIsDown is how long a peer may say nothing (it pings four times a
 // second) before it is held for down.

@@ -254,6 +254,30 @@ func TestNodeWithoutAQuorumSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestNodeThatWasNeverHeardHasNotBeenSeen(t *testing.T) {
+	nodes := three(t)
+	await(t, nodes[0], "the meta group has no three voters", func() bool {
+		voters, err := nodes[0].dir.Voters()
+		return err == nil && len(voters) == 3
+	})
+	for _, n := range nodes[1:] {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := start(t, settingsOf(t, "n2", nodes[1].cfg.DataDir))
+	awaitReady(t, again)
+	rows, err := again.gateway.Nodes(t.Context())
+	if err != nil || len(rows) != 3 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	for _, row := range rows {
+		if seen := row.LastSeenMs != nil; seen != (row.Name != "n3") {
+			t.Errorf("%s was seen since the start of n2: %v", row.Name, seen)
+		}
+	}
+}
+
 func TestReplacedIncarnationEnds(t *testing.T) {
 	nodes := three(t)
 	old := nodes[2]
