@@ -103,6 +103,9 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, birthTerm) == nil {
 			return
 		}
+		if sleep(ctx, birthProbe) != nil {
+			return
+		}
 	}
 }
 
