@@ -77,10 +77,33 @@ func arrange(app *cli.App, words []string) (commandLine, error) {
 	if err := l.split(rest); err != nil || l.help {
 		return l, err
 	}
+	if err := l.mistakenChild(); err != nil {
+		return l, err
+	}
 	if leaf := l.leaf(); len(leaf.Subcommands) > 0 {
 		return l, usagef("needs one of: %s", strings.Join(names(leaf.Subcommands), ", "))
 	}
 	return l, nil
+}
+
+// mistakenChild says what is meant where a word that was taken for the argument of a default child is none:
+// `group stepdown 35`, `group 35 trim`.
+func (l commandLine) mistakenChild() error {
+	if len(l.path) < 2 || len(l.args) < 2 || l.leaf() != defaultChild(l.path[len(l.path)-2]) || l.leaf().Name != "show" {
+		return nil
+	}
+	parent := l.path[len(l.path)-2]
+	if find(parent.Subcommands, l.args[1]) != nil {
+		return usagef("the command stands before its argument: %s %s %s", parent.Name, l.args[1], l.args[0])
+	}
+	if strings.ContainsAny(l.args[0], "0123456789") {
+		return nil // an id, and a word too many
+	}
+	hint := config.DidYouMean(l.args[0], names(parent.Subcommands))
+	if hint == "" {
+		hint = ": there are " + strings.Join(names(parent.Subcommands), ", ")
+	}
+	return usagef("unknown command %q%s", l.args[0], hint)
 }
 
 func isHelp(word string) bool { return word == "--help" || word == "-h" || word == "-help" }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,7 +15,7 @@ import (
 
 func databaseVerb(s streams) *cli.Command {
 	retention := func() cli.Flag {
-		return &cli.StringFlag{Name: "retention", Usage: "how long points are kept: 90d, 24h; 0: for ever", DefaultText: "for ever"}
+		return &cli.StringFlag{Name: "retention", Usage: "how long points are kept: 90d, 24h; none: for ever", DefaultText: "for ever"}
 	}
 	return &cli.Command{
 		Name:      "database",
@@ -35,7 +37,7 @@ func databaseVerb(s streams) *cli.Command {
 					}
 					return putDatabase(c, http.MethodPatch, "/v1/databases/"+segment(c.Args().First()))
 				},
-				Description: "flotilla database set metrics --retention 30d\nflotilla database set metrics --retention 0",
+				Description: "flotilla database set metrics --retention 30d\nflotilla database set metrics --retention none",
 			},
 			{
 				Name: "drop", ArgsUsage: "NAME", Usage: "delete a database and all its points",
@@ -52,12 +54,9 @@ func putDatabase(c *cli.Context, method, path string) error {
 	if err := arity(c, 1, 1); err != nil {
 		return err
 	}
-	retention, err := durationFlag(c, "retention")
+	retention, err := retentionFlag(c)
 	if err != nil {
 		return err
-	}
-	if retention < 0 {
-		return usagef("--retention must not be negative")
 	}
 	s, err := open(c)
 	if err != nil {
@@ -77,6 +76,22 @@ func putDatabase(c *cli.Context, method, path string) error {
 	return s.print.print(body, func() (*table, error) {
 		return decodeTable(body, func(d api.Database) *table { return databasesTable(api.DatabaseList{Databases: []api.Database{d}}) })
 	})
+}
+
+// retentionFlag reads --retention; 0 is for ever, which has names.
+func retentionFlag(c *cli.Context) (time.Duration, error) {
+	switch strings.ToLower(c.String("retention")) {
+	case "none", "forever", "for ever", "infinite":
+		return 0, nil
+	}
+	if err := refuseEmpty(c, "retention"); err != nil {
+		return 0, err
+	}
+	retention, err := durationFlag(c, "retention")
+	if err == nil && retention < 0 {
+		err = usagef("--retention must not be negative")
+	}
+	return retention, err
 }
 
 func dropDatabase(c *cli.Context, in streams) error {

@@ -50,7 +50,13 @@ func (p printer) print(body []byte, build func() (*table, error)) error {
 		return err
 	}
 	if p.format == outputName {
-		for _, row := range t.rows {
+		if t.columns == nil && t.verdict != "" { // nothing in it has a name
+			return p.name(t.verdict)
+		}
+		for i, row := range t.rows {
+			if i > 0 && row[0] == t.rows[i-1][0] {
+				continue // a group of several findings is named once
+			}
 			if err := p.name(row[0]); err != nil {
 				return err
 			}

@@ -27,6 +27,7 @@ func verifyVerb(streams) *cli.Command {
 flotilla verify 34 143 -o json
 flotilla verify --all --mode verify
 
+-o name prints the groups that are not equal, or could not be checked fully: nothing when all is well.
 Exit code 0: every group was checked on all its replicas and is equal; 5: a difference is left;
 6: none differs, some could not be checked fully.`,
 	}

@@ -223,8 +223,7 @@ func (r *writeReport) table() *table {
 	if r.Unsent != nil {
 		text += fmt.Sprintf(", nothing sent from line %d on", *r.Unsent)
 	}
-	return &table{verdict: text, columns: []column{{heading: "WRITTEN"}, {heading: "REFUSED"}, {heading: "UNKNOWN"}},
-		rows: nil}
+	return &table{verdict: text}
 }
 
 // pointWriter is what the loader needs of the SDK. An error is an *api.Error.

@@ -44,6 +44,14 @@ func cutDays(s string) (int, bool) {
 	return days, true
 }
 
+// keptFor says a retention in words.
+func keptFor(d time.Duration) string {
+	if d == 0 {
+		return "keeps its points for ever"
+	}
+	return "keeps its points for " + FormatRetention(d)
+}
+
 // FormatRetention is the text of a retention in the API.
 func FormatRetention(d time.Duration) string {
 	if d == 0 {
@@ -118,7 +126,7 @@ func (g *Gateway) CreateDatabase(ctx context.Context, name, retention string) (d
 	switch {
 	case errors.Is(err, ErrExists):
 		return api.Database{}, false, api.E(api.AlreadyExists, "change it with `flotilla database set`",
-			"database %s exists with retention %q", name, FormatRetention(stored.Retention))
+			"database %s exists, and %s", name, keptFor(stored.Retention))
 	case err != nil:
 		return api.Database{}, false, metaError(err, "database %s was not created", name)
 	case !ok: // dropped again meanwhile

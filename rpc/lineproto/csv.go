@@ -54,9 +54,6 @@ func (c *csvReader) readHeader() error {
 	}
 	seen := map[string]bool{}
 	for i, cell := range cells {
-		if i == 0 {
-			cell = bytes.TrimPrefix(cell, []byte("\xef\xbb\xbf"))
-		}
 		name := strings.TrimSpace(string(cell))
 		if name == "" || seen[name] {
 			return fmt.Errorf("%w: header on line %d: column %d has the name %q, which is empty or there twice", ErrOptions, no, i+1, name)

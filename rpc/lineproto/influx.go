@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
@@ -130,7 +131,7 @@ func (in *influx) decode(entry []byte) (storage.Point, error) {
 	if p.Device, err = in.device(d); err != nil {
 		return p, err
 	}
-	if p.Fields, err = in.fields(d); err != nil {
+	if p.Fields, err = in.fields(d, entry); err != nil {
 		return p, err
 	}
 	stamp, err := d.TimeBytes()
@@ -176,7 +177,7 @@ func (in *influx) keep(b []byte) []byte {
 	return in.tagMem[at:len(in.tagMem):len(in.tagMem)]
 }
 
-func (in *influx) fields(d *lineprotocol.Decoder) ([]storage.Field, error) {
+func (in *influx) fields(d *lineprotocol.Decoder, entry []byte) ([]storage.Field, error) {
 	if cap(in.slab)-len(in.slab) < 16 {
 		in.slab = make([]storage.Field, 0, fieldsPerSlab)
 	}
@@ -184,7 +185,7 @@ func (in *influx) fields(d *lineprotocol.Decoder) ([]storage.Field, error) {
 	for {
 		key, v, err := d.NextField()
 		if err != nil {
-			return nil, reason(err)
+			return nil, valueReason(err, entry)
 		}
 		if key == nil {
 			break
@@ -213,6 +214,22 @@ func valueOf(v lineprotocol.Value) blocks.Value {
 		return blocks.Boolean(v.BoolV())
 	}
 	return blocks.Text(v.StringV())
+}
+
+// valueReason is reason for a field: what the decoder calls an unrecognized
+// type is mostly a number that is none, or a text without quotes.
+func valueReason(err error, entry []byte) error {
+	d, ok := errors.AsType[*lineprotocol.DecodeError](err)
+	if !ok || d.Column < 1 || int(d.Column) > len(entry) || !strings.Contains(d.Err.Error(), "unrecognized type") {
+		return reason(err)
+	}
+	value, _, _ := strings.Cut(string(entry[d.Column-1:]), ",")
+	value, _, _ = strings.Cut(value, " ")
+	switch strings.ToLower(strings.TrimLeft(value, "+-")) {
+	case "nan", "inf", "infinity":
+		return fmt.Errorf("column %d: %s: NaN and Inf are refused", d.Column, value)
+	}
+	return fmt.Errorf(`column %d: %.40q is no value: want 1.5, 14i, 14u, true, false or "text"`, d.Column, value)
 }
 
 // reason strips the position that the decoder adds: the entry's line is ours

@@ -45,9 +45,14 @@ func (l *lines) next() ([]byte, error) {
 		}
 		err = nil // the last line has no end
 	}
-	l.no++
+	if l.no++; l.no == 1 {
+		line = bytes.TrimPrefix(line, byteOrderMark)
+	}
 	return trimEnd(line), err
 }
+
+// byteOrderMark is what some editors put in front of a text in UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 func (l *lines) readLong(begin []byte) ([]byte, error) {
 	l.long = append(l.long[:0], begin...)

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // DumpedRecord is one record of a log file, as `flotilla dump log` prints it.
@@ -130,7 +131,7 @@ func DumpVotes(path string, yield func(r VoteRecord, err error) error) error {
 	return guard("dump votes "+path, func() error {
 		db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: votesOpenTimeout})
 		if err != nil {
-			return fmt.Errorf("dump votes %s: %w", path, err)
+			return fmt.Errorf("dump votes %s: %w", path, inUse(err))
 		}
 		defer db.Close()
 		return db.View(func(tx *bbolt.Tx) error {
@@ -151,11 +152,19 @@ func DumpVotes(path string, yield func(r VoteRecord, err error) error) error {
 	})
 }
 
+// inUse names what bbolt calls a timeout.
+func inUse(err error) error {
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("another process has it open; stop its node, or dump a copy of the file: %w", err)
+	}
+	return err
+}
+
 // mustHoldLog refuses another bbolt file: raft-boltdb would panic on it.
 func mustHoldLog(path string) error {
 	db, err := bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: votesOpenTimeout})
 	if err != nil {
-		return fmt.Errorf("dump log %s: %w", path, err)
+		return fmt.Errorf("dump log %s: %w", path, inUse(err))
 	}
 	defer db.Close()
 	return db.View(func(tx *bbolt.Tx) error {

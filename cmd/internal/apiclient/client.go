@@ -88,8 +88,11 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("no node answers at %s: %v (is one running? give --addr or FLOTILLA_ADDR)",
-		strings.Join(e.Addresses, ", "), e.Err)
+	text := fmt.Sprintf("no node answers at %s: %v", strings.Join(e.Addresses, ", "), e.Err)
+	if errors.Is(e.Err, errNoHTTP) || errors.Is(e.Err, errHangsUp) {
+		return text
+	}
+	return text + " (is one running? give --addr or FLOTILLA_ADDR)"
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -207,10 +210,22 @@ func mayAskNext(r Request, err error) bool {
 // reason drops what url.Error adds: method and URL, which the message names already.
 func reason(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+		err = e.Err
+	}
+	switch {
+	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):
+		return errNoHTTP
+	case errors.Is(err, io.EOF):
+		return errHangsUp
 	}
 	return err
 }
+
+// What ports say that are no HTTP port of a node.
+var (
+	errNoHTTP  = errors.New("what answers there is not HTTP: that may be the --rpc-addr of a node, clients ask its --http-addr")
+	errHangsUp = errors.New("the connection was closed without an answer: the node may have ended, or that is not its --http-addr")
+)
 
 // maxProblemBytes bounds the body of an error.
 const maxProblemBytes = 1 << 20

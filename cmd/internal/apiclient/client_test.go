@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -162,5 +164,31 @@ func TestChangeIsNeverCarriedOutOnAnotherPath(t *testing.T) {
 	}
 	if body, err := c.Do(t.Context(), Request{Path: "/old"}); err != nil || string(body) != `{"x":1}` {
 		t.Errorf("a read: %q, %v", body, err)
+	}
+}
+
+// The other ports of a node answer too, and not in HTTP.
+func TestPortThatIsNoHTTPIsToldApart(t *testing.T) {
+	for answer, want := range map[string]string{"\x00\x00\x0c\x04 SETTINGS\r\n\r\n": "--rpc-addr", "": "closed without an answer"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 1024))
+				_, _ = conn.Write([]byte(answer))
+				conn.Close()
+			}
+		}()
+		_, err = newClient(t, time.Minute, l.Addr().String()).Do(t.Context(), Request{Path: "/"})
+		if _, ok := errors.AsType[*UnreachableError](err); !ok || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "is one running") {
+			t.Errorf("%q: %v", answer, err)
+		}
 	}
 }
