@@ -180,8 +180,8 @@ func warnOffline(w io.Writer, r *api.TrimResult) {
 		}
 	}
 	for _, node := range slices.Sorted(maps.Keys(groups)) {
-		fmt.Fprintf(w, "warning: %s is offline: it will need a copy of up to %d groups when it comes back, for what it lacks is no longer in their logs\n",
-			node, groups[node])
+		fmt.Fprintf(w, "warning: %s is offline: it will need a copy of up to %s when it comes back, for what it lacks is no longer in the log\n",
+			node, counted(groups[node], "group"))
 	}
 }
 
@@ -194,9 +194,9 @@ func errorsFirst(a, b error) error {
 
 func trimTable(r *api.TrimResult) *table {
 	t := &table{columns: []column{{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "RESULT"}, {heading: "DETAIL"}},
-		verdict: fmt.Sprintf("%d groups: %d replicas trimmed, %d offline, %d failed", r.Groups, len(r.Trimmed), len(r.Offline), len(r.Failed))}
+		verdict: fmt.Sprintf("%s: %s trimmed, %d offline, %d failed", counted(r.Groups, "group"), counted(len(r.Trimmed), "replica"), len(r.Offline), len(r.Failed))}
 	if len(r.Held) > 0 {
-		t.verdict += fmt.Sprintf("; entries are kept for %d live replicas that have not got them yet", len(r.Held))
+		t.verdict += fmt.Sprintf("; entries are kept for %s, up, that lack them yet", counted(len(r.Held), "replica"))
 	}
 	for _, part := range []struct {
 		word     string

@@ -70,7 +70,7 @@ func query(c *cli.Context) error {
 	case outputJSON:
 		return s.copyAnswer(c.Context, request)
 	case outputYAML:
-		body, err := s.api.Do(c.Context, request)
+		body, err := s.wholeAnswer(c.Context, request)
 		if err != nil {
 			return err
 		}
@@ -213,6 +213,23 @@ func (s *session) copyAnswer(ctx context.Context, r apiclient.Request) error {
 		_, err = s.print.w.Write([]byte{'\n'})
 	}
 	return err
+}
+
+// wholeAnswer reads an answer that is printed as one document.
+func (s *session) wholeAnswer(ctx context.Context, r apiclient.Request) ([]byte, error) {
+	answer, err := s.stream(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	body, err := io.ReadAll(io.LimitReader(answer, apiclient.MaxBodyBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the answer broke off: %w", err)
+	case len(body) > apiclient.MaxBodyBytes:
+		return nil, fmt.Errorf("the answer is over %d MiB: use -o csv or -o json, or narrow it", apiclient.MaxBodyBytes>>20)
+	}
+	return body, nil
 }
 
 type lastByte struct {
