@@ -113,3 +113,28 @@ func names(t *testing.T, dir string) string {
 	}
 	return text
 }
+
+func TestLockFileThatWasRemovedLocksNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), lockFile)
+	open := func() *os.File {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		return f
+	}
+	first := open()
+	if !isStill(first, path) {
+		t.Fatal("it is the file of the path")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if isStill(first, path) {
+		t.Fatal("the path names nothing")
+	}
+	if second := open(); isStill(first, path) || !isStill(second, path) {
+		t.Fatal("the path names the second file")
+	}
+}
