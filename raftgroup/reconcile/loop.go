@@ -167,27 +167,26 @@ type outcome struct {
 // settle takes steps until there is none left.
 func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment, r *round) outcome {
 	var out outcome
-	fail := func(err error) outcome {
-		out.step = Step{Why: err.Error()}
-		return out
+	fail := func(about membership.ServerID, err error) outcome {
+		return outcome{step: Step{Target: about, Why: err.Error()}}
 	}
 	for range maxSteps {
 		view, asleep, err := l.view(ctx, g, a, r)
 		if err != nil {
-			return fail(err)
+			return fail(membership.ServerID{}, err)
 		}
 		out = outcome{step: Next(view), index: view.Index, asleep: asleep}
 		if out.step.Kind == StepNone {
 			if out.step.Why == "" && !a.Settled {
 				if err := l.wanted.Settle(ctx, g.ID(), a.Epoch); err != nil {
-					return fail(err)
+					return fail(membership.ServerID{}, err)
 				}
 			}
 			out.lasting = a.Settled && !slices.ContainsFunc(view.Members, func(m raftgroup.Member) bool { return m.ID == out.step.Target })
 			return out
 		}
 		if err := l.take(ctx, g, view, out.step); err != nil {
-			return fail(err)
+			return fail(out.step.Target, err)
 		}
 	}
 	return outcome{}

@@ -178,7 +178,7 @@ func (v View) removal() Step {
 	if target.Voter && answers[target.ID] {
 		live--
 	}
-	if target.Voter && 2*live <= voters {
+	if 2*live <= voters { // without a vote it loses none, but the change would not be committed
 		return Step{Target: target.ID, Why: fmt.Sprintf("%s stays: without it %d of %d voters answer, which is no quorum", target.ID, live, voters)}
 	}
 	return Step{Kind: StepRemove, Target: target.ID}

@@ -71,6 +71,8 @@ func TestNext(t *testing.T) {
 			Step{Kind: StepRemove, Target: id("n9")}},
 		{"NoRemovalThatLeavesNoQuorum", View{Members: []raftgroup.Member{voter("n1"), voter("n2"), voter("n9")}, Wanted: []Wanted{self, {ID: id("n2")}}, Others: []membership.ServerID{id("n9")}},
 			Step{Why: "1 of 2 voters answer"}},
+		{"NoRemovalWithoutAQuorum", View{Members: []raftgroup.Member{voter("n1"), voter("n2"), voter("n3"), nonvoter("n9")}, Wanted: []Wanted{self, {ID: id("n2")}, {ID: id("n3")}}},
+			Step{Why: "1 of 3 voters answer"}},
 		{"NeverRemovesItself", View{Members: []raftgroup.Member{voter("n1"), voter("n2")}, Wanted: []Wanted{there("n2", 0)}}, Step{}},
 	}
 	for _, c := range cases {
