@@ -104,8 +104,8 @@ func TestI7TrimKeepsWhatALeaseHolds(t *testing.T) {
 		}
 		c.start(c.nodes[1])
 		c.start(c.nodes[2])
+		leader = c.leader(7) // an election may take longer than a trim waits for one
 		check("after the crash")
-		leader = c.leader(7)
 		check("while it leads")
 		if _, err := leader.End(context.Background(), "job-1"); err != nil {
 			t.Fatal(err)
