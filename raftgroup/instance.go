@@ -104,11 +104,13 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
 	config.NotifyCh = in.notify
 	logs := recordedLog{p.entries, func() storage.Position { return p.shard.Durable().Position }}
-	node, err := raft.NewRaft(config, in.fsm, logs, p.votes, p.snapshots, p.transport)
+	votes := &failStop{StableStore: p.votes}
+	node, err := raft.NewRaft(config, in.fsm, logs, votes, p.snapshots, p.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
 	}
 	in.raft = node
+	votes.runs.Store(true)
 	p.entries.SetFloor(in.floor) // until here nothing may be compacted
 	in.proposer = &proposer{
 		submit:   newTurns(),

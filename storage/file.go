@@ -17,7 +17,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// Options of bbolt: DESIGN 6 and the notes on bbolt say why.
+// Options of bbolt.
 const (
 	mapBytesLarge = 8 << 30 // a long read transaction blocks a write that must remap a larger file: never remap
 	mapBytesSmall = 1 << 20 // where address space is short, or a map makes the file as long (windows): remap, and wait

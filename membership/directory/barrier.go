@@ -11,7 +11,7 @@ import (
 )
 
 // confirmLeader shows that this node led when it began, and gives the index
-// that its table had then. The term check of DESIGN 4:
+// that its table had then. The term check:
 //
 //	note the term in which we lead and all before it is applied
 //	note the table's index

@@ -76,10 +76,12 @@ func (d *Directory) startInstance() error {
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	c.Logger = newRaftLogger(d.logger)
+	d.store.votes.runs.Store(false)
 	r, err := raft.NewRaft(c, d.fsm, d.store.logs, d.store.votes, d.store.snapshots, instanceTransport{d.transport})
 	if err != nil {
 		return fmt.Errorf("start raft of the meta group: %w", err)
 	}
+	d.store.votes.runs.Store(true)
 	d.running.instance.Store(r)
 	return nil
 }

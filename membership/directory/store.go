@@ -15,7 +15,7 @@ import (
 
 const (
 	// appendDeadline ends the process when the disk hangs: a leader whose
-	// disk hangs would go on leading (FACTS of raft: heartbeats go on).
+	// disk hangs would go on leading (raft sends heartbeats beside its log).
 	appendDeadline = 10 * time.Second
 	// lockTimeout bounds the wait for another process that has raft.db open.
 	lockTimeout = 2 * time.Second

@@ -175,7 +175,7 @@ func (d *Directory) applyHere(ctx context.Context, data []byte) reply {
 }
 
 // failed sorts the errors of raft: only these three mean that the entry was
-// not appended (DESIGN 4).
+// not appended.
 func (d *Directory) failed(err error) reply {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader):

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -19,6 +21,10 @@ import (
 type votes struct {
 	inner raft.StableStore
 	fatal func(error)
+
+	// runs: Raft's main loop writes, not the goroutine that starts it. Where it
+	// cannot write its term it ends: a panic of Raft would hide what fatal says.
+	runs atomic.Bool
 
 	mu   sync.Mutex // guards term
 	term uint64     // of a vote whose candidate has not come yet
@@ -52,7 +58,11 @@ func (v *votes) SetUint64(key []byte, value uint64) error {
 		v.mu.Unlock()
 		return nil
 	}
-	return guard(v.fatal, "write the term of the meta group", func() error { return v.inner.SetUint64(key, value) })
+	err := guard(v.fatal, "write the term of the meta group", func() error { return v.inner.SetUint64(key, value) })
+	if err != nil && v.runs.Load() {
+		runtime.Goexit()
+	}
+	return err
 }
 
 // Get implements raft.StableStore.

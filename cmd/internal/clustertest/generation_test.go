@@ -89,6 +89,7 @@ func TestReplicaThatLostItsLogAndNeedsACopySaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Crash(2)
+		c.AwaitLeaders(30 * time.Second)
 		if _, err := k.Write(t.Context(), batch("dev", 20, 1, 2)); err != nil {
 			t.Fatal(err)
 		}

@@ -78,6 +78,7 @@ func TestNodeBehindTheLogSaysWhy(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Crash(2)
+		c.AwaitLeaders(30 * time.Second)
 		if _, err := k.Write(t.Context(), batch("dev", 300, 1, 2)); err != nil {
 			t.Fatal(err)
 		}

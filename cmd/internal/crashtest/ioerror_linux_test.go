@@ -35,7 +35,7 @@ func TestIOErrorEndsTheProcess(t *testing.T) {
 	}
 	r.failStop(victim)
 	if line := lastLine(victim); !strings.Contains(line, "input/output error") {
-		t.Errorf("the last line of a node whose disk failed: %q", line)
+		t.Errorf("the last line of a node whose disk failed: %q, of\n%s", line, victim.Tail(tailBytes))
 	}
 	r.ledger.ResetWaits()
 	r.awaitAllGroups()
