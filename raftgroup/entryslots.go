@@ -1,64 +1,43 @@
 package raftgroup
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 const (
 	// EntriesAtOnce is how many entries a node has under way, over all groups,
-	// while merging pays. A batch over 1,000 devices brings a few points to each
-	// of 256 groups, and an entry costs the same with one point or forty: while
-	// groups wait for their turn, what other callers bring to them is merged.
+	// before the next ones wait for a turn. An entry costs the same with one
+	// point or forty, most of it in Raft: while groups wait, what other callers
+	// bring to them is merged. With few callers nothing waits.
 	EntriesAtOnce = 16
 	// slotPatience is how long an entry waits at most: groups that cannot commit
-	// must not hold up those that can.
+	// must not hold up those that can, nor a slow disk all of them.
 	slotPatience = 25 * time.Millisecond
-	// mergingPays is how many callers share an entry, on average, from which on
-	// entries wait for a slot. Single points of many devices share none: their
-	// entries go at once, side by side.
-	mergingPays = 1.5 * mergedUnit
-	mergedUnit  = 1024
-	// mergedMemory is over how many entries that average is taken.
-	mergedMemory = 64
 )
 
 // entrySlots bound, softly, the entries under way on a node. Waiters are served
-// in order.
-type entrySlots struct {
-	slots  chan struct{}
-	merged atomic.Int64 // callers an entry lately, in mergedUnit-ths; a lost update does not matter
-}
+// in order. A nil one has room for everybody.
+type entrySlots chan struct{}
 
-func newEntrySlots() *entrySlots { return &entrySlots{slots: make(chan struct{}, EntriesAtOnce)} }
-
-// note tells how many callers share an entry that is about to go.
-func (s *entrySlots) note(callers int) {
-	if s != nil {
-		m := s.merged.Load()
-		s.merged.Store(m + (int64(callers)*mergedUnit-m)/mergedMemory)
-	}
-}
+func newEntrySlots() entrySlots { return make(entrySlots, EntriesAtOnce) }
 
 // acquire waits for a slot, or until patience ends, and returns what gives the
 // slot back.
-func (s *entrySlots) acquire() (release func()) {
-	if s == nil || s.merged.Load() < mergingPays {
+func (s entrySlots) acquire() (release func()) {
+	if s == nil {
 		return func() {}
 	}
 	select {
-	case s.slots <- struct{}{}:
+	case s <- struct{}{}:
 		return s.release
 	default:
 	}
 	patience := time.NewTimer(slotPatience)
 	defer patience.Stop()
 	select {
-	case s.slots <- struct{}{}:
+	case s <- struct{}{}:
 		return s.release
 	case <-patience.C:
 		return func() {}
 	}
 }
 
-func (s *entrySlots) release() { <-s.slots }
+func (s entrySlots) release() { <-s }

@@ -8,10 +8,7 @@ import (
 
 func TestEntriesWaitForASlotInOrderButNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slots := &entrySlots{slots: make(chan struct{}, 1)}
-		for range 4 * mergedMemory {
-			slots.note(4)
-		}
+		slots := make(entrySlots, 1)
 		release := slots.acquire()
 		got := make(chan time.Duration, 1)
 		began := time.Now()
@@ -31,20 +28,8 @@ func TestEntriesWaitForASlotInOrderButNotForEver(t *testing.T) {
 		if waited := time.Since(began); waited != slotPatience {
 			t.Fatalf("an entry waited %v behind one that does not end, want %v", waited, slotPatience)
 		}
-		if len(slots.slots) != 1 {
-			t.Fatalf("%d slots taken, want the one that is kept", len(slots.slots))
+		if len(slots) != 1 {
+			t.Fatalf("%d slots taken, want the one that is kept", len(slots))
 		}
 	})
-}
-
-func TestEntriesThatNobodySharesDoNotWait(t *testing.T) {
-	slots := &entrySlots{slots: make(chan struct{})} // no slot is ever free
-	for range 4 * mergedMemory {
-		slots.note(1)
-	}
-	began := time.Now()
-	slots.acquire()()
-	if waited := time.Since(began); waited >= slotPatience {
-		t.Fatalf("a single point waited %v to be merged", waited)
-	}
 }

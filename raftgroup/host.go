@@ -60,7 +60,7 @@ type Host struct {
 	lanes   *termLanes
 	repeats repeats
 	noSpace atomic.Bool
-	slots   *entrySlots  // of all groups
+	slots   entrySlots   // of all groups
 	births  atomic.Int64 // campaigns of births under way
 
 	mu     sync.RWMutex

@@ -40,7 +40,7 @@ type proposer struct {
 	apply    func(data []byte) raft.ApplyFuture // returns once Raft's main loop has taken the entry
 	leader   func() membership.ServerID         // hint for ErrNotLeader
 	inFlight int
-	slots    *entrySlots
+	slots    entrySlots
 
 	// submit orders the hand-over to Raft: taking a batch and giving it to Raft
 	// are one step, or two batches could swap places. Taken before mu.
@@ -125,7 +125,6 @@ func (q *proposer) workOnce() (more bool) {
 		q.submit.Unlock()
 		return false
 	}
-	q.slots.note(len(batch))
 	future := q.apply(data)
 	q.submit.Unlock()
 	q.deliver(batch, future)
