@@ -66,7 +66,7 @@ func TestChecksKnowTheKinds(t *testing.T) {
 		"retain":       {AppendRetain(nil, "db", 1), true, false},
 		"cut":          {AppendCut(nil, Cut{ID: "x", TTL: 1}), true, false},
 		"lease":        {AppendLease(nil, Lease{ID: "x", TTL: 1}), true, false},
-		"end":          {AppendEnd(nil, "x"), true, false},
+		"end":          {AppendEnd(nil, "x"), true, true},
 		"noop":         {AppendNoop(nil), true, false},
 		"format":       {AppendFormatVersion(nil, 1), true, false},
 		"later format": {AppendFormatVersion(nil, 200), false, false},
