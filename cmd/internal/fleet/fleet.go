@@ -12,8 +12,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,7 +46,7 @@ func New(opts Options) (*Fleet, error) {
 
 // Add prepares one more process, which joins the others when it is started.
 func (f *Fleet) Add() (*Process, error) {
-	ports, err := freePorts(3)
+	ports, err := freePorts(3, f.taken())
 	if err != nil {
 		return nil, err
 	}
@@ -123,20 +121,6 @@ func (f *Fleet) args(p *Process) []string {
 		}
 	}
 	return append(args, f.opts.Args...)
-}
-
-// freePorts asks the system for loopback addresses that nobody listens on now.
-func freePorts(n int) ([]string, error) {
-	addrs := make([]string, n)
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close() // held until all are chosen, so that they differ
-		addrs[i] = l.Addr().String()
-	}
-	return addrs, nil
 }
 
 // Tail returns the last bytes of a process's log, for a failure's report.
