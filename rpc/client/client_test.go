@@ -353,7 +353,7 @@ func TestNoLeaderInTheCallersTimeIsNotUnknown(t *testing.T) {
 	for group := range uint32(fakecluster.TotalGroups) {
 		c.SetLeader(group, "")
 	}
-	cl := dial(t, c, client.Options{RetryFor: time.Second})
+	cl := dial(t, c, client.Options{RetryFor: 2 * time.Second})
 	_, err := cl.Write(t.Context(), []client.Point{at(1, 1)})
 	if code := api.CodeOf(err); code != api.NoLeader && code != api.NotApplied {
 		t.Errorf("%s: %v", code, err)

@@ -26,7 +26,7 @@ type Stamp struct {
 
 // answerTime is what the node gives up early, so that its word (not applied, or
 // unknown) is here before the caller's time is over: else all were unknown.
-const answerTime = 200 * time.Millisecond
+const answerTime = 500 * time.Millisecond
 
 // Write commits a batch as one write: all of it, or an error whose Code says
 // what is known. The points are not changed.

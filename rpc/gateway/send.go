@@ -73,11 +73,15 @@ func (g *Gateway) deliverRound(ctx context.Context, parts []*part, deadline time
 		if hinted && attempt == 0 {
 			continue // every part knows where to go now
 		}
-		if !pause(ctx, backOff(attempt)) {
+		if !pause(ctx, backOff(attempt)) || time.Until(deadline) < lastTry {
 			return false
 		}
 	}
 }
+
+// lastTry is what has to be left for another try: one that the deadline cuts
+// off on its way is of unknown outcome, and until now it is known.
+const lastTry = 100 * time.Millisecond
 
 // attempt sends each part once: those of this node to its own groups, the
 // others in one request a destination. It returns when all outcomes are

@@ -132,7 +132,7 @@ func TestNotAppliedIsRetriedInsideTheNode(t *testing.T) {
 }
 
 func TestNoLeaderWaitsForOneUntilTheTimeout(t *testing.T) {
-	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: 300 * time.Millisecond})
+	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: time.Second})
 	group := groupOf("a")
 	leader := c.Leader(group)
 	c.SetLeader(group, "")
@@ -181,7 +181,7 @@ func TestI10UnknownOutcomeIsNeverRepeatedByTheNode(t *testing.T) {
 }
 
 func TestBrokenForwardIsUnknownAndUnreachableIsNot(t *testing.T) {
-	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: 300 * time.Millisecond})
+	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: time.Second})
 	group := groupOf("a")
 	from := c.Nodes[int(group+1)%3].Gateway
 	c.OnCall(func(string, string, gateway.Method) (error, error) { return nil, gateway.ErrBroken })
@@ -192,8 +192,9 @@ func TestBrokenForwardIsUnknownAndUnreachableIsNot(t *testing.T) {
 	}
 	c.OnCall(func(string, string, gateway.Method) (error, error) { return gateway.ErrUnreachable, nil })
 	_, err = from.Write(t.Context(), []storage.Point{point("a", 2, 1)}, 0)
-	if e := wantCode(t, err, api.NotApplied); e.Status != 503 {
-		t.Fatalf("status %d", e.Status)
+	// The last try was there, or at the node itself: both say that it was not applied.
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.NotApplied && e.Code != api.NoLeader || e.Status != 503 {
+		t.Fatalf("got %v", err)
 	}
 }
 
