@@ -59,6 +59,24 @@ func TestCallToADeadNodeIsUnreachable(t *testing.T) {
 	})
 }
 
+// hangingCall makes a call whose handler has begun and ends only with the call.
+func hangingCall(t *testing.T, from, to *node) (done <-chan error) {
+	t.Helper()
+	entered := make(chan struct{})
+	to.Handle(echo, func(ctx context.Context, _ membership.NodeID, _ []byte) ([]byte, error) {
+		close(entered)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := from.Call(t.Context(), to.id, echo, nil)
+		ended <- err
+	}()
+	<-entered
+	return ended
+}
+
 // The node that asks closes: what the peer's handler may have seen is broken,
 // and no error that promises the opposite.
 func TestCallUnderWayAtTheOwnCloseIsBrokenNotClosed(t *testing.T) {
@@ -66,18 +84,7 @@ func TestCallUnderWayAtTheOwnCloseIsBrokenNotClosed(t *testing.T) {
 		_, nodes := cluster(t, 2)
 		defer closeAll(nodes)
 		wait(t, "streams", time.Second, connected(nodes...))
-		entered := make(chan struct{})
-		nodes[1].Handle(echo, func(ctx context.Context, _ membership.NodeID, _ []byte) ([]byte, error) {
-			close(entered)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
-		done := make(chan error, 1)
-		go func() {
-			_, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil)
-			done <- err
-		}()
-		<-entered
+		done := hangingCall(t, nodes[0], nodes[1])
 		nodes[0].Close()
 		err := <-done
 		if !errors.Is(err, ErrBroken) || errors.Is(err, ErrClosed) || errors.Is(err, ErrUnreachable) {
@@ -95,18 +102,7 @@ func TestLostAnswerIsBrokenNotUnreachable(t *testing.T) {
 		n, nodes := cluster(t, 2)
 		defer func() { closeAll(nodes) }()
 		wait(t, "streams", time.Second, connected(nodes...))
-		entered := make(chan struct{})
-		nodes[1].Handle(echo, func(ctx context.Context, _ membership.NodeID, _ []byte) ([]byte, error) {
-			close(entered)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
-		done := make(chan error, 1)
-		go func() {
-			_, err := nodes[0].Call(t.Context(), nodes[1].id, echo, nil)
-			done <- err
-		}()
-		<-entered
+		done := hangingCall(t, nodes[0], nodes[1])
 		nodes[1].kill()
 		if err := <-done; !errors.Is(err, ErrBroken) || errors.Is(err, ErrUnreachable) {
 			t.Errorf("executed call: %v", err)
