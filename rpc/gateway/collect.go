@@ -16,6 +16,7 @@ const sortedBytes = 4 << 20
 type collector struct {
 	q         *Query
 	rows      Rows
+	room      func(bytes int) bool // not nil: the answer must be whole, see QueryWhole
 	held      []heldRows
 	bytes     int
 	streaming bool // rows have gone out: nothing can be taken back
@@ -33,8 +34,12 @@ func (k *collector) add(device string, c *blocks.Columns) error {
 	if k.streaming {
 		return k.rows(device, c)
 	}
+	bytes := rowBytes(c)
+	if k.bytes += bytes; k.room != nil && (k.bytes > WholeAnswerBytes || !k.room(bytes)) {
+		return ErrAnswerTooLarge
+	}
 	k.held = append(k.held, heldRows{device, c})
-	if k.bytes += rowBytes(c); k.bytes < sortedBytes {
+	if k.bytes < sortedBytes {
 		return nil
 	}
 	return k.release()

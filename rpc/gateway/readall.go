@@ -21,6 +21,21 @@ const callRows = 8192
 // Query reads and hands rows on as they come. It fails if any group that the
 // query needs cannot be read: what was handed on then is not an answer.
 func (g *Gateway) Query(ctx context.Context, q Query, rows Rows) error {
+	return g.query(ctx, q, collector{rows: rows})
+}
+
+// QueryWhole is Query for an answer of at most WholeAnswerBytes, which ends
+// with ErrAnswerTooLarge as soon as it is seen not to be one: at once where the
+// query does not look like it. room is asked before rows are kept, and ends the
+// query in the same way with false.
+func (g *Gateway) QueryWhole(ctx context.Context, q Query, room func(bytes int) bool, rows Rows) error {
+	if !q.small() {
+		return ErrAnswerTooLarge
+	}
+	return g.query(ctx, q, collector{rows: rows, room: room})
+}
+
+func (g *Gateway) query(ctx context.Context, q Query, out collector) error {
 	if err := q.validate(); err != nil {
 		return err
 	}
@@ -28,7 +43,8 @@ func (g *Gateway) Query(ctx context.Context, q Query, rows Rows) error {
 	if err != nil {
 		return err
 	}
-	r := &reading{g: g, q: &q, out: collector{q: &q, rows: rows}, open: map[uint32]*target{}}
+	out.q = &q
+	r := &reading{g: g, q: &q, out: out, open: map[uint32]*target{}}
 	for _, group := range targets {
 		r.open[group] = &target{stream: !q.small()}
 	}
@@ -186,6 +202,8 @@ func (r *reading) takeCall(c *remoteRead) error {
 	groups := slices.Clone(c.groups)
 	switch {
 	case c.err != nil:
+	case c.reply.GetTooLarge() && r.out.room != nil:
+		return ErrAnswerTooLarge
 	case c.reply.GetTooLarge():
 		for _, group := range groups {
 			r.open[group].stream = true

@@ -16,16 +16,17 @@ import (
 )
 
 const (
-	// callReplyBytes bounds the answer of a read that is one small call; what
-	// is larger goes over a stream.
-	callReplyBytes = 256 << 10
+	// WholeAnswerBytes bounds the memory of an answer that is handed on whole:
+	// that of a call between nodes, and of QueryWhole. What is larger is
+	// streamed.
+	WholeAnswerBytes = 256 << 10
 	// maxScanMessage bounds one message of a stream: a chunk of blocks.MaxRows
 	// rows may hold long strings.
 	maxScanMessage = 256 << 20
 )
 
-// errTooLargeForCall ends a call whose answer needs a stream.
-var errTooLargeForCall = errors.New("answer too large for a call")
+// ErrAnswerTooLarge ends a read whose answer is not handed on whole: stream it.
+var ErrAnswerTooLarge = errors.New("the answer is too large to be handed on whole")
 
 func scanRequest(q *Query, groups []uint32) *pb.ScanRequest {
 	return &pb.ScanRequest{Query: q.message(), Groups: groups}
@@ -45,8 +46,8 @@ func (g *Gateway) serveQuery(ctx context.Context, payload []byte) ([]byte, error
 	whole := 0 // rows of groups that have ended
 	err = g.readHere(ctx, m.GetGroups(), &q, func(device string, c *blocks.Columns) error {
 		reply.Rows = append(reply.Rows, pb.RowsMessage(device, c))
-		if bytes += rowBytes(c); bytes > callReplyBytes {
-			return errTooLargeForCall
+		if bytes += rowBytes(c); bytes > WholeAnswerBytes {
+			return ErrAnswerTooLarge
 		}
 		return nil
 	}, func(group uint32, _ bool, err error) error {
@@ -57,7 +58,7 @@ func (g *Gateway) serveQuery(ctx context.Context, payload []byte) ([]byte, error
 		note(reply, group, err)
 		return nil
 	})
-	if errors.Is(err, errTooLargeForCall) {
+	if errors.Is(err, ErrAnswerTooLarge) {
 		reply, err = &pb.ScanReply{TooLarge: true}, nil
 	}
 	if err != nil {

@@ -1052,6 +1052,181 @@ func (x *QueryReply) GetColumns() []*Column {
 	return nil
 }
 
+// QueryCall is one read of a QueryStream.
+type QueryCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // chosen by the caller, repeated in the answer
+	Query         *QueryRequest          `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	TimeoutMs     uint32                 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: no limit but that of a Query
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryCall) Reset() {
+	*x = QueryCall{}
+	mi := &file_flotilla_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryCall) ProtoMessage() {}
+
+func (x *QueryCall) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryCall.ProtoReflect.Descriptor instead.
+func (*QueryCall) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *QueryCall) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueryCall) GetQuery() *QueryRequest {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *QueryCall) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+// QueryAnswer is all of one answer: rows as Query gives them, or why there are
+// none.
+type QueryAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rows          []*QueryReply          `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	Problem       *Problem               `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`                    // the read failed
+	TooLarge      bool                   `protobuf:"varint,4,opt,name=too_large,json=tooLarge,proto3" json:"too_large,omitempty"` // the answer is not small: nothing was answered, ask with Query
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAnswer) Reset() {
+	*x = QueryAnswer{}
+	mi := &file_flotilla_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAnswer) ProtoMessage() {}
+
+func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
+func (*QueryAnswer) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *QueryAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueryAnswer) GetRows() []*QueryReply {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetProblem() *Problem {
+	if x != nil {
+		return x.Problem
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetTooLarge() bool {
+	if x != nil {
+		return x.TooLarge
+	}
+	return false
+}
+
+type QueryAnswers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*QueryAnswer         `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAnswers) Reset() {
+	*x = QueryAnswers{}
+	mi := &file_flotilla_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAnswers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAnswers) ProtoMessage() {}
+
+func (x *QueryAnswers) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAnswers.ProtoReflect.Descriptor instead.
+func (*QueryAnswers) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *QueryAnswers) GetAnswers() []*QueryAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
 // Column is one field of one kind. A field with values of several kinds is
 // several columns of one name. present has a bit a row, none: every row.
 type Column struct {
@@ -1067,7 +1242,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_flotilla_proto_msgTypes[11]
+	mi := &file_flotilla_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1254,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[11]
+	mi := &file_flotilla_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1267,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{11}
+	return file_flotilla_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Column) GetName() string {
@@ -1141,7 +1316,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_flotilla_proto_msgTypes[12]
+	mi := &file_flotilla_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1328,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[12]
+	mi := &file_flotilla_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1341,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{12}
+	return file_flotilla_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanRequest) GetQuery() *QueryRequest {
@@ -1198,7 +1373,7 @@ type ScanReply struct {
 
 func (x *ScanReply) Reset() {
 	*x = ScanReply{}
-	mi := &file_flotilla_proto_msgTypes[13]
+	mi := &file_flotilla_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1385,7 @@ func (x *ScanReply) String() string {
 func (*ScanReply) ProtoMessage() {}
 
 func (x *ScanReply) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[13]
+	mi := &file_flotilla_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1398,7 @@ func (x *ScanReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReply.ProtoReflect.Descriptor instead.
 func (*ScanReply) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{13}
+	return file_flotilla_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ScanReply) GetRows() []*QueryReply {
@@ -1267,7 +1442,7 @@ type GroupError struct {
 
 func (x *GroupError) Reset() {
 	*x = GroupError{}
-	mi := &file_flotilla_proto_msgTypes[14]
+	mi := &file_flotilla_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1454,7 @@ func (x *GroupError) String() string {
 func (*GroupError) ProtoMessage() {}
 
 func (x *GroupError) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[14]
+	mi := &file_flotilla_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1467,7 @@ func (x *GroupError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupError.ProtoReflect.Descriptor instead.
 func (*GroupError) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{14}
+	return file_flotilla_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GroupError) GetGroup() uint32 {
@@ -1343,7 +1518,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_flotilla_proto_msgTypes[15]
+	mi := &file_flotilla_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1530,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[15]
+	mi := &file_flotilla_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1543,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{15}
+	return file_flotilla_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteRequest) GetDatabase() string {
@@ -1415,7 +1590,7 @@ type DeleteReply struct {
 
 func (x *DeleteReply) Reset() {
 	*x = DeleteReply{}
-	mi := &file_flotilla_proto_msgTypes[16]
+	mi := &file_flotilla_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1602,7 @@ func (x *DeleteReply) String() string {
 func (*DeleteReply) ProtoMessage() {}
 
 func (x *DeleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[16]
+	mi := &file_flotilla_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1615,7 @@ func (x *DeleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteReply.ProtoReflect.Descriptor instead.
 func (*DeleteReply) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{16}
+	return file_flotilla_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteReply) GetGroups() uint32 {
@@ -1462,7 +1637,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_flotilla_proto_msgTypes[17]
+	mi := &file_flotilla_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1649,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[17]
+	mi := &file_flotilla_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1662,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{17}
+	return file_flotilla_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRequest) GetLimit() uint32 {
@@ -1528,7 +1703,7 @@ type DatabaseRequest struct {
 
 func (x *DatabaseRequest) Reset() {
 	*x = DatabaseRequest{}
-	mi := &file_flotilla_proto_msgTypes[18]
+	mi := &file_flotilla_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1715,7 @@ func (x *DatabaseRequest) String() string {
 func (*DatabaseRequest) ProtoMessage() {}
 
 func (x *DatabaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[18]
+	mi := &file_flotilla_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1728,7 @@ func (x *DatabaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseRequest.ProtoReflect.Descriptor instead.
 func (*DatabaseRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{18}
+	return file_flotilla_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DatabaseRequest) GetName() string {
@@ -1580,7 +1755,7 @@ type GroupRequest struct {
 
 func (x *GroupRequest) Reset() {
 	*x = GroupRequest{}
-	mi := &file_flotilla_proto_msgTypes[19]
+	mi := &file_flotilla_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1767,7 @@ func (x *GroupRequest) String() string {
 func (*GroupRequest) ProtoMessage() {}
 
 func (x *GroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[19]
+	mi := &file_flotilla_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1780,7 @@ func (x *GroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequest.ProtoReflect.Descriptor instead.
 func (*GroupRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{19}
+	return file_flotilla_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupRequest) GetGroup() uint32 {
@@ -1631,7 +1806,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_flotilla_proto_msgTypes[20]
+	mi := &file_flotilla_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1818,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[20]
+	mi := &file_flotilla_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1831,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GroupsRequest) GetGroups() []uint32 {
@@ -1676,7 +1851,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_flotilla_proto_msgTypes[21]
+	mi := &file_flotilla_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1863,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[21]
+	mi := &file_flotilla_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1876,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VerifyRequest) GetGroups() []uint32 {
@@ -1729,7 +1904,7 @@ type DeviceRequest struct {
 
 func (x *DeviceRequest) Reset() {
 	*x = DeviceRequest{}
-	mi := &file_flotilla_proto_msgTypes[22]
+	mi := &file_flotilla_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1916,7 @@ func (x *DeviceRequest) String() string {
 func (*DeviceRequest) ProtoMessage() {}
 
 func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[22]
+	mi := &file_flotilla_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1929,7 @@ func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceRequest.ProtoReflect.Descriptor instead.
 func (*DeviceRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeviceRequest) GetDatabase() string {
@@ -1787,7 +1962,7 @@ type JobRequest struct {
 
 func (x *JobRequest) Reset() {
 	*x = JobRequest{}
-	mi := &file_flotilla_proto_msgTypes[23]
+	mi := &file_flotilla_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1974,7 @@ func (x *JobRequest) String() string {
 func (*JobRequest) ProtoMessage() {}
 
 func (x *JobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[23]
+	mi := &file_flotilla_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1987,7 @@ func (x *JobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRequest.ProtoReflect.Descriptor instead.
 func (*JobRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *JobRequest) GetId() string {
@@ -1902,7 +2077,19 @@ const file_flotilla_proto_rawDesc = "" +
 	"QueryReply\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05times\x18\x02 \x03(\x10R\x05times\x12-\n" +
-	"\acolumns\x18\x03 \x03(\v2\x13.flotilla.v1.ColumnR\acolumns\"\x87\x01\n" +
+	"\acolumns\x18\x03 \x03(\v2\x13.flotilla.v1.ColumnR\acolumns\"k\n" +
+	"\tQueryCall\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
+	"\x05query\x18\x02 \x01(\v2\x19.flotilla.v1.QueryRequestR\x05query\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\x97\x01\n" +
+	"\vQueryAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x04rows\x18\x02 \x03(\v2\x17.flotilla.v1.QueryReplyR\x04rows\x12.\n" +
+	"\aproblem\x18\x03 \x01(\v2\x14.flotilla.v1.ProblemR\aproblem\x12\x1b\n" +
+	"\ttoo_large\x18\x04 \x01(\bR\btooLarge\"B\n" +
+	"\fQueryAnswers\x122\n" +
+	"\aanswers\x18\x01 \x03(\v2\x18.flotilla.v1.QueryAnswerR\aanswers\"\x87\x01\n" +
 	"\x06Column\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x11.flotilla.v1.KindR\x04kind\x12\x18\n" +
@@ -1984,11 +2171,12 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06UINT64\x10\x03\x12\b\n" +
 	"\x04BOOL\x10\x04\x12\n" +
 	"\n" +
-	"\x06STRING\x10\x052\xd5\v\n" +
+	"\x06STRING\x10\x052\x9b\f\n" +
 	"\bFlotilla\x12<\n" +
 	"\x05Write\x12\x19.flotilla.v1.WriteRequest\x1a\x18.flotilla.v1.WriteResult\x12G\n" +
 	"\vWriteStream\x12\x19.flotilla.v1.WriteRequest\x1a\x19.flotilla.v1.WriteResults(\x010\x01\x12=\n" +
-	"\x05Query\x12\x19.flotilla.v1.QueryRequest\x1a\x17.flotilla.v1.QueryReply0\x01\x12>\n" +
+	"\x05Query\x12\x19.flotilla.v1.QueryRequest\x1a\x17.flotilla.v1.QueryReply0\x01\x12D\n" +
+	"\vQueryStream\x12\x16.flotilla.v1.QueryCall\x1a\x19.flotilla.v1.QueryAnswers(\x010\x01\x12>\n" +
 	"\x06Delete\x12\x1a.flotilla.v1.DeleteRequest\x1a\x18.flotilla.v1.DeleteReply\x12@\n" +
 	"\rListDatabases\x12\x18.flotilla.v1.ListRequest\x1a\x15.flotilla.v1.Document\x12E\n" +
 	"\x0eCreateDatabase\x12\x1c.flotilla.v1.DatabaseRequest\x1a\x15.flotilla.v1.Document\x12B\n" +
@@ -2028,7 +2216,7 @@ func file_flotilla_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_flotilla_proto_goTypes = []any{
 	(Consistency)(0),        // 0: flotilla.v1.Consistency
 	(Aggregation)(0),        // 1: flotilla.v1.Aggregation
@@ -2044,19 +2232,22 @@ var file_flotilla_proto_goTypes = []any{
 	(*PointError)(nil),      // 11: flotilla.v1.PointError
 	(*QueryRequest)(nil),    // 12: flotilla.v1.QueryRequest
 	(*QueryReply)(nil),      // 13: flotilla.v1.QueryReply
-	(*Column)(nil),          // 14: flotilla.v1.Column
-	(*ScanRequest)(nil),     // 15: flotilla.v1.ScanRequest
-	(*ScanReply)(nil),       // 16: flotilla.v1.ScanReply
-	(*GroupError)(nil),      // 17: flotilla.v1.GroupError
-	(*DeleteRequest)(nil),   // 18: flotilla.v1.DeleteRequest
-	(*DeleteReply)(nil),     // 19: flotilla.v1.DeleteReply
-	(*ListRequest)(nil),     // 20: flotilla.v1.ListRequest
-	(*DatabaseRequest)(nil), // 21: flotilla.v1.DatabaseRequest
-	(*GroupRequest)(nil),    // 22: flotilla.v1.GroupRequest
-	(*GroupsRequest)(nil),   // 23: flotilla.v1.GroupsRequest
-	(*VerifyRequest)(nil),   // 24: flotilla.v1.VerifyRequest
-	(*DeviceRequest)(nil),   // 25: flotilla.v1.DeviceRequest
-	(*JobRequest)(nil),      // 26: flotilla.v1.JobRequest
+	(*QueryCall)(nil),       // 14: flotilla.v1.QueryCall
+	(*QueryAnswer)(nil),     // 15: flotilla.v1.QueryAnswer
+	(*QueryAnswers)(nil),    // 16: flotilla.v1.QueryAnswers
+	(*Column)(nil),          // 17: flotilla.v1.Column
+	(*ScanRequest)(nil),     // 18: flotilla.v1.ScanRequest
+	(*ScanReply)(nil),       // 19: flotilla.v1.ScanReply
+	(*GroupError)(nil),      // 20: flotilla.v1.GroupError
+	(*DeleteRequest)(nil),   // 21: flotilla.v1.DeleteRequest
+	(*DeleteReply)(nil),     // 22: flotilla.v1.DeleteReply
+	(*ListRequest)(nil),     // 23: flotilla.v1.ListRequest
+	(*DatabaseRequest)(nil), // 24: flotilla.v1.DatabaseRequest
+	(*GroupRequest)(nil),    // 25: flotilla.v1.GroupRequest
+	(*GroupsRequest)(nil),   // 26: flotilla.v1.GroupsRequest
+	(*VerifyRequest)(nil),   // 27: flotilla.v1.VerifyRequest
+	(*DeviceRequest)(nil),   // 28: flotilla.v1.DeviceRequest
+	(*JobRequest)(nil),      // 29: flotilla.v1.JobRequest
 }
 var file_flotilla_proto_depIdxs = []int32{
 	5,  // 0: flotilla.v1.WriteRequest.points:type_name -> flotilla.v1.Point
@@ -2068,65 +2259,71 @@ var file_flotilla_proto_depIdxs = []int32{
 	9,  // 6: flotilla.v1.Problem.stamped:type_name -> flotilla.v1.Stamp
 	0,  // 7: flotilla.v1.QueryRequest.consistency:type_name -> flotilla.v1.Consistency
 	1,  // 8: flotilla.v1.QueryRequest.aggregation:type_name -> flotilla.v1.Aggregation
-	14, // 9: flotilla.v1.QueryReply.columns:type_name -> flotilla.v1.Column
-	2,  // 10: flotilla.v1.Column.kind:type_name -> flotilla.v1.Kind
-	12, // 11: flotilla.v1.ScanRequest.query:type_name -> flotilla.v1.QueryRequest
-	13, // 12: flotilla.v1.ScanReply.rows:type_name -> flotilla.v1.QueryReply
-	17, // 13: flotilla.v1.ScanReply.failed:type_name -> flotilla.v1.GroupError
-	10, // 14: flotilla.v1.GroupError.problem:type_name -> flotilla.v1.Problem
-	4,  // 15: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
-	4,  // 16: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
-	12, // 17: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
-	18, // 18: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
-	20, // 19: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
-	21, // 20: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
-	21, // 21: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
-	21, // 22: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
-	21, // 23: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
-	20, // 24: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
-	22, // 25: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
-	20, // 26: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
-	25, // 27: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
-	24, // 28: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
-	23, // 29: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
-	22, // 30: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
-	24, // 31: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
-	23, // 32: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
-	22, // 33: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
-	20, // 34: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
-	26, // 35: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
-	26, // 36: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
-	20, // 37: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
-	15, // 38: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
-	7,  // 39: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
-	8,  // 40: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
-	13, // 41: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
-	19, // 42: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
-	3,  // 43: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
-	3,  // 44: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
-	3,  // 45: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
-	3,  // 46: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
-	3,  // 47: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
-	3,  // 48: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
-	3,  // 49: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
-	3,  // 50: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
-	3,  // 51: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
-	3,  // 52: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
-	3,  // 53: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
-	3,  // 54: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
-	3,  // 55: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
-	3,  // 56: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
-	3,  // 57: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
-	3,  // 58: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
-	3,  // 59: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
-	3,  // 60: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
-	3,  // 61: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
-	16, // 62: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
-	39, // [39:63] is the sub-list for method output_type
-	15, // [15:39] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 9: flotilla.v1.QueryReply.columns:type_name -> flotilla.v1.Column
+	12, // 10: flotilla.v1.QueryCall.query:type_name -> flotilla.v1.QueryRequest
+	13, // 11: flotilla.v1.QueryAnswer.rows:type_name -> flotilla.v1.QueryReply
+	10, // 12: flotilla.v1.QueryAnswer.problem:type_name -> flotilla.v1.Problem
+	15, // 13: flotilla.v1.QueryAnswers.answers:type_name -> flotilla.v1.QueryAnswer
+	2,  // 14: flotilla.v1.Column.kind:type_name -> flotilla.v1.Kind
+	12, // 15: flotilla.v1.ScanRequest.query:type_name -> flotilla.v1.QueryRequest
+	13, // 16: flotilla.v1.ScanReply.rows:type_name -> flotilla.v1.QueryReply
+	20, // 17: flotilla.v1.ScanReply.failed:type_name -> flotilla.v1.GroupError
+	10, // 18: flotilla.v1.GroupError.problem:type_name -> flotilla.v1.Problem
+	4,  // 19: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
+	4,  // 20: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
+	12, // 21: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
+	14, // 22: flotilla.v1.Flotilla.QueryStream:input_type -> flotilla.v1.QueryCall
+	21, // 23: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
+	23, // 24: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
+	24, // 25: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 26: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 27: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 28: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
+	23, // 29: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
+	25, // 30: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
+	23, // 31: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
+	28, // 32: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
+	27, // 33: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
+	26, // 34: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
+	25, // 35: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
+	27, // 36: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
+	26, // 37: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
+	25, // 38: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
+	23, // 39: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
+	29, // 40: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
+	29, // 41: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
+	23, // 42: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
+	18, // 43: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
+	7,  // 44: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
+	8,  // 45: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
+	13, // 46: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
+	16, // 47: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
+	22, // 48: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
+	3,  // 49: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
+	3,  // 50: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
+	3,  // 51: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
+	3,  // 52: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
+	3,  // 53: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
+	3,  // 54: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
+	3,  // 55: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
+	3,  // 56: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
+	3,  // 57: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
+	3,  // 58: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
+	3,  // 59: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
+	3,  // 60: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
+	3,  // 61: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
+	3,  // 62: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
+	3,  // 63: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
+	3,  // 64: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
+	3,  // 65: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
+	3,  // 66: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
+	3,  // 67: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
+	19, // 68: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
+	44, // [44:69] is the sub-list for method output_type
+	19, // [19:44] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_proto_init() }
@@ -2144,14 +2341,14 @@ func file_flotilla_proto_init() {
 	}
 	file_flotilla_proto_msgTypes[7].OneofWrappers = []any{}
 	file_flotilla_proto_msgTypes[9].OneofWrappers = []any{}
-	file_flotilla_proto_msgTypes[15].OneofWrappers = []any{}
+	file_flotilla_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_proto_rawDesc), len(file_flotilla_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

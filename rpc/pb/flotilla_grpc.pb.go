@@ -25,6 +25,7 @@ const (
 	Flotilla_Write_FullMethodName           = "/flotilla.v1.Flotilla/Write"
 	Flotilla_WriteStream_FullMethodName     = "/flotilla.v1.Flotilla/WriteStream"
 	Flotilla_Query_FullMethodName           = "/flotilla.v1.Flotilla/Query"
+	Flotilla_QueryStream_FullMethodName     = "/flotilla.v1.Flotilla/QueryStream"
 	Flotilla_Delete_FullMethodName          = "/flotilla.v1.Flotilla/Delete"
 	Flotilla_ListDatabases_FullMethodName   = "/flotilla.v1.Flotilla/ListDatabases"
 	Flotilla_CreateDatabase_FullMethodName  = "/flotilla.v1.Flotilla/CreateDatabase"
@@ -62,6 +63,10 @@ type FlotillaClient interface {
 	// Query streams points of one collection. A stream that ends without an
 	// error is complete.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryReply], error)
+	// QueryStream carries many independent reads with small answers at once. Each
+	// has its own id and gets its own answer, in any order; answers that are ready
+	// together share a message. It costs a third of a Query of its own.
+	QueryStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[QueryCall, QueryAnswers], error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteReply, error)
 	ListDatabases(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
 	CreateDatabase(ctx context.Context, in *DatabaseRequest, opts ...grpc.CallOption) (*Document, error)
@@ -135,6 +140,19 @@ func (c *flotillaClient) Query(ctx context.Context, in *QueryRequest, opts ...gr
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Flotilla_QueryClient = grpc.ServerStreamingClient[QueryReply]
+
+func (c *flotillaClient) QueryStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[QueryCall, QueryAnswers], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Flotilla_ServiceDesc.Streams[2], Flotilla_QueryStream_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[QueryCall, QueryAnswers]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Flotilla_QueryStreamClient = grpc.BidiStreamingClient[QueryCall, QueryAnswers]
 
 func (c *flotillaClient) Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -351,6 +369,10 @@ type FlotillaServer interface {
 	// Query streams points of one collection. A stream that ends without an
 	// error is complete.
 	Query(*QueryRequest, grpc.ServerStreamingServer[QueryReply]) error
+	// QueryStream carries many independent reads with small answers at once. Each
+	// has its own id and gets its own answer, in any order; answers that are ready
+	// together share a message. It costs a third of a Query of its own.
+	QueryStream(grpc.BidiStreamingServer[QueryCall, QueryAnswers]) error
 	Delete(context.Context, *DeleteRequest) (*DeleteReply, error)
 	ListDatabases(context.Context, *ListRequest) (*Document, error)
 	CreateDatabase(context.Context, *DatabaseRequest) (*Document, error)
@@ -391,6 +413,9 @@ func (UnimplementedFlotillaServer) WriteStream(grpc.BidiStreamingServer[WriteReq
 }
 func (UnimplementedFlotillaServer) Query(*QueryRequest, grpc.ServerStreamingServer[QueryReply]) error {
 	return status.Error(codes.Unimplemented, "method Query not implemented")
+}
+func (UnimplementedFlotillaServer) QueryStream(grpc.BidiStreamingServer[QueryCall, QueryAnswers]) error {
+	return status.Error(codes.Unimplemented, "method QueryStream not implemented")
 }
 func (UnimplementedFlotillaServer) Delete(context.Context, *DeleteRequest) (*DeleteReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
@@ -508,6 +533,13 @@ func _Flotilla_Query_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Flotilla_QueryServer = grpc.ServerStreamingServer[QueryReply]
+
+func _Flotilla_QueryStream_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(FlotillaServer).QueryStream(&grpc.GenericServerStream[QueryCall, QueryAnswers]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Flotilla_QueryStreamServer = grpc.BidiStreamingServer[QueryCall, QueryAnswers]
 
 func _Flotilla_Delete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteRequest)
@@ -972,6 +1004,12 @@ var Flotilla_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Query",
 			Handler:       _Flotilla_Query_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "QueryStream",
+			Handler:       _Flotilla_QueryStream_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "flotilla.proto",
