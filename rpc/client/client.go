@@ -69,17 +69,21 @@ type Client struct {
 	o     Options
 	conns []*conn
 	turn  atomic.Uint64
+	large largeAnswers
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// conn is one connection with its stream of writes.
+// conn is one connection with its streams of writes and of small reads.
 type conn struct {
-	addr   string
-	cc     *grpc.ClientConn
-	api    pb.FlotillaClient
-	writes writeStreams
+	addr    string
+	cc      *grpc.ClientConn
+	api     pb.FlotillaClient
+	writes  streams[pb.WriteRequest, pb.WriteResult, pb.WriteResults]
+	queries streams[pb.QueryCall, pb.QueryAnswer, pb.QueryAnswers]
+	// oldNode is set for good when the node turns out not to know QueryStream.
+	oldNode atomic.Bool
 }
 
 // New makes a Client. Connections are opened when they are needed, so a node
@@ -115,7 +119,7 @@ func New(o Options) (*Client, error) {
 				return nil, errors.Join(fmt.Errorf("new client: address %q: %w", addr, err), c.Close())
 			}
 			n := &conn{addr: addr, cc: cc, api: pb.NewFlotillaClient(cc)}
-			n.writes.open = n.openStream
+			n.writes.kind, n.queries.kind = writeStream(n.api), queryStream(n.api)
 			c.conns = append(c.conns, n)
 		}
 	}
@@ -129,6 +133,7 @@ func (c *Client) Close() error {
 		var errs []error
 		for _, n := range c.conns {
 			n.writes.close()
+			n.queries.close()
 			errs = append(errs, n.cc.Close())
 		}
 		c.closeErr = errors.Join(errs...)

@@ -57,44 +57,85 @@ func (q *Query) message() *pb.QueryRequest {
 // Query hands the rows to a function as they arrive: some rows of one device
 // a call, the rows of a device in a row and in the order that was asked for.
 // A query that fails before its first rows is repeated; one that returns nil
-// is complete.
+// is complete. An answer that is probably small comes as a whole, over the
+// stream that all small reads of a connection share.
 func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c *Columns) error) error {
-	var taken error // of rows
-	begun := false
+	r := rowTaker{rows: rows}
+	whole := c.large.expectSmall(&q)
 	err := c.do(ctx, false, func(_ context.Context, n *conn) error {
 		// RetryFor bounds the repetitions, not the time that rows take.
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := n.api.Query(ctx, q.message())
+		if whole && !n.oldNode.Load() {
+			answer, err := n.queryWhole(ctx, q.message())
+			switch {
+			case err == nil:
+				return r.takeAll(answer)
+			case errors.Is(err, errTooLarge):
+				c.large.met(&q)
+				whole = false
+			case !errors.Is(err, errOldNode):
+				return err
+			}
+		}
+		return r.stream(ctx, n, q.message())
+	})
+	if r.stopped != nil {
+		return r.stopped
+	}
+	return err
+}
+
+// rowTaker hands the rows of one query out.
+type rowTaker struct {
+	rows    func(device string, c *Columns) error
+	begun   bool  // what was handed out cannot be taken back: no repetition
+	stopped error // of rows, or of a stream that broke after it had begun
+}
+
+// take hands rows out; an error means that they cannot be read.
+func (r *rowTaker) take(m *pb.QueryReply) error {
+	cols, err := pb.RowsOf(m)
+	if err != nil {
+		return api.E(api.IncompatiblePeer, "use an SDK of the node's version", "the answer cannot be read").Because(err)
+	}
+	r.begun = true
+	r.stopped = r.rows(m.GetDevice(), cols)
+	return nil
+}
+
+func (r *rowTaker) takeAll(answer []*pb.QueryReply) error {
+	for _, m := range answer {
+		if err := r.take(m); err != nil || r.stopped != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stream is one attempt as a call of its own.
+func (r *rowTaker) stream(ctx context.Context, n *conn, m *pb.QueryRequest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := n.api.Query(ctx, m)
+	if err != nil {
+		return err
+	}
+	for r.stopped == nil {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && r.begun {
+			r.stopped = errorOf(err, false)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				if begun { // what was handed out cannot be taken back
-					taken = errorOf(err, false)
-					return nil
-				}
-				return err
-			}
-			cols, err := pb.RowsOf(m)
-			if err != nil {
-				return api.E(api.IncompatiblePeer, "use an SDK of the node's version", "the answer cannot be read").Because(err)
-			}
-			begun = true
-			if taken = rows(m.GetDevice(), cols); taken != nil {
-				return nil
-			}
+		if err := r.take(m); err != nil {
+			return err
 		}
-	})
-	if taken != nil {
-		return taken
 	}
-	return err
+	return nil
 }
 
 // Last reads the newest point of one device; ok is false where it has none.

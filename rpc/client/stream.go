@@ -3,48 +3,69 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
-	"github.com/flotilla-db/flotilla/rpc/pb"
 )
 
-// writeStreams keeps the one stream of a connection, and opens a new one
-// after it broke.
-type writeStreams struct {
-	open func(context.Context) (grpc.BidiStreamingClient[pb.WriteRequest, pb.WriteResults], error)
+// streams keeps the one stream of a connection for one kind of calls, and opens
+// a new one after it broke. Messages hold answers A to calls C, in any order.
+type streams[C, A, M any] struct {
+	kind streamKind[C, A, M]
 
 	mu      sync.Mutex
-	current *writeStream // guarded by mu; nil before the first write
-	closed  bool         // guarded by mu
+	current *stream[C, A, M] // guarded by mu; nil before the first call
+	closed  bool             // guarded by mu
 	readers sync.WaitGroup
 }
 
-// writeStream is one stream: callers send, one goroutine receives.
-type writeStream struct {
-	stream grpc.BidiStreamingClient[pb.WriteRequest, pb.WriteResults]
+// streamKind is what a stream must know of its messages.
+type streamKind[C, A, M any] struct {
+	open    func(context.Context) (grpc.BidiStreamingClient[C, M], error)
+	name    func(call *C, id uint64)
+	id      func(*A) uint64
+	answers func(*M) []*A
+}
+
+// stream is one stream: callers send, one goroutine receives.
+type stream[C, A, M any] struct {
+	kind   *streamKind[C, A, M]
+	grpc   grpc.BidiStreamingClient[C, M]
 	cancel context.CancelFunc
 
 	sendMu sync.Mutex // orders Send: a stream takes one sender at a time
 
-	// mu guards what follows. Every id of waiting gets exactly one result, or
+	// mu guards what follows. Every id of waiting gets exactly one answer, or
 	// the stream's end.
 	mu      sync.Mutex
-	waiting map[uint64]chan *pb.WriteResult
+	waiting map[uint64]chan *A
 	nextID  uint64
 	err     error // set once the stream has broken: nothing is sent any more
 }
 
-func (n *conn) openStream(ctx context.Context) (grpc.BidiStreamingClient[pb.WriteRequest, pb.WriteResults], error) {
-	return n.api.WriteStream(ctx)
+// lostCall is a call that got no answer.
+type lostCall struct {
+	sent  bool  // it may have reached the node
+	cause error // of the caller's context, or what broke the stream
 }
+
+func (l *lostCall) Error() string {
+	if l.sent {
+		return fmt.Sprintf("no answer: %v", l.cause)
+	}
+	return fmt.Sprintf("not sent: %v", l.cause)
+}
+
+func (l *lostCall) Unwrap() error { return l.cause }
 
 var errClosed = api.E(api.Cancelled, "", "the client is closed")
 
 // get gives a stream that is not known to be broken.
-func (w *writeStreams) get() (*writeStream, error) {
+func (w *streams[C, A, M]) get() (*stream[C, A, M], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -54,18 +75,18 @@ func (w *writeStreams) get() (*writeStream, error) {
 		return s, nil
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // the stream's life, not a call's
-	stream, err := w.open(ctx)
+	opened, err := w.kind.open(ctx)
 	if err != nil {
 		cancel()
-		return nil, errorOf(err, false)
+		return nil, &lostCall{cause: err}
 	}
-	s := &writeStream{stream: stream, cancel: cancel, waiting: map[uint64]chan *pb.WriteResult{}}
+	s := &stream[C, A, M]{kind: &w.kind, grpc: opened, cancel: cancel, waiting: map[uint64]chan *A{}}
 	w.current = s
 	w.readers.Go(s.receive)
 	return s, nil
 }
 
-func (w *writeStreams) close() {
+func (w *streams[C, A, M]) close() {
 	w.mu.Lock()
 	w.closed = true
 	if w.current != nil {
@@ -75,89 +96,92 @@ func (w *writeStreams) close() {
 	w.readers.Wait()
 }
 
-// do sends one write and waits for its result.
-func (w *writeStreams) do(ctx context.Context, m *pb.WriteRequest) (*pb.WriteResult, error) {
+// do sends one call and waits for its answer. A call without one is a *lostCall.
+func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
 	s, err := w.get()
 	if err != nil {
 		return nil, err
 	}
-	result := make(chan *pb.WriteResult, 1)
-	if m.Id, err = s.expect(result); err != nil {
-		return nil, err
+	answer := make(chan *A, 1)
+	id, err := s.expect(answer)
+	if err != nil {
+		return nil, &lostCall{cause: err}
 	}
+	s.kind.name(m, id)
 	if err := s.send(m); err != nil {
 		// What Send refuses was not handed to the connection.
-		s.forget(m.Id)
+		s.forget(id)
 		s.cancel()
-		return nil, api.E(api.NotApplied, "retry", "the connection broke before the write was sent").Because(err)
+		return nil, &lostCall{cause: err}
 	}
 	select {
-	case r, ok := <-result:
+	case a, ok := <-answer:
 		if !ok {
-			return nil, api.E(api.OutcomeUnknown, "read back, or repeat with the same timestamps", "the connection broke while the write was on its way").Because(s.broken())
+			return nil, &lostCall{sent: true, cause: s.broken()}
 		}
-		return r, nil
+		return a, nil
 	case <-ctx.Done():
-		s.forget(m.Id)
-		return nil, api.E(api.OutcomeUnknown, "read back, or repeat with the same timestamps", "no answer in time").Because(ctx.Err())
+		s.forget(id)
+		return nil, &lostCall{sent: true, cause: ctx.Err()}
 	}
 }
 
-func (s *writeStream) broken() error {
+func (s *stream[C, A, M]) broken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// expect registers a write under a new id.
-func (s *writeStream) expect(result chan *pb.WriteResult) (uint64, error) {
+// expect registers a call under a new id.
+func (s *stream[C, A, M]) expect(answer chan *A) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return 0, api.E(api.NotApplied, "retry", "the connection broke before the write was sent").Because(s.err)
+		return 0, s.err
 	}
 	s.nextID++
-	s.waiting[s.nextID] = result
+	s.waiting[s.nextID] = answer
 	return s.nextID, nil
 }
 
-func (s *writeStream) forget(id uint64) {
+func (s *stream[C, A, M]) forget(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.waiting, id)
 }
 
-func (s *writeStream) send(m *pb.WriteRequest) error {
+func (s *stream[C, A, M]) send(m *C) error {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	return s.stream.Send(m)
+	return s.grpc.Send(m)
 }
 
-// receive hands results out until the stream ends.
-func (s *writeStream) receive() {
+// receive hands answers out until the stream ends.
+func (s *stream[C, A, M]) receive() {
 	defer s.cancel()
 	for {
-		m, err := s.stream.Recv()
+		m, err := s.grpc.Recv()
 		if err != nil {
 			s.fail(err)
 			return
 		}
-		s.deliver(m.GetResults())
+		s.deliver(s.kind.answers(m))
 	}
 }
 
-func (s *writeStream) deliver(results []*pb.WriteResult) {
+func (s *stream[C, A, M]) deliver(answers []*A) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range results {
-		if ch, ok := s.waiting[r.GetId()]; ok {
-			delete(s.waiting, r.GetId())
-			ch <- r // has room for one
+	for _, a := range answers {
+		id := s.kind.id(a)
+		if ch, ok := s.waiting[id]; ok {
+			delete(s.waiting, id)
+			ch <- a // has room for one
 		}
 	}
 }
 
-func (s *writeStream) fail(err error) {
+func (s *stream[C, A, M]) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err = err; err == nil {
@@ -167,4 +191,20 @@ func (s *writeStream) fail(err error) {
 		delete(s.waiting, id)
 		close(ch)
 	}
+}
+
+// answerTime is what the node gives up early, so that its word (what a write came
+// to, why a read failed) is here before the caller's time is over.
+const answerTime = 500 * time.Millisecond
+
+// nodeTimeoutMs is how long the node may take for a call, 0 where the caller sets
+// no bound.
+func nodeTimeoutMs(ctx context.Context) uint32 {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	left := time.Until(deadline)
+	left -= min(answerTime, left/4)
+	return uint32(max(1, min(left.Milliseconds(), 1<<31)))
 }

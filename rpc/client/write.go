@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
+
+	"google.golang.org/grpc"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/pb"
@@ -23,10 +24,6 @@ type Stamp struct {
 	Index int
 	Time  int64 // ns
 }
-
-// answerTime is what the node gives up early, so that its word (not applied, or
-// unknown) is here before the caller's time is over: else all were unknown.
-const answerTime = 500 * time.Millisecond
 
 // Write commits a batch as one write: all of it, or an error whose Code says
 // what is known. The points are not changed.
@@ -109,15 +106,24 @@ func stampsOf(ms []*pb.Stamp) []Stamp {
 	return out
 }
 
+// writeStream is the kind of streams that writes travel on.
+func writeStream(n pb.FlotillaClient) streamKind[pb.WriteRequest, pb.WriteResult, pb.WriteResults] {
+	return streamKind[pb.WriteRequest, pb.WriteResult, pb.WriteResults]{
+		open: func(ctx context.Context) (grpc.BidiStreamingClient[pb.WriteRequest, pb.WriteResults], error) {
+			return n.WriteStream(ctx)
+		},
+		name:    func(m *pb.WriteRequest, id uint64) { m.Id = id },
+		id:      (*pb.WriteResult).GetId,
+		answers: (*pb.WriteResults).GetResults,
+	}
+}
+
 // write is one attempt over one connection.
 func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, error) {
-	m := &pb.WriteRequest{Packed: storage.AppendPut(nil, points)}
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		left -= min(answerTime, left/4)
-		m.TimeoutMs = uint32(max(1, min(left.Milliseconds(), 1<<31)))
+	r, err := n.writes.do(ctx, &pb.WriteRequest{Packed: storage.AppendPut(nil, points), TimeoutMs: nodeTimeoutMs(ctx)})
+	if l, ok := errors.AsType[*lostCall](err); ok {
+		return nil, lostWrite(l)
 	}
-	r, err := n.writes.do(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -125,4 +131,16 @@ func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, erro
 		return nil, pb.ErrorOf(p)
 	}
 	return r, nil
+}
+
+// lostWrite says what is known of a write that got no answer.
+func lostWrite(l *lostCall) *api.Error {
+	if !l.sent {
+		return api.E(api.NotApplied, "retry", "the connection broke before the write was sent").Because(l.cause)
+	}
+	detail := "the connection broke while the write was on its way"
+	if errors.Is(l.cause, context.DeadlineExceeded) || errors.Is(l.cause, context.Canceled) {
+		detail = "no answer in time"
+	}
+	return api.E(api.OutcomeUnknown, "read back, or repeat with the same timestamps", "%s", detail).Because(l.cause)
 }

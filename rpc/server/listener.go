@@ -40,7 +40,7 @@ func (s *Server) Serve(l net.Listener, options []grpc.ServerOption, others ...Se
 	return n
 }
 
-// Drain takes no more connections and writes, and waits until the requests of
+// Drain takes no more connections and calls, and waits until the requests of
 // clients have ended, or ctx. Streams between nodes go on until Close.
 func (n *Listener) Drain(ctx context.Context) {
 	idle := n.server.work.drain()
@@ -78,11 +78,12 @@ func (s *Server) countUnary(ctx context.Context, m any, _ *grpc.UnaryServerInfo,
 	return handle(ctx, m)
 }
 
-// countStream counts streams of results. A stream of writes may be idle: it is
-// its writes that count. All others live as long as their connection.
+// countStream counts streams of results. A stream of calls may be idle: it is its
+// calls that count. All others live as long as their connection.
 func (s *Server) countStream(impl any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ours := strings.HasPrefix(info.FullMethod, "/"+pb.Flotilla_ServiceDesc.ServiceName+"/")
-	if ours && info.FullMethod != pb.Flotilla_WriteStream_FullMethodName {
+	ofCalls := info.FullMethod == pb.Flotilla_WriteStream_FullMethodName || info.FullMethod == pb.Flotilla_QueryStream_FullMethodName
+	if ours && !ofCalls {
 		s.work.begin()
 		defer s.work.end()
 	}

@@ -105,14 +105,14 @@ func (s *Server) Write(ctx context.Context, m *pb.WriteRequest) (*pb.WriteResult
 	return r, nil
 }
 
-// write carries one write out; its outcome is in the result.
+// write carries one write out; its outcome is in the result. The caller counts
+// it as work: one that does not see the server stop is waited for.
 func (s *Server) write(ctx context.Context, m *pb.WriteRequest) *pb.WriteResult {
 	r := &pb.WriteResult{Id: m.GetId()}
-	if !s.work.enter() {
+	if s.work.stopping() {
 		r.Problem = pb.ProblemMessage(api.E(api.NotApplied, "repeat it at another node", "this node is stopping"))
 		return r
 	}
-	defer s.work.end()
 	reader := readers.Get().(*storage.PointReader)
 	defer func() {
 		reader.Reset()

@@ -25,8 +25,8 @@ func (w *work) end() {
 	}
 }
 
-// drain begins to refuse writes; the channel is closed when no request of a
-// client is under way any more.
+// drain begins to refuse writes and reads of streams; the channel is closed when
+// no request of a client is under way any more.
 func (w *work) drain() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,13 +49,10 @@ func (w *work) closeIdle() {
 	}
 }
 
-// enter is begin for a write: false when the server drains.
-func (w *work) enter() bool {
+// stopping reports whether writes, and reads of a stream, are refused: asked
+// between begin and end, so that drain waits for what was let in.
+func (w *work) stopping() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining {
-		return false
-	}
-	w.running++
-	return true
+	return w.draining
 }
