@@ -151,3 +151,19 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 	}
 	return context.WithTimeout(ctx, c.o.RetryFor)
 }
+
+// answerTime is what the node gives up early, so that its word (what a write came
+// to, why a read failed) is here before the caller's time is over.
+const answerTime = 500 * time.Millisecond
+
+// nodeTimeoutMs is how long the node may take for a call, 0 where the caller sets
+// no bound.
+func nodeTimeoutMs(ctx context.Context) uint32 {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	left := time.Until(deadline)
+	left -= min(answerTime, left/4)
+	return uint32(max(1, min(left.Milliseconds(), 1<<31)))
+}

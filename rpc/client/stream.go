@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -20,7 +19,7 @@ type streams[C, A, M any] struct {
 	mu      sync.Mutex
 	current *stream[C, A, M] // guarded by mu; nil before the first call
 	closed  bool             // guarded by mu
-	readers sync.WaitGroup
+	owners  sync.WaitGroup   // one goroutine a stream
 }
 
 // streamKind is what a stream must know of its messages.
@@ -31,11 +30,12 @@ type streamKind[C, A, M any] struct {
 	answers func(*M) []*A
 }
 
-// stream is one stream: callers send, one goroutine receives.
+// stream is one stream: callers send, one goroutine opens it and receives.
 type stream[C, A, M any] struct {
 	kind   *streamKind[C, A, M]
-	grpc   grpc.BidiStreamingClient[C, M]
 	cancel context.CancelFunc
+	opened chan struct{}                  // closed when it is open or broken
+	grpc   grpc.BidiStreamingClient[C, M] // set before opened is closed; nil: it did not open
 
 	sendMu sync.Mutex // orders Send: a stream takes one sender at a time
 
@@ -64,26 +64,37 @@ func (l *lostCall) Unwrap() error { return l.cause }
 
 var errClosed = api.E(api.Cancelled, "", "the client is closed")
 
-// get gives a stream that is not known to be broken.
-func (w *streams[C, A, M]) get() (*stream[C, A, M], error) {
+// get gives a stream that is open and not known to be broken.
+func (w *streams[C, A, M]) get(ctx context.Context) (*stream[C, A, M], error) {
+	s, err := w.newest()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.opened:
+	case <-ctx.Done():
+		return nil, &lostCall{cause: ctx.Err()}
+	}
+	if s.grpc == nil {
+		return nil, errorOf(s.broken(), false)
+	}
+	return s, nil
+}
+
+// newest gives the current stream, or begins to open another.
+func (w *streams[C, A, M]) newest() (*stream[C, A, M], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return nil, errClosed
 	}
-	if s := w.current; s != nil && s.broken() == nil {
-		return s, nil
+	if w.current == nil || w.current.broken() != nil {
+		ctx, cancel := context.WithCancel(context.Background()) // the stream's life, not a call's
+		s := &stream[C, A, M]{kind: &w.kind, cancel: cancel, opened: make(chan struct{}), waiting: map[uint64]chan *A{}}
+		w.current = s
+		w.owners.Go(func() { s.live(ctx) })
 	}
-	ctx, cancel := context.WithCancel(context.Background()) // the stream's life, not a call's
-	opened, err := w.kind.open(ctx)
-	if err != nil {
-		cancel()
-		return nil, &lostCall{cause: err}
-	}
-	s := &stream[C, A, M]{kind: &w.kind, grpc: opened, cancel: cancel, waiting: map[uint64]chan *A{}}
-	w.current = s
-	w.readers.Go(s.receive)
-	return s, nil
+	return w.current, nil
 }
 
 func (w *streams[C, A, M]) close() {
@@ -93,12 +104,12 @@ func (w *streams[C, A, M]) close() {
 		w.current.cancel()
 	}
 	w.mu.Unlock()
-	w.readers.Wait()
+	w.owners.Wait()
 }
 
 // do sends one call and waits for its answer. A call without one is a *lostCall.
 func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
-	s, err := w.get()
+	s, err := w.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -156,11 +167,19 @@ func (s *stream[C, A, M]) send(m *C) error {
 	return s.grpc.Send(m)
 }
 
-// receive hands answers out until the stream ends.
-func (s *stream[C, A, M]) receive() {
+// live opens the stream and hands answers out until it ends.
+func (s *stream[C, A, M]) live(ctx context.Context) {
 	defer s.cancel()
+	opened, err := s.kind.open(ctx)
+	if err != nil {
+		s.fail(err)
+		close(s.opened)
+		return
+	}
+	s.grpc = opened
+	close(s.opened)
 	for {
-		m, err := s.grpc.Recv()
+		m, err := opened.Recv()
 		if err != nil {
 			s.fail(err)
 			return
@@ -191,20 +210,4 @@ func (s *stream[C, A, M]) fail(err error) {
 		delete(s.waiting, id)
 		close(ch)
 	}
-}
-
-// answerTime is what the node gives up early, so that its word (what a write came
-// to, why a read failed) is here before the caller's time is over.
-const answerTime = 500 * time.Millisecond
-
-// nodeTimeoutMs is how long the node may take for a call, 0 where the caller sets
-// no bound.
-func nodeTimeoutMs(ctx context.Context) uint32 {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return 0
-	}
-	left := time.Until(deadline)
-	left -= min(answerTime, left/4)
-	return uint32(max(1, min(left.Milliseconds(), 1<<31)))
 }

@@ -135,12 +135,15 @@ func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, erro
 
 // lostWrite says what is known of a write that got no answer.
 func lostWrite(l *lostCall) *api.Error {
-	if !l.sent {
+	late := errors.Is(l.cause, context.DeadlineExceeded) || errors.Is(l.cause, context.Canceled)
+	unknown := api.E(api.OutcomeUnknown, "read back, or repeat with the same timestamps", "the connection broke while the write was on its way")
+	switch {
+	case !l.sent && late:
+		return api.E(api.NotApplied, "retry", "the write was not sent in time").Because(l.cause)
+	case !l.sent:
 		return api.E(api.NotApplied, "retry", "the connection broke before the write was sent").Because(l.cause)
+	case late:
+		unknown.Detail = "no answer in time"
 	}
-	detail := "the connection broke while the write was on its way"
-	if errors.Is(l.cause, context.DeadlineExceeded) || errors.Is(l.cause, context.Canceled) {
-		detail = "no answer in time"
-	}
-	return api.E(api.OutcomeUnknown, "read back, or repeat with the same timestamps", "%s", detail).Because(l.cause)
+	return unknown.Because(l.cause)
 }
