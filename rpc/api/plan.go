@@ -5,9 +5,9 @@ package api
 type Plan struct {
 	Kind       string      `json:"kind"`        // of the job that it would be
 	DryRun     bool        `json:"dry_run"`     // true
-	Mode       *string     `json:"mode"`        // of a verify
-	LogEntries uint64      `json:"log_entries"` // of a trim: that would be dropped, of all replicas that told
-	Bytes      int64       `json:"bytes"`       // of those entries; of a verify: of the files that would be read
+	Mode       *string     `json:"mode"`        // of a verify, a resync or a move
+	LogEntries uint64      `json:"log_entries"` // of a trim: that would be dropped, of all replicas that told; of a resync: replayed
+	Bytes      int64       `json:"bytes"`       // of those entries; of a verify: of the files that would be read; of a resync: fetched
 	Groups     []GroupPlan `json:"groups"`
 }
 
@@ -15,9 +15,10 @@ type Plan struct {
 type GroupPlan struct {
 	GroupID  uint32        `json:"group_id"`
 	Leader   *string       `json:"leader"`
-	Target   *string       `json:"target"` // of a step-down: who would lead
+	Target   *string       `json:"target"` // of a step-down: who would lead; of a resync or a move: whose replica it is about
 	Replicas []ReplicaPlan `json:"replicas"`
-	Why      string        `json:"why"` // why it would fail or not be whole as things stand, "" if it would not
+	Resync   *ResyncPlan   `json:"resync"` // of a resync or a move; null: of anything else, or not known
+	Why      string        `json:"why"`    // why it would fail or not be whole as things stand, "" if it would not
 }
 
 // ReplicaPlan is what would happen to one assigned replica.
@@ -38,6 +39,9 @@ const (
 	PlanYield   = "yield"   // lead no more
 	PlanLead    = "lead"    // take the leadership
 	PlanFollow  = "follow"  // nothing but another leader
+	PlanCopy    = "copy"    // be brought to equality
+	PlanGive    = "give"    // be a source of a copy
+	PlanGo      = "go"      // be removed once another has its place
 	PlanNone    = "none"    // nothing
 	PlanSkip    = "skip"    // it is needed and cannot be asked
 )

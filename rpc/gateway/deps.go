@@ -213,6 +213,7 @@ const (
 	MethodCollections                       // collections of a database
 	MethodTrimPlan                          // what a trim of groups would drop here
 	MethodStepDownTarget                    // who would take one group over
+	MethodResync                            // resync, move, or a plan of either, of replicas here
 	methodEnd
 )
 

@@ -29,6 +29,7 @@ type Config struct {
 	Host        Host
 	Peers       Peers
 	Liveness    Liveness
+	Resyncs     Resyncs // nil: this node takes none
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read

@@ -36,6 +36,8 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveTrimPlan(payload)
 	case MethodStepDownTarget:
 		return g.serveStepDownTarget(ctx, payload)
+	case MethodResync:
+		return g.serveResync(ctx, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }
