@@ -57,11 +57,12 @@ type Cut struct {
 	HoldLog bool          // the lease also keeps this entry and all after it in the log
 }
 
-// Lease keeps the log from the entry that carries it. A second one with the same ID renews: the index stays.
+// Lease keeps the log from From on. A second one with the same ID renews: what it keeps stays.
 type Lease struct {
 	ID      string
 	Purpose string
 	TTL     time.Duration
+	From    uint64 // index; 0, or above its own: from the entry that carries it
 }
 
 const maxLeaseText = 256 // bytes of an id or a purpose

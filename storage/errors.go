@@ -26,6 +26,9 @@ var (
 	// ErrInvalid: a name, value or size outside the limits. Fix the input; a *InvalidError says what and how.
 	ErrInvalid = errors.New("invalid input")
 
+	// ErrTooLarge: more than one transaction may take. Go the other way that the function names.
+	ErrTooLarge = errors.New("too large for one transaction")
+
 	errShort = errors.New("ends too early")
 )
 
