@@ -1,0 +1,21 @@
+package resync
+
+import "time"
+
+const (
+	// DefaultMaxPause is the longest that a cut may pause writes.
+	DefaultMaxPause = 100 * time.Millisecond
+	// DefaultMaxAttempts is storage.sync.max_attempts.
+	DefaultMaxAttempts = 3
+	// DefaultLeaderShare is the share of the bytes that the leader gives while another source lives.
+	DefaultLeaderShare = 0.5
+	// InPlaceBytes is the most that is put into the replica's own file in one transaction, whose pages are on the heap.
+	// More, and a new file is built.
+	InPlaceBytes = 16 << 20
+
+	leaseTTL     = 60 * time.Second // of the log lease and of the cut's view, on each replica's own clock
+	renewEvery   = 15 * time.Second
+	leaseSlack   = 15 * time.Second // that a renewal may be under way in the log when its sender gave up
+	stalledAfter = 30 * time.Second // without progress
+	rowInterval  = 500 * time.Millisecond
+)

@@ -1,0 +1,104 @@
+package resync
+
+import (
+	"context"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+// Led is a group that this node leads. Every method answers ErrNotLeader once it does not.
+type Led interface {
+	LedLog
+	LedCuts
+	LedRecord
+}
+
+// LedLog is the group's log. Lease and End return when the command is applied here.
+type LedLog interface {
+	// Report is what plan judges by. The asker's own vote does not count in CanCommit.
+	Report(ctx context.Context, asker membership.ServerID) (LedReport, error)
+	// Lease takes the log lease id from entry `from` on (0: from its own entry), or renews the lease or the cut's view
+	// that has the id. The index is that of the command.
+	Lease(ctx context.Context, id string, from uint64, ttl time.Duration) (index uint64, err error)
+	// Leased reports whether a lease or a cut's view with that id lives.
+	Leased(id string) bool
+	// End ends leases and views, by their ids; one that does not live is no error.
+	End(ctx context.Context, ids []string) error
+}
+
+// LedReport is what a leader says of itself.
+type LedReport struct {
+	walgap.Leader
+	Server   membership.ServerID
+	Term     uint64 // in which it leads
+	Epoch    uint64 // of the assignment
+	Assigned bool   // the asker's node has a place in the assignment, or is in the configuration
+	Sources  []Source
+}
+
+// Source is a replica that may give leaves.
+type Source struct {
+	Server membership.ServerID `json:"server"`
+	Zone   string              `json:"zone,omitempty"`
+	Leader bool                `json:"leader,omitempty"`
+}
+
+// LedCuts makes the states that can be copied.
+type LedCuts interface {
+	// Cut flushes, fences the group's writes for at most MaxPause, proposes the cut, waits until it is applied, lifts the
+	// fence, and has a no-op follow. ErrAborted: the pause was over before; CutMade says how long it was, and a cut of
+	// that id may still commit.
+	Cut(ctx context.Context, ask CutAsk) (CutMade, error)
+	// PinRecord flushes and pins a view of the snapshot record in memory, and stops this node's trimming of the group,
+	// until Unpin, the ttl, or the end of the leadership. Nothing goes into the log.
+	PinRecord(ctx context.Context, ttl time.Duration) (CutMade, error)
+	// Unpin ends a PinRecord.
+	Unpin(id string)
+	// View is the pinned view of a cut or record; storage.ErrNotPinned when there is none and will be none.
+	View(ctx context.Context, id string) (LedView, error)
+}
+
+// CutAsk is a cut to be made. The target names it, so that it can end what it never heard the end of.
+type CutAsk struct {
+	ID       string        `json:"id"`
+	MaxPause time.Duration `json:"max_pause"`
+	TTL      time.Duration `json:"ttl"`
+}
+
+// CutMade names a state.
+type CutMade struct {
+	ID       string
+	Position storage.Position
+	Fenced   time.Duration // how long writes waited
+}
+
+// LedView is the leader's view at a cut. *storage.View is one.
+type LedView interface {
+	Root(ctx context.Context) (digest.ID, []digest.Entry, error)
+	State() ([]byte, error)
+	Prove(ctx context.Context, key []byte) (digest.ID, error)
+	Close() error
+}
+
+// LedRecord is what the leader does for the replica that was installed.
+type LedRecord interface {
+	// Proven is told of each equal proof, before the target installs: so that the replica may be given a vote.
+	Proven(ctx context.Context, p Proof) error
+	// HoldRecord makes the snapshot record that Raft is shown the cut's own, from the cut's state. ErrBusy: another job
+	// of this group has that.
+	HoldRecord(ctx context.Context, owner string, state []byte) (release func(), err error)
+}
+
+// Proof is an equal proof.
+type Proof struct {
+	Job      string
+	Target   membership.ServerID
+	Lineage  string
+	Position storage.Position // of the cut
+	Root     digest.ID
+	Sum      digest.ID // keyed, over the bytes on disk
+}
