@@ -80,7 +80,7 @@ func argumentValues(path []string, before []string) []string {
 func clusterKeys() []string {
 	var keys []string
 	for _, s := range config.Settings() {
-		if s.Scope == config.ScopeCluster {
+		if s.Scope == config.ScopeCluster || s.Scope == config.ScopeEither {
 			keys = append(keys, s.Key)
 		}
 	}

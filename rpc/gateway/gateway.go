@@ -87,6 +87,9 @@ func New(cfg Config) (*Gateway, error) {
 	return &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs}, nil
 }
 
+// Jobs is the list of this node's jobs.
+func (g *Gateway) Jobs() *Jobs { return g.jobs }
+
 // Limits are the bounds of a batch.
 func (g *Gateway) Limits() storage.Limits { return g.cfg.Limits }
 

@@ -26,18 +26,20 @@ type Jobs struct {
 	logger *slog.Logger
 	wg     sync.WaitGroup
 
-	// mu guards what follows; every job of running is in jobs.
+	// mu guards what follows; every job of running is in jobs, every one of
+	// driven in running.
 	mu      sync.Mutex
 	jobs    map[string]*api.Job
 	running map[string]context.CancelFunc
-	file    *jobFile // nil: memory only
+	driven  map[string]bool // those that have a Row
+	file    *jobFile        // nil: memory only
 	closed  bool
 }
 
 // openJobs reads the jobs of earlier processes. One that was cut short by the
-// end of its process has failed.
+// end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}}
 	if path == "" {
 		return js, nil
 	}
@@ -47,7 +49,12 @@ func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 	}
 	now := time.Now()
 	for i := range list {
-		if j := &list[i]; !j.Final() {
+		switch j := &list[i]; {
+		case j.Final():
+		case outlives(j.Kind):
+			by := "its node " + node + " has just started"
+			j.Status, j.BlockedBy, j.Rate, j.EtaS = api.StatusQueued, &by, 0, nil
+		default:
 			text := "its node " + node + " ended before the job did"
 			j.Status, j.Error, j.FinishedAt = api.StatusFailed, &text, api.At(now)
 		}
@@ -63,7 +70,8 @@ func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 	return js, nil
 }
 
-// close cancels what runs and waits for it.
+// close cancels what runs and waits for it. Driven jobs stay open: the next
+// process goes on with them.
 func (js *Jobs) close() error {
 	js.mu.Lock()
 	js.closed = true
@@ -74,6 +82,10 @@ func (js *Jobs) close() error {
 	js.wg.Wait()
 	js.mu.Lock()
 	defer js.mu.Unlock()
+	for id := range js.driven {
+		js.keepLocked(js.jobs[id])
+	}
+	clear(js.driven)
 	if js.file == nil {
 		return nil
 	}
@@ -92,8 +104,8 @@ func (js *Jobs) start(kind string, group *uint32, target, mode *string, do work)
 	if js.closed {
 		return api.Job{}, api.E(api.NotReady, "use another node", "the node is shutting down")
 	}
-	if len(js.running) >= maxRunningJobs {
-		return api.Job{}, api.E(api.Busy, "wait for jobs to end; see `flotilla jobs list`", "%d jobs run on this node", len(js.running))
+	if own := len(js.running) - len(js.driven); own >= maxRunningJobs {
+		return api.Job{}, api.E(api.Busy, "wait for jobs to end; see `flotilla jobs list`", "%d jobs run on this node", own)
 	}
 	now := api.At(time.Now())
 	stage := "running"
@@ -206,7 +218,7 @@ func (js *Jobs) byGroup() map[uint32]string {
 	defer js.mu.Unlock()
 	out := map[uint32]string{}
 	for id := range js.running {
-		if j := js.jobs[id]; j.GroupID != nil {
+		if j := js.jobs[id]; j.GroupID != nil && (out[*j.GroupID] == "" || js.driven[id]) {
 			out[*j.GroupID] = id
 		}
 	}

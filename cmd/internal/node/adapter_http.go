@@ -41,7 +41,7 @@ func (a processAdapter) Settings(context.Context) ([]api.Setting, error) {
 func row(s config.Effective) api.Setting {
 	return api.Setting{
 		Key: s.Key, Value: s.Value, Default: s.Default, Source: s.Source, Doc: s.Doc,
-		ClusterWide: s.Scope == config.ScopeCluster.String(),
+		ClusterWide: s.Scope == config.ScopeCluster.String() || s.Scope == config.ScopeEither.String(),
 	}
 }
 

@@ -54,6 +54,9 @@ func (c *Config) With(clusterSettings map[string]string) (Config, error) {
 		if !ok || setting.Scope == ScopeNode {
 			continue
 		}
+		if setting.Scope == ScopeEither && c.Source(setting.Key) != SourceDefault {
+			continue // this node was given its own
+		}
 		if err := setting.set(&changed, value); err != nil {
 			return Config{}, fmt.Errorf("cluster setting %s: %w", key, err)
 		}
@@ -62,11 +65,12 @@ func (c *Config) With(clusterSettings map[string]string) (Config, error) {
 	return changed, nil
 }
 
-// ClusterValues returns what a new cluster starts with: every setting that the meta group keeps, by key.
+// ClusterValues returns what a new cluster starts with: every setting that the meta group keeps, by key. Settings of
+// either scope are kept there only once somebody sets them.
 func (c *Config) ClusterValues() map[string]string {
 	values := map[string]string{}
 	for _, s := range registry {
-		if s.Scope != ScopeNode {
+		if s.Scope == ScopeCluster || s.Scope == ScopeBootstrap {
 			values[s.Key] = s.get(c)
 		}
 	}

@@ -20,7 +20,8 @@ type Config struct {
 	GossipAddr      string // host:port
 	Advertise       string // host that peers are told, empty: the host of each address
 	Join            []string
-	BootstrapExpect int // 0: not given
+	BootstrapExpect int  // 0: not given
+	AdoptClone      bool // the data directory is a copy of another node's
 	Zone            string
 	Cluster         string // gossip label
 	ClusterKeyFile  string
@@ -75,6 +76,18 @@ type Storage struct {
 	DiskReserve  int64
 	HeadMemory   int64
 	Window       time.Duration // fixed at bootstrap: it is part of every leaf
+	Sync         Sync
+}
+
+// Sync holds how replicas are brought to equality.
+type Sync struct {
+	Enabled        bool          // resyncs start by themselves
+	StartupSync    bool          // groups decide at the start of the node
+	StartupTimeout time.Duration // how long they hold its readiness back
+	BatchSize      int           // points a message
+	MaxConcurrent  int           // copies into a node at once
+	Rate           int64         // bytes/s in, and out; 0: no limit
+	MaxAttempts    int
 }
 
 // Source says where the value of one setting came from: "default", "file flotilla.yaml:12",

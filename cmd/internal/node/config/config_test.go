@@ -38,7 +38,7 @@ func TestDefaultsAreThoseOfTheInterface(t *testing.T) {
 	if c.Replication != (Replication{3, 1, "sync"}) {
 		t.Errorf("replication: %+v", c.Replication)
 	}
-	if c.Storage != (Storage{1 << 30, 256 << 20, 256 << 20, 24 * time.Hour}) {
+	if c.Storage != (Storage{1 << 30, 256 << 20, 256 << 20, 24 * time.Hour, Sync{true, true, 5 * time.Minute, 1000, 5, 0, 3}}) {
 		t.Errorf("storage: %+v", c.Storage)
 	}
 	if c.WriteTimeout != 5*time.Second || !c.AutoCreate || c.MaxClockOffset != 500*time.Millisecond {
@@ -76,7 +76,7 @@ func TestRefusals(t *testing.T) {
 			`flotilla.yaml:3: unknown key "storage.log_retentoin" (did you mean "storage.log_retention"?)`},
 		{"KeyWithoutItsSection", "log_retention: 1GiB\n", nil, `did you mean "storage.log_retention"?`},
 		{"UnknownSection", "wal:\n  size: 1\n", nil, `flotilla.yaml:1: unknown key "wal"`},
-		{"KeyOfALaterRelease", "storage:\n  sync:\n    enabled: true\n", nil, `flotilla.yaml:2: unknown key "storage.sync"`},
+		{"KeyOfALaterRelease", "storage:\n  anti_entropy:\n    enabled: true\n", nil, `flotilla.yaml:2: unknown key "storage.anti_entropy"`},
 		{"KeyTwice", "name: a\nzone: b\nname: c\n", nil, `flotilla.yaml:3: key "name" is given twice, first in line 1`},
 		{"KeyTwiceInTwoSpellings", "storage.window: 1h\nstorage:\n  window: 2h\n", nil, `flotilla.yaml:3: key "storage.window" is given twice`},
 		{"NoValue", "name:\n", nil, "flotilla.yaml:1: name: has no value"},
@@ -236,6 +236,26 @@ func TestUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{24 * time.Hour: "24h", 90 * day: "90d", 15 * time.Second: "15s", 90 * time.Minute: "1h30m", 500 * time.Millisecond: "500ms", 0: "0s"} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("format %s: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSettingOfEitherScopeIsTheNodesOwnIfItHasOne(t *testing.T) {
+	table := map[string]string{"storage.sync.enabled": "false", "storage.sync.max_concurrent_syncs": "2"}
+	c := mustLoad(t, Inputs{Flags: map[string]string{"storage.sync.enabled": "true"}})
+	changed, err := c.With(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sync := changed.Storage.Sync; !sync.Enabled || sync.MaxConcurrent != 2 {
+		t.Errorf("got %+v: the flag of the node goes before the table, the table before the default", sync)
+	}
+	if source := changed.Source("storage.sync.max_concurrent_syncs"); source != SourceCluster {
+		t.Errorf("the value of the table is said to come from %q", source)
+	}
+	for key := range c.ClusterValues() {
+		if strings.HasPrefix(key, "storage.sync.") {
+			t.Errorf("a new cluster is given %s, which one node was started with", key)
 		}
 	}
 }

@@ -12,11 +12,13 @@ const (
 	ScopeCluster
 	// ScopeBootstrap is written once, when the cluster is made, and can never change.
 	ScopeBootstrap
+	// ScopeEither is a value that `settings set` changes for every node that was not given its own at its start.
+	ScopeEither
 )
 
 // String returns the word that `config print` and `settings list` show.
 func (s Scope) String() string {
-	return [...]string{"node", "cluster", "bootstrap"}[s]
+	return [...]string{"node", "cluster", "bootstrap", "either"}[s]
 }
 
 // Shape says how a setting is given on a command line.
@@ -95,11 +97,12 @@ const (
 	categoryPlacement   = "Placement (cluster-wide):"
 	categoryReplication = "Replication (cluster-wide):"
 	categoryStorage     = "Storage:"
+	categoryResync      = "Resync:"
 	categoryWrites      = "Writes:"
 )
 
 // registry is the only list of settings. A key stands here from the commit that gives it its effect.
-var registry = concat(nodeSettings, clusterSettings, placementSettings, storageSettings)
+var registry = concat(nodeSettings, clusterSettings, placementSettings, storageSettings, resyncSettings, writeSettings)
 
 func concat(lists ...[]Setting) []Setting {
 	var all []Setting
@@ -149,6 +152,9 @@ var clusterSettings = []Setting{
 	{Key: "bootstrap_expect", Default: "0", Category: categoryCluster,
 		Doc:     "number of fresh nodes that make a new cluster together; 0: not given",
 		binding: integer(0, 255, func(c *Config) *int { return &c.BootstrapExpect })},
+	{Key: "adopt_clone", Default: "false", Shape: Switch, Category: categoryCluster,
+		Doc:     "the data directory is a copy of another node's: keep its data, and join as a new node",
+		binding: boolean(func(c *Config) *bool { return &c.AdoptClone })},
 	{Key: "cluster", Default: "flotilla", Category: categoryCluster,
 		Doc:     "label of the gossip; nodes of another label are not heard",
 		binding: text(labelName, func(c *Config) *string { return &c.Cluster })},

@@ -52,6 +52,9 @@ var storageSettings = []Setting{
 	{Key: "storage.window", Default: "24h", Scope: ScopeBootstrap, Category: categoryStorage,
 		Doc:     "length of a window, the unit of hashing and copying; fixed when the cluster is made",
 		binding: duration(time.Minute, 366*day, func(c *Config) *time.Duration { return &c.Storage.Window })},
+}
+
+var writeSettings = []Setting{
 	{Key: "write_timeout", Default: "5s", Category: categoryWrites,
 		Doc:     "how long a write waits for a leader and for its commit",
 		binding: duration(10*time.Millisecond, 10*time.Minute, func(c *Config) *time.Duration { return &c.WriteTimeout })},

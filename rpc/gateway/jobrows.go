@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// maxOpenRows bounds the jobs of one node that others drive: one a group.
+const maxOpenRows = 8192
+
+// Row is a job of this node that is driven from outside the gateway. Unlike
+// the gateway's own jobs it outlives its process: what was open when the node
+// stopped is in Jobs.Left of the next, under the same id.
+//
+// Changes are in memory, and in the lists of every node, at once. They are
+// written down at the job's begin, at Keep, and at its end: progress costs the
+// file nothing.
+type Row struct {
+	jobs *Jobs
+	id   string
+}
+
+// Open puts a job on the list: queued, or as it is if its id is one of Left.
+// cancel is called, perhaps again and again, when somebody asks for its end; it
+// must not block.
+func (js *Jobs) Open(j api.Job, cancel func()) (*Row, error) {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	if js.closed {
+		return nil, api.E(api.NotReady, "use another node", "the node is shutting down")
+	}
+	if len(js.driven) >= maxOpenRows {
+		return nil, api.E(api.Busy, "wait for jobs to end; see `flotilla jobs list`", "%d jobs wait or run on this node", len(js.driven))
+	}
+	if j.ID == "" {
+		now := api.At(time.Now())
+		j.ID = j.Kind + "-" + js.node + "-" + uuid.NewString()[:13]
+		j.StartedAt, j.LastProgressAt = now, now
+	}
+	if j.Status == "" {
+		j.Status = api.StatusQueued
+	}
+	j.Sources = append([]api.JobSource{}, j.Sources...)
+	js.jobs[j.ID], js.running[j.ID], js.driven[j.ID] = &j, cancel, true
+	js.keepLocked(&j)
+	return &Row{js, j.ID}, nil
+}
+
+// Left gives the driven jobs that an earlier process did not end, oldest first.
+// Until they are opened again, or ended, they are listed as queued.
+func (js *Jobs) Left() []api.Job {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	var left []api.Job
+	for _, j := range js.jobs {
+		if !j.Final() && js.running[j.ID] == nil {
+			left = append(left, *j)
+		}
+	}
+	slices.SortFunc(left, func(a, b api.Job) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	return left
+}
+
+// ID is the job's id.
+func (r *Row) ID() string { return r.id }
+
+// Job gives the row as it is now.
+func (r *Row) Job() api.Job {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	if j := r.jobs.jobs[r.id]; j != nil {
+		return *j
+	}
+	return api.Job{ID: r.id}
+}
+
+// Change changes the row; it is no sign of progress. Slices in it are replaced,
+// never changed in place.
+func (r *Row) Change(change func(*api.Job)) {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	if j := r.jobs.jobs[r.id]; j != nil && !j.Final() {
+		change(j)
+	}
+}
+
+// Progress changes the row of a job that has come further: one that was
+// stalled runs again.
+func (r *Row) Progress(change func(*api.Job)) {
+	r.Change(func(j *api.Job) {
+		j.LastProgressAt = api.At(time.Now())
+		if j.Status == api.StatusStalled {
+			j.Status, j.BlockedBy = api.StatusRunning, nil
+		}
+		change(j)
+	})
+}
+
+// Keep writes the row down as it is.
+func (r *Row) Keep() {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	if j := r.jobs.jobs[r.id]; j != nil && !r.jobs.closed {
+		r.jobs.keepLocked(j)
+	}
+}
+
+// End gives the job its final status, one that Job.Final knows, and writes it
+// down. A later End is ignored.
+func (r *Row) End(status string, change func(*api.Job)) {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	j := r.jobs.jobs[r.id]
+	if j == nil || j.Final() || r.jobs.closed {
+		return
+	}
+	change(j)
+	now := api.At(time.Now())
+	j.Status, j.FinishedAt, j.LastProgressAt = status, now, now
+	j.BlockedBy, j.EtaS = nil, nil
+	delete(r.jobs.running, r.id)
+	delete(r.jobs.driven, r.id)
+	r.jobs.keepLocked(j)
+}
+
+// outlives reports whether jobs of this kind go on in the next process.
+func outlives(kind string) bool { return kind == api.JobResync || kind == api.JobMove }
