@@ -14,6 +14,14 @@ const (
 	ModePartialSync = "partial-sync"
 )
 
+// The words of a verdict: of Job.Verdict and ResyncPlan.Verdict.
+const (
+	VerdictNone   = "none"
+	VerdictReplay = "replay"
+	VerdictDelta  = "delta"
+	VerdictFull   = "full"
+)
+
 // ResyncPlan is what a resync of one group would do now.
 type ResyncPlan struct {
 	Mode            string   `json:"mode"`

@@ -1893,6 +1893,212 @@ func (x *VerifyRequest) GetMode() string {
 	return ""
 }
 
+type ResyncRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []uint32               `protobuf:"varint,1,rep,packed,name=groups,proto3" json:"groups,omitempty"` // none: all that the target holds
+	Target        string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"` // "": from every replica that can
+	Options       *ResyncOptions         `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResyncRequest) Reset() {
+	*x = ResyncRequest{}
+	mi := &file_flotilla_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResyncRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResyncRequest) ProtoMessage() {}
+
+func (x *ResyncRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResyncRequest.ProtoReflect.Descriptor instead.
+func (*ResyncRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ResyncRequest) GetGroups() []uint32 {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ResyncRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ResyncRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ResyncRequest) GetOptions() *ResyncOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// ResyncOptions are the choices of a resync and of a move; absent ones are the
+// defaults.
+type ResyncOptions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          string                 `protobuf:"bytes,1,opt,name=mode,proto3" json:"mode,omitempty"`                                          // auto (""), full-sync, partial-sync
+	MaxPauseMs    uint32                 `protobuf:"varint,2,opt,name=max_pause_ms,json=maxPauseMs,proto3" json:"max_pause_ms,omitempty"`         // of the group's writes
+	Rate          uint64                 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`                                         // bytes/s of each job
+	LeaderShare   *float64               `protobuf:"fixed64,4,opt,name=leader_share,json=leaderShare,proto3,oneof" json:"leader_share,omitempty"` // 0 to 1 of the bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResyncOptions) Reset() {
+	*x = ResyncOptions{}
+	mi := &file_flotilla_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResyncOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResyncOptions) ProtoMessage() {}
+
+func (x *ResyncOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResyncOptions.ProtoReflect.Descriptor instead.
+func (*ResyncOptions) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ResyncOptions) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *ResyncOptions) GetMaxPauseMs() uint32 {
+	if x != nil {
+		return x.MaxPauseMs
+	}
+	return 0
+}
+
+func (x *ResyncOptions) GetRate() uint64 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *ResyncOptions) GetLeaderShare() float64 {
+	if x != nil && x.LeaderShare != nil {
+		return *x.LeaderShare
+	}
+	return 0
+}
+
+type MoveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"` // gives its replica up
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`     // takes it
+	Options       *ResyncOptions         `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveRequest) Reset() {
+	*x = MoveRequest{}
+	mi := &file_flotilla_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveRequest) ProtoMessage() {}
+
+func (x *MoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
+func (*MoveRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MoveRequest) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *MoveRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetOptions() *ResyncOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
 type DeviceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Database      string                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
@@ -1904,7 +2110,7 @@ type DeviceRequest struct {
 
 func (x *DeviceRequest) Reset() {
 	*x = DeviceRequest{}
-	mi := &file_flotilla_proto_msgTypes[25]
+	mi := &file_flotilla_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2122,7 @@ func (x *DeviceRequest) String() string {
 func (*DeviceRequest) ProtoMessage() {}
 
 func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[25]
+	mi := &file_flotilla_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2135,7 @@ func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceRequest.ProtoReflect.Descriptor instead.
 func (*DeviceRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeviceRequest) GetDatabase() string {
@@ -1962,7 +2168,7 @@ type JobRequest struct {
 
 func (x *JobRequest) Reset() {
 	*x = JobRequest{}
-	mi := &file_flotilla_proto_msgTypes[26]
+	mi := &file_flotilla_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2180,7 @@ func (x *JobRequest) String() string {
 func (*JobRequest) ProtoMessage() {}
 
 func (x *JobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[26]
+	mi := &file_flotilla_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2193,7 @@ func (x *JobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRequest.ProtoReflect.Descriptor instead.
 func (*JobRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JobRequest) GetId() string {
@@ -2139,7 +2345,24 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06groups\x18\x01 \x03(\rR\x06groups\";\n" +
 	"\rVerifyRequest\x12\x16\n" +
 	"\x06groups\x18\x01 \x03(\rR\x06groups\x12\x12\n" +
-	"\x04mode\x18\x02 \x01(\tR\x04mode\"c\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\"\x89\x01\n" +
+	"\rResyncRequest\x12\x16\n" +
+	"\x06groups\x18\x01 \x03(\rR\x06groups\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x124\n" +
+	"\aoptions\x18\x04 \x01(\v2\x1a.flotilla.v1.ResyncOptionsR\aoptions\"\x92\x01\n" +
+	"\rResyncOptions\x12\x12\n" +
+	"\x04mode\x18\x01 \x01(\tR\x04mode\x12 \n" +
+	"\fmax_pause_ms\x18\x02 \x01(\rR\n" +
+	"maxPauseMs\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\x04R\x04rate\x12&\n" +
+	"\fleader_share\x18\x04 \x01(\x01H\x00R\vleaderShare\x88\x01\x01B\x0f\n" +
+	"\r_leader_share\"}\n" +
+	"\vMoveRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x124\n" +
+	"\aoptions\x18\x04 \x01(\v2\x1a.flotilla.v1.ResyncOptionsR\aoptions\"c\n" +
 	"\rDeviceRequest\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\tR\bdatabase\x12\x1e\n" +
 	"\n" +
@@ -2171,7 +2394,7 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06UINT64\x10\x03\x12\b\n" +
 	"\x04BOOL\x10\x04\x12\n" +
 	"\n" +
-	"\x06STRING\x10\x052\x9b\f\n" +
+	"\x06STRING\x10\x052\x8f\x0e\n" +
 	"\bFlotilla\x12<\n" +
 	"\x05Write\x12\x19.flotilla.v1.WriteRequest\x1a\x18.flotilla.v1.WriteResult\x12G\n" +
 	"\vWriteStream\x12\x19.flotilla.v1.WriteRequest\x1a\x19.flotilla.v1.WriteResults(\x010\x01\x12=\n" +
@@ -2195,6 +2418,11 @@ const file_flotilla_proto_rawDesc = "" +
 	"PlanVerify\x12\x1a.flotilla.v1.VerifyRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
 	"\bPlanTrim\x12\x1a.flotilla.v1.GroupsRequest\x1a\x15.flotilla.v1.Document\x12@\n" +
 	"\fPlanStepDown\x12\x19.flotilla.v1.GroupRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
+	"\x06Resync\x12\x1a.flotilla.v1.ResyncRequest\x1a\x15.flotilla.v1.Document\x12?\n" +
+	"\n" +
+	"PlanResync\x12\x1a.flotilla.v1.ResyncRequest\x1a\x15.flotilla.v1.Document\x127\n" +
+	"\x04Move\x12\x18.flotilla.v1.MoveRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
+	"\bPlanMove\x12\x18.flotilla.v1.MoveRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\bListJobs\x12\x18.flotilla.v1.ListRequest\x1a\x15.flotilla.v1.Document\x128\n" +
 	"\x06GetJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\tCancelJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
@@ -2216,7 +2444,7 @@ func file_flotilla_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_flotilla_proto_goTypes = []any{
 	(Consistency)(0),        // 0: flotilla.v1.Consistency
 	(Aggregation)(0),        // 1: flotilla.v1.Aggregation
@@ -2246,8 +2474,11 @@ var file_flotilla_proto_goTypes = []any{
 	(*GroupRequest)(nil),    // 25: flotilla.v1.GroupRequest
 	(*GroupsRequest)(nil),   // 26: flotilla.v1.GroupsRequest
 	(*VerifyRequest)(nil),   // 27: flotilla.v1.VerifyRequest
-	(*DeviceRequest)(nil),   // 28: flotilla.v1.DeviceRequest
-	(*JobRequest)(nil),      // 29: flotilla.v1.JobRequest
+	(*ResyncRequest)(nil),   // 28: flotilla.v1.ResyncRequest
+	(*ResyncOptions)(nil),   // 29: flotilla.v1.ResyncOptions
+	(*MoveRequest)(nil),     // 30: flotilla.v1.MoveRequest
+	(*DeviceRequest)(nil),   // 31: flotilla.v1.DeviceRequest
+	(*JobRequest)(nil),      // 32: flotilla.v1.JobRequest
 }
 var file_flotilla_proto_depIdxs = []int32{
 	5,  // 0: flotilla.v1.WriteRequest.points:type_name -> flotilla.v1.Point
@@ -2269,61 +2500,71 @@ var file_flotilla_proto_depIdxs = []int32{
 	13, // 16: flotilla.v1.ScanReply.rows:type_name -> flotilla.v1.QueryReply
 	20, // 17: flotilla.v1.ScanReply.failed:type_name -> flotilla.v1.GroupError
 	10, // 18: flotilla.v1.GroupError.problem:type_name -> flotilla.v1.Problem
-	4,  // 19: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
-	4,  // 20: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
-	12, // 21: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
-	14, // 22: flotilla.v1.Flotilla.QueryStream:input_type -> flotilla.v1.QueryCall
-	21, // 23: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
-	23, // 24: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
-	24, // 25: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 26: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 27: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 28: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
-	23, // 29: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
-	25, // 30: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
-	23, // 31: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
-	28, // 32: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
-	27, // 33: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
-	26, // 34: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
-	25, // 35: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
-	27, // 36: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
-	26, // 37: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
-	25, // 38: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
-	23, // 39: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
-	29, // 40: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
-	29, // 41: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
-	23, // 42: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
-	18, // 43: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
-	7,  // 44: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
-	8,  // 45: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
-	13, // 46: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
-	16, // 47: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
-	22, // 48: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
-	3,  // 49: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
-	3,  // 50: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
-	3,  // 51: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
-	3,  // 52: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
-	3,  // 53: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
-	3,  // 54: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
-	3,  // 55: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
-	3,  // 56: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
-	3,  // 57: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
-	3,  // 58: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
-	3,  // 59: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
-	3,  // 60: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
-	3,  // 61: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
-	3,  // 62: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
-	3,  // 63: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
-	3,  // 64: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
-	3,  // 65: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
-	3,  // 66: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
-	3,  // 67: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
-	19, // 68: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
-	44, // [44:69] is the sub-list for method output_type
-	19, // [19:44] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	29, // 19: flotilla.v1.ResyncRequest.options:type_name -> flotilla.v1.ResyncOptions
+	29, // 20: flotilla.v1.MoveRequest.options:type_name -> flotilla.v1.ResyncOptions
+	4,  // 21: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
+	4,  // 22: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
+	12, // 23: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
+	14, // 24: flotilla.v1.Flotilla.QueryStream:input_type -> flotilla.v1.QueryCall
+	21, // 25: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
+	23, // 26: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
+	24, // 27: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 28: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 29: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
+	24, // 30: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
+	23, // 31: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
+	25, // 32: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
+	23, // 33: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
+	31, // 34: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
+	27, // 35: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
+	26, // 36: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
+	25, // 37: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
+	27, // 38: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
+	26, // 39: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
+	25, // 40: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
+	28, // 41: flotilla.v1.Flotilla.Resync:input_type -> flotilla.v1.ResyncRequest
+	28, // 42: flotilla.v1.Flotilla.PlanResync:input_type -> flotilla.v1.ResyncRequest
+	30, // 43: flotilla.v1.Flotilla.Move:input_type -> flotilla.v1.MoveRequest
+	30, // 44: flotilla.v1.Flotilla.PlanMove:input_type -> flotilla.v1.MoveRequest
+	23, // 45: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
+	32, // 46: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
+	32, // 47: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
+	23, // 48: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
+	18, // 49: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
+	7,  // 50: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
+	8,  // 51: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
+	13, // 52: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
+	16, // 53: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
+	22, // 54: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
+	3,  // 55: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
+	3,  // 56: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
+	3,  // 57: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
+	3,  // 58: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
+	3,  // 59: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
+	3,  // 60: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
+	3,  // 61: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
+	3,  // 62: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
+	3,  // 63: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
+	3,  // 64: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
+	3,  // 65: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
+	3,  // 66: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
+	3,  // 67: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
+	3,  // 68: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
+	3,  // 69: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
+	3,  // 70: flotilla.v1.Flotilla.Resync:output_type -> flotilla.v1.Document
+	3,  // 71: flotilla.v1.Flotilla.PlanResync:output_type -> flotilla.v1.Document
+	3,  // 72: flotilla.v1.Flotilla.Move:output_type -> flotilla.v1.Document
+	3,  // 73: flotilla.v1.Flotilla.PlanMove:output_type -> flotilla.v1.Document
+	3,  // 74: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
+	3,  // 75: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
+	3,  // 76: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
+	3,  // 77: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
+	19, // 78: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
+	50, // [50:79] is the sub-list for method output_type
+	21, // [21:50] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_proto_init() }
@@ -2342,13 +2583,14 @@ func file_flotilla_proto_init() {
 	file_flotilla_proto_msgTypes[7].OneofWrappers = []any{}
 	file_flotilla_proto_msgTypes[9].OneofWrappers = []any{}
 	file_flotilla_proto_msgTypes[18].OneofWrappers = []any{}
+	file_flotilla_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_proto_rawDesc), len(file_flotilla_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -42,6 +42,10 @@ const (
 	Flotilla_PlanVerify_FullMethodName      = "/flotilla.v1.Flotilla/PlanVerify"
 	Flotilla_PlanTrim_FullMethodName        = "/flotilla.v1.Flotilla/PlanTrim"
 	Flotilla_PlanStepDown_FullMethodName    = "/flotilla.v1.Flotilla/PlanStepDown"
+	Flotilla_Resync_FullMethodName          = "/flotilla.v1.Flotilla/Resync"
+	Flotilla_PlanResync_FullMethodName      = "/flotilla.v1.Flotilla/PlanResync"
+	Flotilla_Move_FullMethodName            = "/flotilla.v1.Flotilla/Move"
+	Flotilla_PlanMove_FullMethodName        = "/flotilla.v1.Flotilla/PlanMove"
 	Flotilla_ListJobs_FullMethodName        = "/flotilla.v1.Flotilla/ListJobs"
 	Flotilla_GetJob_FullMethodName          = "/flotilla.v1.Flotilla/GetJob"
 	Flotilla_CancelJob_FullMethodName       = "/flotilla.v1.Flotilla/CancelJob"
@@ -85,6 +89,11 @@ type FlotillaClient interface {
 	PlanVerify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*Document, error)
 	PlanTrim(ctx context.Context, in *GroupsRequest, opts ...grpc.CallOption) (*Document, error)
 	PlanStepDown(ctx context.Context, in *GroupRequest, opts ...grpc.CallOption) (*Document, error)
+	// Resync answers a list of jobs, one a group.
+	Resync(ctx context.Context, in *ResyncRequest, opts ...grpc.CallOption) (*Document, error)
+	PlanResync(ctx context.Context, in *ResyncRequest, opts ...grpc.CallOption) (*Document, error)
+	Move(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*Document, error)
+	PlanMove(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*Document, error)
 	ListJobs(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
 	GetJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
 	CancelJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
@@ -314,6 +323,46 @@ func (c *flotillaClient) PlanStepDown(ctx context.Context, in *GroupRequest, opt
 	return out, nil
 }
 
+func (c *flotillaClient) Resync(ctx context.Context, in *ResyncRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_Resync_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) PlanResync(ctx context.Context, in *ResyncRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_PlanResync_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) Move(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_Move_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) PlanMove(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_PlanMove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *flotillaClient) ListJobs(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Document)
@@ -391,6 +440,11 @@ type FlotillaServer interface {
 	PlanVerify(context.Context, *VerifyRequest) (*Document, error)
 	PlanTrim(context.Context, *GroupsRequest) (*Document, error)
 	PlanStepDown(context.Context, *GroupRequest) (*Document, error)
+	// Resync answers a list of jobs, one a group.
+	Resync(context.Context, *ResyncRequest) (*Document, error)
+	PlanResync(context.Context, *ResyncRequest) (*Document, error)
+	Move(context.Context, *MoveRequest) (*Document, error)
+	PlanMove(context.Context, *MoveRequest) (*Document, error)
 	ListJobs(context.Context, *ListRequest) (*Document, error)
 	GetJob(context.Context, *JobRequest) (*Document, error)
 	CancelJob(context.Context, *JobRequest) (*Document, error)
@@ -464,6 +518,18 @@ func (UnimplementedFlotillaServer) PlanTrim(context.Context, *GroupsRequest) (*D
 }
 func (UnimplementedFlotillaServer) PlanStepDown(context.Context, *GroupRequest) (*Document, error) {
 	return nil, status.Error(codes.Unimplemented, "method PlanStepDown not implemented")
+}
+func (UnimplementedFlotillaServer) Resync(context.Context, *ResyncRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resync not implemented")
+}
+func (UnimplementedFlotillaServer) PlanResync(context.Context, *ResyncRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanResync not implemented")
+}
+func (UnimplementedFlotillaServer) Move(context.Context, *MoveRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method Move not implemented")
+}
+func (UnimplementedFlotillaServer) PlanMove(context.Context, *MoveRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanMove not implemented")
 }
 func (UnimplementedFlotillaServer) ListJobs(context.Context, *ListRequest) (*Document, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListJobs not implemented")
@@ -829,6 +895,78 @@ func _Flotilla_PlanStepDown_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Flotilla_Resync_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResyncRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).Resync(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_Resync_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).Resync(ctx, req.(*ResyncRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_PlanResync_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResyncRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).PlanResync(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_PlanResync_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).PlanResync(ctx, req.(*ResyncRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_Move_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).Move(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_Move_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).Move(ctx, req.(*MoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_PlanMove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).PlanMove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_PlanMove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).PlanMove(ctx, req.(*MoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Flotilla_ListJobs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRequest)
 	if err := dec(in); err != nil {
@@ -975,6 +1113,22 @@ var Flotilla_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PlanStepDown",
 			Handler:    _Flotilla_PlanStepDown_Handler,
+		},
+		{
+			MethodName: "Resync",
+			Handler:    _Flotilla_Resync_Handler,
+		},
+		{
+			MethodName: "PlanResync",
+			Handler:    _Flotilla_PlanResync_Handler,
+		},
+		{
+			MethodName: "Move",
+			Handler:    _Flotilla_Move_Handler,
+		},
+		{
+			MethodName: "PlanMove",
+			Handler:    _Flotilla_PlanMove_Handler,
 		},
 		{
 			MethodName: "ListJobs",

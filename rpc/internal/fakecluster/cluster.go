@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -295,3 +296,17 @@ func (n *Node) conn(to *Node) (*grpc.ClientConn, error) {
 
 // ID is the node's id.
 func (n *Node) ID() membership.NodeID { return n.id }
+
+// Unassign takes a node's place in a group away; its shard stays.
+func (c *Cluster) Unassign(group uint32, node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.copied()
+	a := t.Assignments[group]
+	a.Replicas = slices.DeleteFunc(slices.Clone(a.Replicas), func(n string) bool { return n == node })
+	if a.Primary == node {
+		a.Primary, a.Replicas = a.Replicas[0], a.Replicas[1:]
+	}
+	t.Assignments[group] = a
+	c.table = t
+}
