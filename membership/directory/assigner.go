@@ -53,3 +53,24 @@ func (d *Directory) Settle(ctx context.Context, group uint32, epoch uint64) erro
 	_, err := d.Apply(ctx, Assign{Assignments: []membership.Assignment{a}})
 	return err
 }
+
+// Replace gives one holder's place in a group to another node, the primary's
+// too. It goes from the assignment of that epoch: ErrStale if there is a newer
+// one. Reconcile carries it out, the new replica first.
+func (d *Directory) Replace(ctx context.Context, group uint32, epoch uint64, from, to string) (membership.Assignment, error) {
+	a, ok := d.Table().Assignments[group]
+	switch {
+	case !ok:
+		return a, refuse(codeNotFound, "group %d", group)
+	case a.Epoch != epoch:
+		return a, refuse(codeStale, "group %d is at epoch %d, not %d", group, a.Epoch, epoch)
+	}
+	a, err := placement.Replace(a, from, to)
+	if err != nil {
+		return a, refuse(codeInvalid, "%v", err)
+	}
+	if _, err = d.Apply(ctx, Assign{Assignments: []membership.Assignment{a}}); err != nil {
+		return a, err
+	}
+	return d.Table().Assignments[group], nil
+}
