@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -46,12 +47,23 @@ type Query struct {
 // At is a bound of a Query.
 func At(t time.Time) *int64 { ns := t.UnixNano(); return &ns }
 
+// message is the query as it travels. It shares no memory with q: it may still
+// be on its way when its caller has gone.
 func (q *Query) message() *pb.QueryRequest {
 	return &pb.QueryRequest{
-		Database: q.Database, Collection: q.Collection, Devices: q.Devices, From: q.From, To: q.To, Fields: q.Fields, Limit: uint64(q.Limit),
+		Database: q.Database, Collection: q.Collection, Devices: slices.Clone(q.Devices), From: clone(q.From), To: clone(q.To),
+		Fields: slices.Clone(q.Fields), Limit: uint64(q.Limit),
 		Descending: q.Descending, Consistency: q.Consistency, MaxStalenessMs: uint32(q.MaxStaleness.Milliseconds()),
 		Aggregation: q.Aggregation, EveryNs: int64(q.Every),
 	}
+}
+
+func clone(at *int64) *int64 {
+	if at == nil {
+		return nil
+	}
+	ns := *at
+	return &ns
 }
 
 // Query hands the rows to a function as they arrive: some rows of one device

@@ -19,7 +19,7 @@ type streams[C, A, M any] struct {
 	mu      sync.Mutex
 	current *stream[C, A, M] // guarded by mu; nil before the first call
 	closed  bool             // guarded by mu
-	owners  sync.WaitGroup   // one goroutine a stream
+	owners  sync.WaitGroup   // one a stream
 }
 
 // streamKind is what a stream must know of its messages.
@@ -30,21 +30,30 @@ type streamKind[C, A, M any] struct {
 	answers func(*M) []*A
 }
 
-// stream is one stream: callers send, one goroutine opens it and receives.
+// stream is one stream: one goroutine opens it and receives, one sends. Callers
+// do neither, so that a node which takes nothing costs them no more than their
+// own time.
 type stream[C, A, M any] struct {
 	kind   *streamKind[C, A, M]
 	cancel context.CancelFunc
 	opened chan struct{}                  // closed when it is open or broken
 	grpc   grpc.BidiStreamingClient[C, M] // set before opened is closed; nil: it did not open
 
-	sendMu sync.Mutex // orders Send: a stream takes one sender at a time
+	outbox chan outgoing[C] // to the goroutine that sends
+	over   <-chan struct{}  // closed when nothing is sent any more
 
 	// mu guards what follows. Every id of waiting gets exactly one answer, or
 	// the stream's end.
 	mu      sync.Mutex
-	waiting map[uint64]chan *A
+	waiting map[uint64]chan *A // nil is an answer too: the call was not sent
 	nextID  uint64
 	err     error // set once the stream has broken: nothing is sent any more
+}
+
+// outgoing is a call on its way to the connection.
+type outgoing[C any] struct {
+	id   uint64
+	call *C
 }
 
 // lostCall is a call that got no answer.
@@ -61,6 +70,9 @@ func (l *lostCall) Error() string {
 }
 
 func (l *lostCall) Unwrap() error { return l.cause }
+
+// errBroken: the stream took no more calls.
+var errBroken = errors.New("the stream is broken")
 
 var errClosed = api.E(api.Cancelled, "", "the client is closed")
 
@@ -90,7 +102,7 @@ func (w *streams[C, A, M]) newest() (*stream[C, A, M], error) {
 	}
 	if w.current == nil || w.current.broken() != nil {
 		ctx, cancel := context.WithCancel(context.Background()) // the stream's life, not a call's
-		s := &stream[C, A, M]{kind: &w.kind, cancel: cancel, opened: make(chan struct{}), waiting: map[uint64]chan *A{}}
+		s := &stream[C, A, M]{kind: &w.kind, cancel: cancel, opened: make(chan struct{}), outbox: make(chan outgoing[C]), over: ctx.Done(), waiting: map[uint64]chan *A{}}
 		w.current = s
 		w.owners.Go(func() { s.live(ctx) })
 	}
@@ -119,16 +131,22 @@ func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
 		return nil, &lostCall{cause: err}
 	}
 	s.kind.name(m, id)
-	if err := s.send(m); err != nil {
-		// What Send refuses was not handed to the connection.
+	select {
+	case s.outbox <- outgoing[C]{id, m}:
+	case <-s.over:
 		s.forget(id)
-		s.cancel()
-		return nil, &lostCall{cause: err}
+		return nil, &lostCall{cause: errBroken}
+	case <-ctx.Done():
+		s.forget(id)
+		return nil, &lostCall{cause: ctx.Err()}
 	}
 	select {
 	case a, ok := <-answer:
-		if !ok {
+		switch {
+		case !ok:
 			return nil, &lostCall{sent: true, cause: s.broken()}
+		case a == nil:
+			return nil, &lostCall{cause: errBroken}
 		}
 		return a, nil
 	case <-ctx.Done():
@@ -161,10 +179,30 @@ func (s *stream[C, A, M]) forget(id uint64) {
 	delete(s.waiting, id)
 }
 
-func (s *stream[C, A, M]) send(m *C) error {
-	s.sendMu.Lock()
-	defer s.sendMu.Unlock()
-	return s.grpc.Send(m)
+// send sends calls until the stream is over.
+func (s *stream[C, A, M]) send() {
+	for {
+		select {
+		case m := <-s.outbox:
+			if err := s.grpc.Send(m.call); err != nil {
+				s.refused(m.id)
+				s.cancel()
+				return
+			}
+		case <-s.over:
+			return
+		}
+	}
+}
+
+// refused ends a call that Send refused: it was not handed to the connection.
+func (s *stream[C, A, M]) refused(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch, ok := s.waiting[id]; ok {
+		delete(s.waiting, id)
+		ch <- nil // has room for one
+	}
 }
 
 // live opens the stream and hands answers out until it ends.
@@ -178,6 +216,10 @@ func (s *stream[C, A, M]) live(ctx context.Context) {
 	}
 	s.grpc = opened
 	close(s.opened)
+	var sender sync.WaitGroup
+	defer sender.Wait()
+	defer s.cancel()
+	sender.Go(s.send)
 	for {
 		m, err := opened.Recv()
 		if err != nil {
@@ -203,9 +245,7 @@ func (s *stream[C, A, M]) deliver(answers []*A) {
 func (s *stream[C, A, M]) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err = err; err == nil {
-		s.err = errors.New("stream ended")
-	}
+	s.err = err
 	for id, ch := range s.waiting {
 		delete(s.waiting, id)
 		close(ch)
