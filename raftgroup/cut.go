@@ -12,6 +12,7 @@ import (
 
 // CutOptions describe a cut.
 type CutOptions struct {
+	ID      string // uuid; "": a new one
 	Purpose string
 	TTL     time.Duration // how long replicas keep the view, each on its own clock
 	HoldLog bool          // also keep the log from the cut on
@@ -44,7 +45,9 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	if _, ok := in.leads(); !ok {
 		return CutResult{}, in.notLeading()
 	}
-	result.ID = uuid.NewString()
+	if result.ID = o.ID; result.ID == "" {
+		result.ID = uuid.NewString()
+	}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
 	if o.MaxPause > 0 {
 		fence, err := in.proposer.raise("cut "+result.ID, o.MaxPause)

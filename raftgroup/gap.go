@@ -63,3 +63,13 @@ func (a *gapAlarm) clear() {
 	defer a.mu.Unlock()
 	a.gaps = nil
 }
+
+// Gaps are the peers that the log of this leader no longer reaches; none of a
+// replica that does not lead.
+func (g *Group) Gaps() []Gap {
+	in, err := g.running()
+	if err != nil || in.raft.State() != raft.Leader {
+		return nil
+	}
+	return in.gaps.standing()
+}
