@@ -136,7 +136,7 @@ func (s *Shard) applyOther(e *Entry, c Command) error {
 		if err != nil {
 			return err
 		}
-		return s.leases.take(Record{ID: l.ID, Purpose: l.Purpose, Index: e.Index, TTL: l.TTL, Log: true}, time.Now())
+		return s.leases.take(Record{ID: l.ID, Purpose: l.Purpose, Index: e.Index, From: l.floor(e.Index), TTL: l.TTL, Log: true}, time.Now())
 	case KindEnd:
 		id, err := c.End()
 		if err != nil {

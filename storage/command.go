@@ -122,7 +122,11 @@ func AppendCut(dst []byte, c Cut) []byte {
 // AppendLease appends a frame that takes or renews a lease on the log.
 func AppendLease(dst []byte, l Lease) []byte {
 	return appendFrame(dst, func(b []byte) []byte {
-		return appendLease(append(b, byte(KindLease)), l.ID, l.Purpose, l.TTL)
+		b = appendLease(append(b, byte(KindLease)), l.ID, l.Purpose, l.TTL)
+		if l.From > 0 {
+			b = binary.LittleEndian.AppendUint64(b, l.From)
+		}
+		return b
 	})
 }
 
@@ -205,8 +209,11 @@ func (c Command) Cut() (Cut, error) {
 // Lease decodes the body of a lease.
 func (c Command) Lease() (Lease, error) {
 	l, b, err := cutLease(c.Body)
-	if err != nil || len(b) != 0 {
+	if err != nil || len(b) != 0 && len(b) != 8 {
 		return Lease{}, c.bad(err)
+	}
+	if len(b) > 0 {
+		l.From = binary.LittleEndian.Uint64(b)
 	}
 	return l, nil
 }

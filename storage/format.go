@@ -14,7 +14,8 @@ package storage
 //	delete  (2) lp database | lp collection | lp device | from (8) | to (8)     empty name = all
 //	retain  (3) lp database | before window (8)
 //	cut     (4) lp id | lp purpose | ttl ns (8) | flags (1)                     flag 1: holds the log too
-//	lease   (5) lp id | lp purpose | ttl ns (8)                                 holds the log, pins nothing
+//	lease   (5) lp id | lp purpose | ttl ns (8) [from (8)]                      holds the log, pins nothing; from: the index
+//	                                                                            that it holds the log from, its own if absent
 //	end     (6) lp id
 //	noop    (7)
 //	format  (8) block format version (1)
@@ -42,6 +43,23 @@ package storage
 // part number. They are canonical when they are what the canonical cut (blocks.Columns.Blocks) of all their points
 // gives; Encode being canonical, a single part always is.
 //
+// # State of a shard, as one replica takes it over from another (View.State)
+//
+//	version (1) | block format (1) | window ns (8) | applied index (8), term (8) | configuration index (8)
+//	| lp configuration | lp leases (as in the bucket meta) | crc32c of all before it (4)
+//
+// Nothing in it belongs to a lineage or a node.
+//
+// # Stage (bbolt)
+//
+// The leaves that a replica has fetched so far. Buckets blocks, digests and series are those of a shard's file, with parts
+// numbered from 0; the index of its digests is 0, since a stage belongs to no index. In place of bucket meta:
+//
+//	bucket stage    name -> value | crc                format (8), cluster, group (8), window (8, ns), totals: as in meta
+//
+// One transaction brings a leaf's parts and its digest, so what has a digest was verified. Seal exchanges bucket stage for
+// bucket meta, in one transaction; a stage that is written again after it was sealed exchanges them back.
+//
 // # Merge order
 //
 // It is where equal logs would give different roots, so there is one order, and every reader and writer follows it:
@@ -62,6 +80,9 @@ package storage
 // Merging parts with each other, at any time and in any grouping of neighbours, does not change the state.
 
 const (
+	takeoverFormat = 1 // version of the state's layout
+	stageFormat    = 1 // version of the stage's layout
+
 	partBytes    = 4
 	windowBytes  = 8
 	leafKeyBytes = windowBytes + 1

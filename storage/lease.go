@@ -22,9 +22,26 @@ type Record struct {
 	ID      string
 	Purpose string
 	Index   uint64 // of the entry that made it
+	From    uint64 // where Log is set: what it keeps begins here, at or below Index; 0: at Index
 	TTL     time.Duration
-	Log     bool // keeps the log from Index on
+	Log     bool // keeps the log from Floor on
 	View    bool // was made by a cut
+}
+
+// floor is the From of a lease's record: 0 unless it reaches below the entry that made it.
+func (l Lease) floor(index uint64) uint64 {
+	if l.From >= index {
+		return 0
+	}
+	return l.From
+}
+
+// Floor is the first index of the log that the lease keeps, where Log is set.
+func (r Record) Floor() uint64 {
+	if r.From > 0 {
+		return r.From
+	}
+	return r.Index
 }
 
 // lease is a Record and where it ends here: on the monotonic clock of this process, counted from apply or from open.
@@ -109,8 +126,8 @@ func (s *Shard) LeaseFloor() (uint64, bool) {
 	now := time.Now()
 	floor, ok := uint64(0), false
 	for _, l := range s.leases.byID {
-		if l.Log && now.Before(l.deadline) && (!ok || l.Index < floor) {
-			floor, ok = l.Index, true
+		if l.Log && now.Before(l.deadline) && (!ok || l.Floor() < floor) {
+			floor, ok = l.Floor(), true
 		}
 	}
 	return floor, ok

@@ -22,9 +22,16 @@ const (
 	metaWindow        = "window"        // ns
 	metaApplied       = "applied"       // index (8) | term (8)
 	metaConfiguration = "configuration" // index (8) | as the entry carried it
-	metaLeases        = "leases"        // (lp id | lp purpose | ttl (8) | index (8) | flags (1))*; flag 1 log, 2 view
+	metaLeases        = "leases"        // (lp id | lp purpose | ttl (8) | index (8) | flags (1) [from (8)])*; flags below
 	metaBlockFormat   = "block-format"  // version in force
 	metaTotals        = "totals"        // rows (8) | block bytes (8) | parts (8) | series (8)
+)
+
+// Flags of a lease in the meta bucket.
+const (
+	leaseLog  = 1 // keeps the log
+	leaseView = 2 // was made by a cut
+	leaseFrom = 4 // from (8) follows
 )
 
 // state is what the file holds beside points: everything that applying the log sets.
@@ -181,12 +188,18 @@ func appendLeases(dst []byte, leases []Record) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, l.Index)
 		flags := byte(0)
 		if l.Log {
-			flags |= 1
+			flags |= leaseLog
 		}
 		if l.View {
-			flags |= 2
+			flags |= leaseView
+		}
+		if l.From > 0 {
+			flags |= leaseFrom
 		}
 		dst = append(dst, flags)
+		if l.From > 0 {
+			dst = binary.LittleEndian.AppendUint64(dst, l.From)
+		}
 	}
 	return dst
 }
@@ -200,9 +213,20 @@ func parseLeases(b []byte) (leases []Record, err error) {
 		if len(rest) < 9 {
 			return nil, errShort
 		}
-		leases = append(leases, Record{ID: l.ID, Purpose: l.Purpose, TTL: l.TTL,
-			Index: binary.LittleEndian.Uint64(rest), Log: rest[8]&1 != 0, View: rest[8]&2 != 0})
+		flags := rest[8]
+		r := Record{ID: l.ID, Purpose: l.Purpose, TTL: l.TTL,
+			Index: binary.LittleEndian.Uint64(rest), Log: flags&leaseLog != 0, View: flags&leaseView != 0}
 		b = rest[9:]
+		if flags&leaseFrom != 0 {
+			if len(b) < 8 {
+				return nil, errShort
+			}
+			r.From, b = binary.LittleEndian.Uint64(b), b[8:]
+		}
+		if flags&^(leaseLog|leaseView|leaseFrom) != 0 {
+			return nil, fmt.Errorf("lease %q has flags %#x", r.ID, flags)
+		}
+		leases = append(leases, r)
 	}
 	return leases, nil
 }

@@ -163,45 +163,36 @@ func (v *View) offer(computed []digest.Entry) {
 
 // Digest computes the digest of one leaf from its blocks on disk.
 func (v *View) Digest(ctx context.Context, leaf digest.Leaf) (digest.LeafDigest, error) {
-	h := digest.NewLeafHasher(leaf, uint32(blocks.FormatVersion))
-	last := ""
-	err := v.ReadLeaf(ctx, leaf, func(series, block []byte) error {
-		if string(series) != last {
-			last = string(series)
-			if err := h.Series(series); err != nil {
-				return err
-			}
-		}
-		return h.Block(block)
+	return v.hash(ctx, digest.NewLeafHasher(leaf, uint32(blocks.FormatVersion)), leaf)
+}
+
+// hash feeds a leaf to a hasher.
+func (v *View) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf) (d digest.LeafDigest, err error) {
+	err = v.read("read leaf", func(r *reader) error {
+		d, err = r.hash(v.alive(ctx), h, leaf, v.shard.windowNs)
+		return err
 	})
-	if err != nil {
-		return digest.LeafDigest{}, err
-	}
-	return h.Sum()
+	return d, err
 }
 
 // ReadLeaf yields the canonical blocks of a leaf in order of series key and time. Slices are valid during the call.
 func (v *View) ReadLeaf(ctx context.Context, leaf digest.Leaf, yield func(seriesKey, block []byte) error) error {
-	windowNs := v.shard.windowNs
-	lo, hi := WindowStart(leaf.Window, windowNs), windowEnd(leaf.Window, windowNs)
 	return v.read("read leaf", func(r *reader) error {
-		return r.seriesOf(leaf, nil, func(series []byte, parts []part) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if !v.pin.live() {
-				return ErrNotPinned
-			}
-			if isCanonical(parts, blocks.FormatVersion) {
-				for _, p := range parts {
-					if err := yield(series, p.block); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			err := canonical(partLayers(parts, nil), lo, hi, func(block []byte, _ int) error { return yield(series, block) })
-			return r.blame(partKey(string(appendLeaf(nil, leaf))+string(series), 0), err)
+		return r.canonical(v.alive(ctx), leaf, v.shard.windowNs, func(series []byte, b canonicalBlock) error {
+			return yield(series, b.bytes)
 		})
 	})
+}
+
+// alive is the check that a long read makes between series.
+func (v *View) alive(ctx context.Context) func() error {
+	return func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !v.pin.live() {
+			return ErrNotPinned
+		}
+		return nil
+	}
 }

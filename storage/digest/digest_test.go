@@ -1,6 +1,8 @@
 package digest
 
 import (
+	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -197,7 +199,13 @@ func TestParseGivesBackTheLeaf(t *testing.T) {
 		note := func(kind string) func([]byte) error {
 			return func(b []byte) error { got = append(got, kind+string(b)); return nil }
 		}
-		parsed, err := Parse(raw, Visitor{note("S"), note("B")})
+		noteBlock := func(b []byte, head blocks.Header) error {
+			if h, err := blocks.Peek(b); err != nil || h != head {
+				rt.Fatalf("header %+v, want %+v, %v", head, h, err)
+			}
+			return note("B")(b)
+		}
+		parsed, err := Parse(raw, Visitor{note("S"), noteBlock})
 		if err != nil || parsed != (Parsed{leaf, d, 1}) || !slices.Equal(got, want) {
 			rt.Fatalf("%+v, %v\n%q\n%q", parsed, err, got, want)
 		}
@@ -214,7 +222,7 @@ func TestParseGivesBackTheLeaf(t *testing.T) {
 func TestParseStopsAtTheVisitorsError(t *testing.T) {
 	_, raw := leafOf(t, Leaf{}, 1, part{"a", [][]byte{block(t, 1, 1)}})
 	stop := errors.New("stop")
-	if _, err := Parse(raw, Visitor{Block: func([]byte) error { return stop }}); !errors.Is(err, stop) {
+	if _, err := Parse(raw, Visitor{Block: func([]byte, blocks.Header) error { return stop }}); !errors.Is(err, stop) {
 		t.Fatal(err)
 	}
 }
@@ -263,7 +271,11 @@ func FuzzParse(f *testing.F) {
 		var again []part
 		p, err := Parse(b, Visitor{
 			func(key []byte) error { again = append(again, part{key: string(key)}); return nil },
-			func(b []byte) error { last := &again[len(again)-1]; last.blocks = append(last.blocks, b); return nil },
+			func(b []byte, _ blocks.Header) error {
+				last := &again[len(again)-1]
+				last.blocks = append(last.blocks, b)
+				return nil
+			},
 		})
 		if err != nil {
 			return
@@ -275,6 +287,75 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%+v, want %+v", d, p.LeafDigest)
 		}
 	})
+}
+
+// A proof differs with the key, with every byte of a leaf, and from what is known without reading the leaves: content
+// ids and root.
+func TestProofNeedsKeyAndBytes(t *testing.T) {
+	seen := map[ID]string{}
+	see := func(what string, id ID) {
+		t.Helper()
+		if other, ok := seen[id]; ok {
+			t.Errorf("%s is %s", what, other)
+		}
+		seen[id] = what
+	}
+	keyed := func(key string, leaf Leaf, parts ...part) Entry {
+		t.Helper()
+		h := NewKeyedLeafHasher([]byte(key), leaf, 1)
+		for _, p := range parts {
+			if err := h.Series([]byte(p.key)); err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range p.blocks {
+				if err := h.Block(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		d, err := h.Sum()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Entry{leaf, d}
+	}
+	a, b := part{"a", [][]byte{block(t, 1, 2)}}, part{"a", [][]byte{block(t, 1, 3)}}
+	d, raw := leafOf(t, Leaf{1, 2}, 1, a)
+	see("content id", d.ID)
+	see("root", Root([]Entry{{Leaf{1, 2}, d}}))
+	see("proof of content ids", Proof([]byte("key"), []Entry{{Leaf{1, 2}, d}}))
+	one := keyed("key", Leaf{1, 2}, a)
+	see("leaf", one.ID)
+	see("leaf, other key", keyed("other", Leaf{1, 2}, a).ID)
+	see("leaf, other bytes", keyed("key", Leaf{1, 2}, b).ID)
+	see("proof", Proof([]byte("key"), []Entry{one}))
+	see("proof, other key", Proof([]byte("other"), []Entry{one}))
+	two := keyed("key", Leaf{1, 3}, b)
+	see("proof of two", Proof([]byte("key"), []Entry{one, two}))
+	if Proof([]byte("key"), []Entry{one, two}) != Proof([]byte("key"), []Entry{two, one}) {
+		t.Error("a proof depends on the order given")
+	}
+	mac := hmac.New(sha256.New, []byte("key"))
+	mac.Write(raw)
+	if !bytes.Equal(mac.Sum(nil), one.ID[:]) || one.Bytes != uint64(len(raw)) || one.Points != 2 {
+		t.Errorf("leaf %+v is not the HMAC of its bytes", one)
+	}
+	const golden = "d32f8c962aaa840a865e4d0e8c50c96c12c02fdb94a6e7c2061ac6e15fdd0b7a"
+	if got := Proof([]byte("key"), []Entry{one, two}).String(); got != golden {
+		t.Errorf("proof of layout 1 is %s", got)
+	}
+}
+
+func TestEncoderWritesTheLeafBytesWithoutADigest(t *testing.T) {
+	_, raw := leafOf(t, Leaf{-1, 7}, 1, part{"a", [][]byte{block(t, 1, 2)}})
+	var out bytes.Buffer
+	h := NewLeafEncoder(&out, Leaf{-1, 7}, 1)
+	if err := errors.Join(h.Series([]byte("a")), h.Block(block(t, 1, 2))); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := h.Sum(); err != nil || d != (LeafDigest{Points: 2, Bytes: uint64(len(raw))}) || !bytes.Equal(out.Bytes(), raw) {
+		t.Fatalf("%+v, %v", d, err)
+	}
 }
 
 func BenchmarkLeaf(b *testing.B) {

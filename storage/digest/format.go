@@ -21,12 +21,20 @@ import "encoding/binary"
 //	+-----------------+------------+-------------+
 //	| window 8 B | slot 1 B | content id 32 B | points 8 B | bytes 8 B |            a leaf, in leaf order
 //
+// A proof, layout 1, under a key that was chosen for it: HMAC-SHA256 of
+//
+//	+------------------+------------+------------+
+//	| "flotilla proof" | layout 1 B | leaves 8 B |
+//	+------------------+------------+------------+
+//	| window 8 B | slot 1 B | HMAC-SHA256 of the leaf bytes 32 B | points 8 B | bytes 8 B |    a leaf, in leaf order
+//
 // Two inputs of different structure never hash the same bytes: the head tells leaf from root, a record begins with its
 // type and says its length, and the end counts the records.
 const (
-	leafMagic = "flotilla leaf"
-	rootMagic = "flotilla root"
-	layout    = 1
+	leafMagic  = "flotilla leaf"
+	rootMagic  = "flotilla root"
+	proofMagic = "flotilla proof"
+	layout     = 1
 
 	recordSeries = 'S'
 	recordBlock  = 'B'

@@ -2,6 +2,7 @@ package digest
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ var ErrOrder = errors.New("leaf parts are out of order")
 
 // LeafHasher hashes one leaf: Series, its Blocks, the next Series and so on, then Sum.
 type LeafHasher struct {
-	sum  hash.Hash
+	sum  hash.Hash // nil: no digest is wanted
 	copy io.Writer // gets the leaf bytes too, if not nil
 	buf  []byte
 
@@ -37,7 +38,22 @@ func NewLeafHasher(leaf Leaf, formatVersion uint32) *LeafHasher {
 
 // NewLeafWriter is NewLeafHasher that also writes the leaf bytes to w as they are hashed. An error of w ends the digest.
 func NewLeafWriter(w io.Writer, leaf Leaf, formatVersion uint32) *LeafHasher {
-	h := &LeafHasher{sum: sha256.New(), copy: w}
+	return newLeafHasher(sha256.New(), w, leaf, formatVersion)
+}
+
+// NewLeafEncoder is NewLeafWriter without the digest: the ID that Sum returns is zero.
+func NewLeafEncoder(w io.Writer, leaf Leaf, formatVersion uint32) *LeafHasher {
+	return newLeafHasher(nil, w, leaf, formatVersion)
+}
+
+// NewKeyedLeafHasher is NewLeafHasher with HMAC-SHA256 in place of SHA-256: the ID that Sum returns is the leaf's part of
+// a proof, and no content id.
+func NewKeyedLeafHasher(key []byte, leaf Leaf, formatVersion uint32) *LeafHasher {
+	return newLeafHasher(hmac.New(sha256.New, key), nil, leaf, formatVersion)
+}
+
+func newLeafHasher(sum hash.Hash, w io.Writer, leaf Leaf, formatVersion uint32) *LeafHasher {
+	h := &LeafHasher{sum: sum, copy: w}
 	if leaf.Slot >= Slots {
 		h.err = fmt.Errorf("%w: slot %d of %d", ErrOrder, leaf.Slot, Slots)
 		return h
@@ -47,7 +63,9 @@ func NewLeafWriter(w io.Writer, leaf Leaf, formatVersion uint32) *LeafHasher {
 }
 
 func (h *LeafHasher) write(p []byte) {
-	h.sum.Write(p) // a hash.Hash never fails
+	if h.sum != nil {
+		h.sum.Write(p) // a hash.Hash never fails
+	}
 	h.bytes += uint64(len(p))
 	if h.copy != nil && h.err == nil {
 		if _, err := h.copy.Write(p); err != nil {
@@ -77,9 +95,17 @@ func (h *LeafHasher) Block(canonical []byte) error {
 		return h.err
 	}
 	head, err := blocks.Peek(canonical)
-	switch {
-	case err != nil:
+	if err != nil {
 		h.err = fmt.Errorf("hash block of series %q: %w", h.key, err)
+		return h.err
+	}
+	return h.Checked(canonical, head)
+}
+
+// Checked is Block for who has checked the block's CRC since it was read, and knows its header.
+func (h *LeafHasher) Checked(canonical []byte, head blocks.Header) error {
+	switch {
+	case h.err != nil:
 	case !h.begun:
 		h.err = fmt.Errorf("%w: block before any series", ErrOrder)
 	case head.Rows == 0 || len(canonical) > maxRecordBytes:
@@ -114,7 +140,9 @@ func (h *LeafHasher) Sum() (LeafDigest, error) {
 		return LeafDigest{}, h.err
 	}
 	d := LeafDigest{Points: h.points, Bytes: h.bytes}
-	h.sum.Sum(d.ID[:0])
+	if h.sum != nil {
+		h.sum.Sum(d.ID[:0])
+	}
 	h.err = fmt.Errorf("%w: used after Sum", ErrOrder)
 	return d, nil
 }
