@@ -31,7 +31,8 @@ type Config struct {
 	Node    Node
 	Version api.Version
 	Logger  *slog.Logger
-	// Extra routes of other packages (metrics, pages), by pattern of
+	Metrics http.Handler // answers /metrics; nil: there are none
+	// Extra routes of other packages (pages), by pattern of
 	// http.ServeMux without a method.
 	Extra map[string]http.Handler
 }
@@ -42,6 +43,7 @@ type Handler struct {
 	node    Node
 	version api.Version
 	logger  *slog.Logger
+	metrics http.Handler // nil: none
 	mux     *http.ServeMux
 }
 
@@ -53,7 +55,7 @@ func New(c Config) *Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{g: c.Gateway, node: c.Node, version: c.Version, logger: c.Logger, mux: http.NewServeMux()}
+	h := &Handler{g: c.Gateway, node: c.Node, version: c.Version, logger: c.Logger, metrics: c.Metrics, mux: http.NewServeMux()}
 	for pattern, r := range h.routes() {
 		h.handle(pattern, r)
 		if rest, ok := strings.CutPrefix(pattern, "/v1/admin/"); ok {
@@ -96,6 +98,7 @@ func (h *Handler) routes() map[string]route {
 		"/healthz": {"GET": h.healthz},
 		"/livez":   {"GET": h.healthz},
 		"/readyz":  {"GET": h.readyz},
+		"/metrics": {"GET": h.scrape},
 
 		"/v1/admin/groups":                {"GET": h.listGroups},
 		"/v1/admin/groups/{id}":           {"GET": h.getGroup},

@@ -34,6 +34,15 @@ func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// scrape answers what Prometheus collects.
+func (h *Handler) scrape(w http.ResponseWriter, r *http.Request) error {
+	if h.metrics == nil {
+		return api.E(api.NotFound, unknownRouteHint, "no route %s", r.URL.Path)
+	}
+	h.metrics.ServeHTTP(w, r)
+	return nil
+}
+
 func (h *Handler) getVersion(w http.ResponseWriter, r *http.Request) error {
 	if _, err := params(r); err != nil {
 		return err

@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"rpc/gateway":      {"storage", "storage/blocks", "storage/digest", "membership", "rpc/api", "rpc/pb"},
 	"rpc/server":       {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
 	"rpc/httpapi":      {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
+	"rpc/metrics":      {"rpc/api", "rpc/gateway"},
 	"rpc/client":       {"storage", "storage/blocks", "rpc/api", "rpc/pb"},
 	"rpc/internal/...": {"storage", "storage/blocks", "storage/digest", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/server"},
 
@@ -61,6 +62,7 @@ var onlyUnder = map[string][]string{
 	"github.com/hashicorp/memberlist": {"membership/gossip"},
 	"google.golang.org/grpc":          {"rpc"},
 	"github.com/urfave/cli":           {"cmd/flotilla"},
+	"github.com/prometheus":           {"rpc/metrics"},
 }
 
 // goPackage is what `go list -json` says of one package.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/httpapi"
+	"github.com/flotilla-db/flotilla/rpc/metrics"
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 	"github.com/flotilla-db/flotilla/rpc/server"
 )
@@ -47,9 +48,17 @@ const (
 	httpHeaderBytes   = 64 << 10
 )
 
+// metrics is what GET /metrics answers.
+func (n *Node) metrics() http.Handler {
+	return metrics.New(metrics.Config{
+		Source: n.gateway, Node: n.id.Name, Version: n.build, Since: n.startedAt, LogBytes: n.engine.Bytes,
+		Ready: func() bool { return len(n.ready.Missing()) == 0 },
+	}).Handler()
+}
+
 func (n *Node) serveHTTP() error {
 	handler := httpapi.New(httpapi.Config{
-		Gateway: n.gateway, Node: processAdapter{n}, Version: n.build, Logger: n.log,
+		Gateway: n.gateway, Node: processAdapter{n}, Version: n.build, Logger: n.log, Metrics: n.metrics(),
 		Extra: map[string]http.Handler{"/debug/pprof/": profiles()},
 	})
 	s := &http.Server{
