@@ -14,6 +14,7 @@ const (
 	InPlaceBytes = 16 << 20
 
 	leaseTTL     = 60 * time.Second // of the log lease and of the cut's view, on each replica's own clock
+	pinTTL       = time.Hour        // of a pinned record, should the leader never hear of the job again
 	renewEvery   = 15 * time.Second
 	leaseSlack   = 15 * time.Second // that a renewal may be under way in the log when its sender gave up
 	stalledAfter = 30 * time.Second // without progress

@@ -12,14 +12,25 @@ import (
 
 // Led is a group that this node leads. Every method answers ErrNotLeader once it does not.
 type Led interface {
+	// Standing is cheap: every call of a target begins with it.
+	Standing(ctx context.Context, asker membership.ServerID) (LedStanding, error)
 	LedLog
 	LedCuts
 	LedRecord
 }
 
+// LedStanding is as whom this node leads.
+type LedStanding struct {
+	Server   membership.ServerID
+	Term     uint64 // in which it leads
+	Lineage  string
+	Epoch    uint64 // of the assignment
+	Assigned bool   // the asker's node has a place in the assignment, or the asker is in the configuration
+}
+
 // LedLog is the group's log. Lease and End return when the command is applied here.
 type LedLog interface {
-	// Report is what plan judges by. The asker's own vote does not count in CanCommit.
+	// Report is what plan judges by. The asker's own vote does not count in CanCommit. The asker is no source.
 	Report(ctx context.Context, asker membership.ServerID) (LedReport, error)
 	// Lease takes the log lease id from entry `from` on (0: from its own entry), or renews the lease or the cut's view
 	// that has the id. The index is that of the command.
@@ -30,14 +41,10 @@ type LedLog interface {
 	End(ctx context.Context, ids []string) error
 }
 
-// LedReport is what a leader says of itself.
+// LedReport is what a leader says of its replica, and who may give leaves of it.
 type LedReport struct {
 	walgap.Leader
-	Server   membership.ServerID
-	Term     uint64 // in which it leads
-	Epoch    uint64 // of the assignment
-	Assigned bool   // the asker's node has a place in the assignment, or is in the configuration
-	Sources  []Source
+	Sources []Source
 }
 
 // Source is a replica that may give leaves.
@@ -78,6 +85,7 @@ type CutMade struct {
 
 // LedView is the leader's view at a cut. *storage.View is one.
 type LedView interface {
+	Index() storage.Position
 	Root(ctx context.Context) (digest.ID, []digest.Entry, error)
 	State() ([]byte, error)
 	Prove(ctx context.Context, key []byte) (digest.ID, error)
@@ -86,7 +94,8 @@ type LedView interface {
 
 // LedRecord is what the leader does for the replica that was installed.
 type LedRecord interface {
-	// Proven is told of each equal proof, before the target installs: so that the replica may be given a vote.
+	// Proven is told of each equal proof, before the target installs: so that the replica may be given a vote. Without a
+	// quorum (a copy of the record) it must not wait for the log. It may be told twice.
 	Proven(ctx context.Context, p Proof) error
 	// HoldRecord makes the snapshot record that Raft is shown the cut's own, from the cut's state. ErrBusy: another job
 	// of this group has that.
