@@ -62,20 +62,21 @@ func ParseMode(name string) (Mode, error) {
 // Verdict is what Judge decided. There are three forms: Decided (Kind and the price hold), Wait (ask again later), and
 // neither (refused: asking again gives the same, until an operator did something).
 type Verdict struct {
-	Decided bool
-	Kind    Kind
-	Reason  string // one line for the operator, always there
+	Decided bool   `json:"decided"`
+	Kind    Kind   `json:"kind"`
+	Row     Row    `json:"row"`    // the condition that held
+	Reason  string `json:"reason"` // one line for the operator, always there
 	// BlockedBy says what has to happen before a verdict is possible. Empty when Decided.
-	BlockedBy string
-	Wait      bool
+	BlockedBy string `json:"blocked_by,omitempty"`
+	Wait      bool   `json:"wait,omitempty"`
 	// Alarm: it waits for something that may never come by itself; somebody should know.
-	Alarm bool
+	Alarm bool `json:"alarm,omitempty"`
 	// FromRecord: no cut can commit without the target, so the copy is made of what the leader's snapshot record names.
-	FromRecord bool
+	FromRecord bool `json:"from_record,omitempty"`
 
 	// From is the first entry that the target lacks, of a replay: what a log lease has to keep. Else 0.
-	From    uint64
-	Entries uint64  // to replay
-	Bytes   uint64  // to move; of a delta an estimate until leaves were compared
-	Seconds float64 // that it takes, at the rates given
+	From    uint64  `json:"from,omitempty"`
+	Entries uint64  `json:"entries,omitempty"` // to replay
+	Bytes   uint64  `json:"bytes"`             // to move; of a delta an estimate until leaves were compared
+	Seconds float64 `json:"seconds"`           // that it takes, at the rates given
 }
