@@ -15,6 +15,15 @@ func (g *Group) Running() bool {
 	return err == nil
 }
 
+// LedTerm is the term in which this replica leads, by its own knowledge.
+func (g *Group) LedTerm() (term uint64, leads bool) {
+	in, err := g.running()
+	if err != nil {
+		return 0, false
+	}
+	return in.leads()
+}
+
 // FirstLog is the first index of the log; of one that was dropped whole the
 // next, and 0 if there never was an entry.
 func (g *Group) FirstLog() (uint64, error) {
