@@ -1,6 +1,10 @@
 package resync
 
-import "time"
+import (
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
+)
 
 const (
 	// DefaultMaxPause is the longest that a cut may pause writes.
@@ -11,7 +15,7 @@ const (
 	DefaultLeaderShare = 0.5
 	// InPlaceBytes is the most that is put into the replica's own file in one transaction, whose pages are on the heap.
 	// More, and a new file is built.
-	InPlaceBytes = 16 << 20
+	InPlaceBytes = storage.MaxInPlaceBytes
 
 	leaseTTL     = 60 * time.Second // of the log lease and of the cut's view, on each replica's own clock
 	pinTTL       = time.Hour        // of a pinned record, should the leader never hear of the job again

@@ -1,0 +1,94 @@
+package resync
+
+import (
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+// Work is what a job has before it.
+type Work struct {
+	FetchBytes int64
+	CopyBytes  int64 // locally
+	ProofBytes int64
+	Entries    int64
+	FixedS     float64 // cut, switch
+}
+
+// ETA is how long the work takes. The phase that runs goes at its recent pace (units/s, 0: not known yet), the others at
+// the rates that this node measured before, or their defaults.
+func ETA(w Work, r walgap.Rates, phase Stage, pace float64) time.Duration {
+	s := w.FixedS
+	fetch := least(rateOr(r.WireBytesPerS, walgap.DefaultWireBytesPerS), rateOr(r.LocalBytesPerS, walgap.DefaultLocalBytesPerS))
+	replay := rateOr(r.EntriesPerS, walgap.DefaultEntriesPerS)
+	if pace > 0 {
+		switch phase {
+		case Fetch:
+			fetch = pace
+		case Replay:
+			replay = pace
+		}
+	}
+	s += float64(w.FetchBytes) / fetch
+	s += float64(w.CopyBytes) / rateOr(r.LocalBytesPerS, walgap.DefaultLocalBytesPerS)
+	s += float64(w.ProofBytes) / rateOr(r.ProofBytesPerS, walgap.DefaultProofBytesPerS)
+	s += float64(w.Entries) / replay
+	return time.Duration(min(s, maxEtaS) * float64(time.Second))
+}
+
+const maxEtaS = 30 * 24 * 3600 // shown as such: more means that nothing moves
+
+func rateOr(r, otherwise walgap.Rate) float64 {
+	if r.Measured() {
+		return float64(r)
+	}
+	return float64(otherwise)
+}
+
+func least(a, b float64) float64 { return min(a, b) }
+
+// Pace is how fast something goes, over the recent past only. The zero value is ready.
+type Pace struct{ samples []sample }
+
+type sample struct {
+	at   time.Time
+	done int64
+}
+
+const (
+	paceWindow  = 10 * time.Second
+	paceStep    = 250 * time.Millisecond // samples are at least so far apart
+	paceSamples = int(paceWindow/paceStep) + 2
+)
+
+// Add notes how much is done at a time. Less than before begins anew.
+func (p *Pace) Add(at time.Time, done int64) {
+	n := len(p.samples)
+	if n > 0 && done < p.samples[n-1].done {
+		p.samples, n = p.samples[:0], 0
+	}
+	if n >= 2 && at.Sub(p.samples[n-2].at) < paceStep {
+		p.samples[n-1] = sample{at, done}
+	} else {
+		p.samples = append(p.samples, sample{at, done})
+	}
+	for len(p.samples) > 2 && (at.Sub(p.samples[1].at) >= paceWindow || len(p.samples) > paceSamples) {
+		p.samples = append(p.samples[:0], p.samples[1:]...)
+	}
+}
+
+// PerSecond is the pace at a time; 0 until two samples say one.
+func (p *Pace) PerSecond(at time.Time) float64 {
+	if len(p.samples) < 2 {
+		return 0
+	}
+	first, last := p.samples[0], p.samples[len(p.samples)-1]
+	took := at.Sub(first.at).Seconds()
+	if took <= 0 {
+		return 0
+	}
+	return float64(last.done-first.done) / took
+}
+
+// Reset forgets.
+func (p *Pace) Reset() { p.samples = p.samples[:0] }
