@@ -18,13 +18,11 @@ var (
 	// ErrMessage: what came in is no message of this protocol, or not what was asked for. Do not trust the source.
 	ErrMessage = errors.New("not a message of leaves")
 	// ErrWrongContent: the leaf bytes are not those of the manifest. The sink returns it to blame the source, which is dropped.
-	ErrWrongContent = errors.New("leaf has other content")
+	ErrWrongContent = storage.ErrWrongContent
 	// ErrSilent: no byte came from the source for Plan.Silence.
 	ErrSilent = errors.New("source is silent")
 	// ErrIncomplete: the source ended its answer without all leaves that it was asked for.
 	ErrIncomplete = errors.New("source left leaves out")
-	// ErrSink: the sink failed for a reason that no source is to blame for, such as a full disk. The sink's own error is wrapped too.
-	ErrSink = errors.New("leaf could not be stored")
 	// ErrNoSource: no source is left and leaves are missing. SourcesGone has the reasons. What arrived is stored: go on with other sources.
 	ErrNoSource = errors.New("no source is left")
 )

@@ -87,15 +87,18 @@ func (l *Limiter) take(ctx context.Context, n int) error {
 			return ctx.Err()
 		}
 		part := min(n, l.bucket.Burst())
-		err := l.bucket.WaitN(ctx, part)
-		switch {
-		case err == nil:
-			n -= part
-		case ctx.Err() != nil:
+		reserved := l.bucket.ReserveN(time.Now(), part)
+		if !reserved.OK() {
+			continue // the burst has just become smaller
+		}
+		n -= part
+		timer := time.NewTimer(reserved.Delay())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			reserved.Cancel()
 			return fmt.Errorf("wait for the rate: %w", ctx.Err())
-		case part <= l.bucket.Burst():
-			// The deadline of ctx lies before the time at which the rate would allow it.
-			return fmt.Errorf("wait for the rate: %w", context.DeadlineExceeded)
 		}
 	}
 	return ctx.Err()

@@ -33,12 +33,13 @@ type Plan struct {
 }
 
 // Sink verifies a leaf and stores it. An error that wraps ErrWrongContent blames the source, any other ends the run.
-// It is called by several goroutines at once. The bytes are its own to keep.
+// It is called by one goroutine at a time, and does not keep the bytes.
 type Sink func(source string, e digest.Entry, leafBytes []byte) error
 
 // Progress is how far a run is.
 type Progress struct {
 	Bytes, TotalBytes   uint64 // of leaves that were stored, and of all that are wanted
+	Partial             uint64 // bytes that arrived of leaves that are not stored yet
 	Leaves, TotalLeaves int
 	Rate                float64 // bytes of leaves a second, of late
 	Sources             []SourceReport
@@ -62,7 +63,7 @@ type Result struct {
 	Sources          []SourceReport
 }
 
-// Run fetches what the plan wants. It returns when all of it was stored, when ctx ends, when the sink fails (ErrSink),
+// Run fetches what the plan wants. It returns when all of it was stored, when ctx ends, when the sink fails (its error),
 // or when no source is left (*SourcesGone); by then all its goroutines have ended. progress may be nil; it is called
 // from one goroutine, a few times a second and at the end.
 func Run(ctx context.Context, plan Plan, sink Sink, progress func(Progress)) (Result, error) {

@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
@@ -10,9 +12,12 @@ import (
 // MaxStreams is how many answers a Server gives at once; further ones are refused with ErrBusy.
 const MaxStreams = 12
 
+// messageTime is the time that one message may take of the rate, so that all answers move.
+const messageTime = 250 * time.Millisecond
+
 // LeafReader reads leaves of one cut. *storage.View is one.
 type LeafReader interface {
-	// LeafBytes gives the canonical bytes of a leaf; the caller may keep them and does not change them.
+	// LeafBytes gives the canonical bytes of a leaf; nobody changes them afterwards.
 	LeafBytes(ctx context.Context, leaf digest.Leaf) ([]byte, error)
 }
 
@@ -46,3 +51,52 @@ func NewServer(o ServerOptions) *Server {
 
 // Load is how many answers are under way: what a target compares sources by.
 func (s *Server) Load() int { return len(s.slots) }
+
+// Serve answers one request; send is called from this goroutine. It refuses with ErrBusy, ErrNotPinned or ErrNotServed
+// before it sends anything; a cut that ends later ends the answer. The cut is released when it returns.
+func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error) error {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		return fmt.Errorf("%w: it gives %d answers", ErrBusy, MaxStreams)
+	}
+	defer func() { <-s.slots }()
+	began := time.Now()
+	reader, release, err := s.options.Views.View(ctx, r.Group, r.Cut)
+	if err != nil {
+		return fmt.Errorf("open cut %s of group %d: %w", r.Cut, r.Group, err)
+	}
+	defer release()
+	sent := 0
+	p := packer{size: s.messageBytes(r), compress: r.Compress, began: began, send: func(m Message) error {
+		wire := m.WireBytes()
+		if err := s.options.Out.Wait(ctx, wire); err != nil {
+			return err
+		}
+		sent += wire
+		return send(m)
+	}}
+	for _, leaf := range r.Leaves {
+		b, err := reader.LeafBytes(ctx, leaf)
+		if err != nil {
+			return fmt.Errorf("read leaf %v of group %d: %w", leaf, r.Group, err)
+		}
+		if err := p.add(leaf, b); err != nil {
+			return fmt.Errorf("send leaf %v of group %d: %w", leaf, r.Group, err)
+		}
+	}
+	if err := p.flush(); err != nil {
+		return fmt.Errorf("send leaves of group %d: %w", r.Group, err)
+	}
+	s.options.Logger.Debug("leaves sent", "group", r.Group, "cut", r.Cut, "leaves", len(r.Leaves), "bytes", sent)
+	return nil
+}
+
+// messageBytes is the size of messages: what was asked for, but less where the rate is low.
+func (s *Server) messageBytes(r Request) int {
+	size := r.MessageBytes
+	if rate := s.options.Out.Rate(); rate > 0 {
+		size = min(size, int(rate*messageTime.Seconds()))
+	}
+	return min(max(size, MinMessageBytes), MaxMessageBytes)
+}

@@ -32,7 +32,7 @@ type Request struct {
 type Receiver interface {
 	// Arrived is called for each message before it is used: it holds a source back that is faster than the rate.
 	Arrived(ctx context.Context, a Arrival) error
-	// Leaf takes one whole leaf. The bytes are the receiver's to keep.
+	// Leaf takes one whole leaf. The bytes are the source's again when it returns.
 	Leaf(ctx context.Context, leaf digest.Leaf, leafBytes []byte) error
 }
 

@@ -1,0 +1,90 @@
+package transfer
+
+import "time"
+
+// A source leaves others that are at least comparable of its speed their part: keepPart of all bytes over the number
+// of such sources. With two it is a third, so that neither ends with more than 67%. Comparable sources would get there
+// by themselves: it costs no time, but keeps one that was a little slow to begin from finding nothing left.
+const (
+	keepPart   = 2.0 / 3
+	comparable = 0.5
+)
+
+// mayGive bounds what a source may be given now, from its rank alone: sources of the first rank are unbounded; others
+// give only what the first rank would finish later; the leader no more than its share.
+func (s *Scheduler) mayGive(now time.Time, i int, rates []float64) uint64 {
+	first := s.firstRank(now)
+	if s.sources[i].rank == first {
+		return unlimited
+	}
+	allowance := s.laterThan(now, first, i, rates)
+	if s.sources[i].leader {
+		allowance = min(allowance, minus(uint64(s.leaderShare*float64(s.total)), s.given(i)))
+	}
+	return allowance
+}
+
+// laterThan is how much source i can deliver before the sources of the first rank, which go on meanwhile, would have
+// finished all the rest: x with (inFlight + x) / rate = (left - x) / firstRate.
+func (s *Scheduler) laterThan(now time.Time, first, i int, rates []float64) uint64 {
+	left, firstRate := float64(s.waiting.bytes), 0.0
+	for j := range s.sources {
+		if s.sources[j].rank == first && s.usable(now, j) {
+			left += float64(s.inFlight(j))
+			firstRate += rates[j]
+		}
+	}
+	if firstRate <= 0 {
+		return unlimited
+	}
+	part := rates[i] / firstRate
+	return uint64(max(0, (part*left-float64(s.inFlight(i)))/(1+part)))
+}
+
+// keepsFor bounds what a source may be given so that comparable ones get their part. Of those that may give now, the
+// one that gave least is never bounded: somebody always goes on.
+func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
+	smallest := uint64(unlimited)
+	for _, leaf := range s.waiting.waiting {
+		smallest = min(smallest, s.leaves[leaf].entry.Bytes)
+	}
+	var others []int
+	least := true
+	for j := range s.sources {
+		if j == i || !s.usable(now, j) || rates[j] < comparable*rates[i] {
+			continue
+		}
+		if s.sources[j].rank != s.sources[i].rank && !s.sources[j].leader && !s.sources[i].leader {
+			continue
+		}
+		if s.mayGive(now, j, rates) < smallest {
+			continue
+		}
+		others = append(others, j)
+		least = least && s.given(i) <= s.given(j)
+	}
+	if least {
+		return unlimited
+	}
+	part := uint64(keepPart * float64(s.total) / float64(len(others)+1))
+	var kept uint64
+	for _, j := range others {
+		kept += minus(min(part, s.mostOf(now, j)), s.given(j))
+	}
+	return minus(s.waiting.bytes, kept)
+}
+
+// mostOf is the most that a source may give of all bytes.
+func (s *Scheduler) mostOf(now time.Time, i int) uint64 {
+	if s.sources[i].leader && s.firstRank(now) != rankLeader {
+		return uint64(s.leaderShare * float64(s.total))
+	}
+	return s.total
+}
+
+func minus(a, b uint64) uint64 {
+	if a < b {
+		return 0
+	}
+	return a - b
+}

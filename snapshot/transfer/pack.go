@@ -1,0 +1,74 @@
+package transfer
+
+import (
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// Message is one message of an answer: the head, then the payload. The slices of the payload are those that the
+// LeafReader gave: nobody changes them.
+type Message struct {
+	Head    []byte
+	Payload [][]byte
+}
+
+// WireBytes is the size of the message.
+func (m Message) WireBytes() int {
+	n := len(m.Head)
+	for _, b := range m.Payload {
+		n += len(b)
+	}
+	return n
+}
+
+// packer fills messages with leaves. A leaf goes on in the next message where one is full.
+type packer struct {
+	size     int // of a payload, before compression
+	compress bool
+	send     func(Message) error
+
+	head    messageHead
+	payload [][]byte
+	began   time.Time // of the work on this message
+}
+
+func (p *packer) add(leaf digest.Leaf, leafBytes []byte) error {
+	total, offset := uint64(len(leafBytes)), uint64(0)
+	for {
+		room := p.size - int(p.head.raw)
+		n := min(room, len(leafBytes))
+		p.head.parts = append(p.head.parts, part{leaf: leaf, total: total, offset: offset, length: uint32(n)})
+		p.head.raw += uint32(n)
+		p.payload = append(p.payload, leafBytes[:n])
+		leafBytes, offset = leafBytes[n:], offset+uint64(n)
+		if int(p.head.raw) == p.size || len(p.head.parts) == maxParts {
+			if err := p.flush(); err != nil {
+				return err
+			}
+		}
+		if len(leafBytes) == 0 {
+			return nil
+		}
+	}
+}
+
+// flush sends what is there.
+func (p *packer) flush() error {
+	if len(p.head.parts) == 0 {
+		return nil
+	}
+	p.head.encoding = encodingPlain
+	payload := p.payload
+	if p.compress {
+		if frame := compress(payload, int(p.head.raw)); frame != nil {
+			p.head.encoding, payload = encodingZstd, [][]byte{frame}
+		}
+	}
+	p.head.work = int64(time.Since(p.began))
+	m := Message{Head: p.head.append(make([]byte, 0, messageHeadBytes+len(p.head.parts)*partBytes)), Payload: payload}
+	p.head.parts, p.head.raw, p.payload = p.head.parts[:0], 0, nil
+	err := p.send(m)
+	p.began = time.Now()
+	return err
+}
