@@ -27,7 +27,7 @@ func (s *Shard) compactIfIdle() {
 	}
 	s.compactAt = time.Time{}
 	s.mu.RLock()
-	busy := len(s.pins) > 0
+	busy := len(s.pins)+len(s.looks) > 0
 	s.mu.RUnlock()
 	if busy {
 		s.compactAt = now.Add(s.o.IdleCompact)

@@ -82,16 +82,21 @@ func (w *headWrite) putDigests(ready map[digest.Leaf]knownDigest) error {
 		if w.touched[leaf] {
 			continue
 		}
-		key := appendLeaf(nil, leaf)
-		value := append(make([]byte, 0, digestBytes+crcBytes), k.ID[:]...)
-		value = binary.LittleEndian.AppendUint64(value, k.Points)
-		value = binary.LittleEndian.AppendUint64(value, k.Bytes)
-		value = binary.LittleEndian.AppendUint64(value, k.index)
-		if err := w.digests.Put(key, seal(key, value)); err != nil {
+		if err := w.putDigest(leaf, k.LeafDigest, k.index); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// putDigest writes one record of the bucket.
+func (w *headWrite) putDigest(leaf digest.Leaf, d digest.LeafDigest, index uint64) error {
+	key := appendLeaf(nil, leaf)
+	value := append(make([]byte, 0, digestBytes+crcBytes), d.ID[:]...)
+	value = binary.LittleEndian.AppendUint64(value, d.Points)
+	value = binary.LittleEndian.AppendUint64(value, d.Bytes)
+	value = binary.LittleEndian.AppendUint64(value, index)
+	return w.digests.Put(key, seal(key, value))
 }
 
 const digestBytes = 32 + 3*8

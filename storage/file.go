@@ -34,6 +34,7 @@ type file struct {
 	path      string
 	mapBytes  int
 	onDamaged func(error)
+	failed    error // what an error of a write is: ErrStorage, or ErrStaging
 
 	// mu is held shared by every read transaction, from begin to rollback, and exclusively to close or swap db. The
 	// one write transaction belongs to the flusher, who also swaps: it needs no lock.
@@ -61,7 +62,7 @@ func mapBytes(o int) int {
 
 // openFile opens or makes the file.
 func openFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (*file, error) {
-	f := &file{path: path, mapBytes: mapBytes, onDamaged: onDamaged}
+	f := &file{path: path, mapBytes: mapBytes, onDamaged: onDamaged, failed: ErrStorage}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Size() > 0 && info.Size() < smallestSize:
@@ -93,13 +94,13 @@ func (f *file) name() string {
 // birth gives the file its name, after it was synced for the first time.
 func (f *file) birth() error {
 	if err := f.db.Sync(); err != nil {
-		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
 	if err := os.Rename(f.name(), f.path); err != nil {
-		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
 	if err := syncDir(filepath.Dir(f.path)); err != nil {
-		return fmt.Errorf("%w: birth: %w", ErrStorage, err)
+		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
 	f.unborn, f.db.NoSync, f.db.NoGrowSync = false, false, false
 	return nil
@@ -216,7 +217,7 @@ func (f *file) view(op string, fn func(*bolt.Tx) error) error {
 }
 
 // update runs fn in a write transaction and commits it. An error of fn rolls back; an error of the commit is an unknown
-// outcome, and comes wrapped in ErrStorage. Only the flusher calls it.
+// outcome, and comes wrapped in f.failed. Only the flusher of a shard calls it.
 func (f *file) update(op string, fn func(*bolt.Tx) error) error {
 	if err := f.commit(op, fn); err != nil || !f.unborn {
 		return err
@@ -232,7 +233,7 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 			return ErrClosed
 		}
 		if tx, err = f.db.Begin(true); err != nil {
-			return fmt.Errorf("%w: begin: %w", ErrStorage, err)
+			return fmt.Errorf("%w: begin: %w", f.failed, err)
 		}
 		if err := fn(tx); err != nil {
 			return err
@@ -240,7 +241,7 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 		err = tx.Commit()
 		tx = nil
 		if err != nil {
-			return fmt.Errorf("%w: commit: %w", ErrStorage, err)
+			return fmt.Errorf("%w: commit: %w", f.failed, err)
 		}
 		return nil
 	})

@@ -21,9 +21,12 @@ var errChecksum = errors.New("checksum of a record does not match")
 var errKey = errors.New("malformed key")
 
 // seal appends the CRC of key and value to the value.
-func seal(key, value []byte) []byte {
+func seal(key, value []byte) []byte { return appendSum(value, key, value) }
+
+// appendSum appends the CRC of key and value to dst.
+func appendSum(dst, key, value []byte) []byte {
 	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-	return binary.LittleEndian.AppendUint32(value, sum)
+	return binary.LittleEndian.AppendUint32(dst, sum)
 }
 
 // unseal checks the CRC and returns the value without it.

@@ -6,8 +6,9 @@ import (
 )
 
 // Look gives a view of what is applied now, without a cut: everything applied is flushed first, and the view shows the
-// file at that moment or a little later (View.Index says where). It belongs to the caller alone, who closes it soon:
-// the file grows meanwhile. Its digests are not kept.
+// file at that moment or a little later (View.Index says where). It belongs to the caller alone, who closes it: the file
+// grows meanwhile, and when Options.MaxViewBytes were written under it, or the shard closes, it ends by itself
+// (ErrNotPinned).
 func (s *Shard) Look(ctx context.Context) (*View, error) {
 	if _, err := s.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("look: %w", err)
@@ -26,5 +27,12 @@ func (s *Shard) Look(ctx context.Context) (*View, error) {
 		p.end()
 		return nil, fmt.Errorf("look: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		p.end()
+		return nil, fmt.Errorf("look: %w", s.err)
+	}
+	s.looks[p] = true
 	return &View{shard: s, pin: p, own: true}, nil
 }

@@ -123,9 +123,6 @@ func getIdentity(b *bolt.Bucket) (id Identity, window time.Duration, err error) 
 
 func putState(b *bolt.Bucket, s *state, t totals) error {
 	applied := binary.LittleEndian.AppendUint64(number(s.applied.Index), s.applied.Term)
-	sums := binary.LittleEndian.AppendUint64(number(t.rows), t.blockBytes)
-	sums = binary.LittleEndian.AppendUint64(sums, t.parts)
-	sums = binary.LittleEndian.AppendUint64(sums, t.series)
 	for _, r := range []struct {
 		name  string
 		value []byte
@@ -134,7 +131,7 @@ func putState(b *bolt.Bucket, s *state, t totals) error {
 		{metaConfiguration, append(number(s.configurationIndex), s.configuration...)},
 		{metaLeases, appendLeases(nil, s.leases)},
 		{metaBlockFormat, []byte{s.blockFormat}},
-		{metaTotals, sums},
+		{metaTotals, t.encode()},
 	} {
 		if err := putMeta(b, r.name, r.value); err != nil {
 			return err
@@ -172,14 +169,8 @@ func getState(b *bolt.Bucket) (s state, t totals, err error) {
 		return s, t, err
 	}
 	s.blockFormat = format[0]
-	sums, err := fixedMeta(b, metaTotals, 32)
-	if err != nil {
-		return s, t, err
-	}
-	for i, v := range []*uint64{&t.rows, &t.blockBytes, &t.parts, &t.series} {
-		*v = binary.LittleEndian.Uint64(sums[8*i:])
-	}
-	return s, t, nil
+	t, err = getTotals(b)
+	return s, t, err
 }
 
 func appendLeases(dst []byte, leases []Record) []byte {

@@ -83,7 +83,7 @@ func OpenShard(o Options) (*Shard, error) {
 		return nil, fmt.Errorf("open shard %d: window of %v (between 1s and 366 days)", o.Identity.Group, o.Window)
 	}
 	s := &Shard{o: o, windowNs: int64(o.Window), budget: o.Budget, log: o.Logger, active: newHead(),
-		pins: make(map[string]*pin), known: newDigests(), changed: make(chan struct{}),
+		pins: make(map[string]*pin), looks: make(map[*pin]bool), known: newDigests(), changed: make(chan struct{}),
 		loose: make(map[digest.Leaf]bool), newest: WindowOf(MinTime, int64(o.Window)),
 		wakeup: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.rows.schemas = &schemaTable{}
@@ -122,6 +122,9 @@ func (s *Shard) load() error {
 	err := s.file.view("read meta", func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
+			if tx.Bucket(bucketStage) != nil {
+				return fmt.Errorf("%w: %s: a stage that was not sealed", ErrIdentity, s.o.Path)
+			}
 			if fresh = emptyFile(tx); !fresh {
 				return s.file.damage(errors.New("bucket meta is missing"))
 			}

@@ -135,12 +135,24 @@ func (s *Shard) expire(now time.Time) {
 	}
 }
 
+// endLook ends a view that belongs to no cut. The caller holds the lock.
+func (s *Shard) endLook(p *pin) {
+	delete(s.looks, p)
+	p.end()
+}
+
 // wroteUnderViews counts bytes written against each view, and ends those that cost too much. The caller holds the lock.
 func (s *Shard) wroteUnderViews(bytes int64) {
 	for id, p := range s.pins {
 		if p.written += bytes; p.written > s.o.MaxViewBytes {
 			s.log.Warn("view ends early: too much was written under it", "cut", id, "bytes", p.written)
 			s.unpin(id)
+		}
+	}
+	for p := range s.looks {
+		if p.written += bytes; p.written > s.o.MaxViewBytes {
+			s.log.Warn("view ends early: too much was written under it", "index", p.pos.Index, "bytes", p.written)
+			s.endLook(p)
 		}
 	}
 }

@@ -40,7 +40,8 @@ type Shard struct {
 	totals  totals   // in the file
 	cuts    []string // of the entry that is being applied
 	pins    map[string]*pin
-	gone    []string // cuts that are not pinned and never will be, the last maxGone
+	looks   map[*pin]bool // views that belong to no cut
+	gone    []string      // cuts that are not pinned and never will be, the last maxGone
 	known   digests
 	err     error         // why nothing works any more: ErrClosed, ErrDamaged or ErrStorage
 	closing bool          // the flusher flushes everything and ends
@@ -153,6 +154,9 @@ func (s *Shard) fail(err error) {
 	}
 	for id := range s.pins {
 		s.unpin(id)
+	}
+	for p := range s.looks {
+		s.endLook(p)
 	}
 	s.active, s.frozen = newHead(), nil
 	if bytes := s.memory.Swap(0); bytes != 0 {

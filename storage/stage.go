@@ -1,9 +1,16 @@
 package storage
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"slices"
+	"sync"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
@@ -15,7 +22,7 @@ var (
 	// to go on with what was committed, or remove it.
 	ErrStaging = errors.New("stage cannot be written")
 	// ErrIncomplete: leaves of the manifest are missing. Fetch them first.
-	ErrIncomplete = errors.New("stage lacks leaves of the manifest")
+	ErrIncomplete = errors.New("leaves of the manifest are missing")
 )
 
 // StageOptions of OpenStage.
@@ -28,31 +35,140 @@ type StageOptions struct {
 }
 
 // Stage is a file of verified leaves that may become a shard. Put, Commit, Drop, Leaves and Bytes may be called by
-// several goroutines.
-type Stage struct{}
+// several goroutines; a write that fails ends the stage, and no shard: every call answers ErrStaging from then on.
+type Stage struct {
+	o        StageOptions
+	windowNs int64
+	file     *file
+
+	// mu guards what follows, and is held through transactions that write.
+	mu      sync.Mutex
+	leaves  map[digest.Leaf]digest.LeafDigest // committed or waiting
+	waiting map[digest.Leaf]*stagedLeaf
+	pending int64 // leaf bytes that wait
+	bytes   int64 // leaf bytes of all leaves
+	totals  totals
+	sealed  bool  // the file is a shard: the next write makes it a stage again
+	err     error // of the write that failed
+}
 
 // OpenStage makes the file, or goes on with what a crash left: everything that was committed, which had been verified.
 // ErrIdentity when it belongs to something else, ErrDamaged when it cannot be read: RemoveStage, then open anew.
-func OpenStage(o StageOptions) (*Stage, error) { return nil, ErrStaging }
+func OpenStage(o StageOptions) (*Stage, error) {
+	if o.Window == 0 {
+		o.Window = DefaultWindow
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Stage{o: o, windowNs: int64(o.Window), leaves: make(map[digest.Leaf]digest.LeafDigest),
+		waiting: make(map[digest.Leaf]*stagedLeaf)}
+	damaged := func(err error) { o.Logger.Error("stage is damaged", "path", o.Path, "err", err) }
+	var err error
+	if s.file, err = openFile(o.Path, mapBytes(o.InitialMmapSize), false, damaged); err != nil {
+		return nil, fmt.Errorf("open stage: %w", err)
+	}
+	s.file.failed = ErrStaging
+	if err := s.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open stage: %w", err), s.file.close())
+	}
+	return s, nil
+}
 
-// Put checks leaf bytes whole and keeps them: ErrWrongContent when they are not what is wanted. leafBytes is not kept.
-// It commits by itself when stageTxBytes wait.
-func (s *Stage) Put(leafBytes []byte, want digest.Entry) error { return ErrStaging }
+// load reads what the stage has, or makes it.
+func (s *Stage) load() error {
+	fresh := false
+	err := s.file.view("read stage", func(tx *bolt.Tx) (err error) {
+		if fresh = emptyFile(tx); fresh {
+			return nil
+		}
+		if s.totals, s.sealed, err = s.readHead(tx); err != nil {
+			return err
+		}
+		return s.readLeaves(tx)
+	})
+	if err != nil {
+		return err
+	}
+	if fresh {
+		return s.file.commit("make stage", func(tx *bolt.Tx) error {
+			for _, name := range [][]byte{bucketStage, bucketBlocks, bucketDigests, bucketSeries} {
+				if _, err := tx.CreateBucket(name); err != nil {
+					return err
+				}
+			}
+			return s.putHead(tx.Bucket(bucketStage), totals{})
+		})
+	}
+	return s.file.checkStructure(context.Background(), s.totals)
+}
 
-// Commit brings everything put to disk.
-func (s *Stage) Commit() error { return ErrStaging }
-
-// Drop removes leaves, those that are not there too.
-func (s *Stage) Drop(leaves ...digest.Leaf) error { return ErrStaging }
+// readLeaves lists the leaves that have a digest. One whose record cannot be read counts as not there: it is fetched
+// again, and its parts are replaced.
+func (s *Stage) readLeaves(tx *bolt.Tx) error {
+	return tx.Bucket(bucketDigests).ForEach(func(k, v []byte) error {
+		leaf, err := leafOf(k)
+		if err != nil {
+			return s.file.damage(err)
+		}
+		if d, _, err := parseDigest(k, v); err == nil {
+			s.leaves[leaf] = d
+			s.bytes += int64(d.Bytes)
+		}
+		return nil
+	})
+}
 
 // Leaves lists the leaves put, in order, those that wait for a commit too.
-func (s *Stage) Leaves() ([]digest.Entry, error) { return nil, ErrStaging }
+func (s *Stage) Leaves() ([]digest.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	list := make([]digest.Entry, 0, len(s.leaves))
+	for leaf, d := range s.leaves {
+		list = append(list, digest.Entry{Leaf: leaf, LeafDigest: d})
+	}
+	slices.SortFunc(list, func(a, b digest.Entry) int { return a.Compare(b.Leaf) })
+	return list, nil
+}
+
+// has reports whether the stage has a leaf with that content.
+func (s *Stage) has(want digest.Entry) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.leaves[want.Leaf]
+	return ok && d == want.LeafDigest
+}
 
 // Bytes is the sum of the leaf bytes put.
-func (s *Stage) Bytes() int64 { return 0 }
+func (s *Stage) Bytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
 
 // Close closes the file without the last commit. Idempotent.
-func (s *Stage) Close() error { return nil }
+func (s *Stage) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = fmt.Errorf("stage %s: %w", s.o.Path, ErrClosed)
+	}
+	clear(s.waiting)
+	return s.file.close()
+}
 
 // RemoveStage removes a stage that is not open, with all files beside it.
-func RemoveStage(path string) error { return ErrStaging }
+func RemoveStage(path string) error {
+	for _, suffix := range []string{"", unbornSuffix, compactSuffix} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove stage: %w", err)
+		}
+	}
+	return nil
+}

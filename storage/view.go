@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,9 @@ type View struct {
 	pin    *pin
 	own    bool // the pin ends with the View (Look)
 	closed atomic.Bool
+
+	mu  sync.Mutex           // guards bad
+	bad map[digest.Leaf]bool // leaves whose stored digests are not to be trusted
 }
 
 // AwaitView waits until the cut has been applied and flushed here, and returns its view; ErrNotPinned when there is
@@ -71,7 +75,9 @@ func (v *View) Index() Position { return v.pin.pos }
 // Close gives the handle back. The cut stays pinned for others.
 func (v *View) Close() error {
 	if !v.closed.Swap(true) && v.own {
-		v.pin.end()
+		v.shard.mu.Lock()
+		defer v.shard.mu.Unlock()
+		v.shard.endLook(v.pin)
 	}
 	return nil
 }
@@ -137,11 +143,11 @@ func (v *View) root(ctx context.Context, anew bool) (digest.ID, []digest.Entry, 
 
 // stored is a digest that need not be computed.
 func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error) {
-	if !v.own {
-		v.shard.mu.RLock()
+	v.shard.mu.RLock()
+	if v.current() {
 		d, ok = v.shard.known.at(leaf, v.pin.pos.Index)
-		v.shard.mu.RUnlock()
 	}
+	v.shard.mu.RUnlock()
 	if ok {
 		return d, true, nil
 	}
@@ -156,10 +162,15 @@ func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error
 func (v *View) offer(computed []digest.Entry) {
 	v.shard.mu.Lock()
 	defer v.shard.mu.Unlock()
-	if len(computed) > 0 && !v.own && v.pin.live() && v.shard.err == nil {
+	if len(computed) > 0 && v.current() && v.pin.live() && v.shard.err == nil {
 		v.shard.known.offer(computed, v.pin.pos.Index)
 	}
 }
+
+// current reports whether what the shard knows of leaves and what the view shows of them speak of the same: a view of a
+// cut is pinned at the very moment of a flush; another one was begun at any time, so that only the last flush will do.
+// The caller holds the shard's lock.
+func (v *View) current() bool { return !v.own || v.shard.durable.applied == v.pin.pos }
 
 // Digest computes the digest of one leaf from its blocks on disk.
 func (v *View) Digest(ctx context.Context, leaf digest.Leaf) (digest.LeafDigest, error) {

@@ -28,14 +28,15 @@ type headWrite struct {
 	blocks, digests, series *bolt.Bucket
 	reader                  *reader
 
-	totals   totals
-	touched  map[digest.Leaf]bool
-	loose    map[digest.Leaf]bool // leaves that got parts which are not canonical
-	emptied  map[string]bool      // series that lost the last part of some window
-	scratch  blocks.Columns
-	merged   blocks.Columns
-	buffer   []byte
-	bytesPut int64
+	totals    totals
+	uncounted bool // parts went whose rows are not known
+	touched   map[digest.Leaf]bool
+	loose     map[digest.Leaf]bool // leaves that got parts which are not canonical
+	emptied   map[string]bool      // series that lost the last part of some window
+	scratch   blocks.Columns
+	merged    blocks.Columns
+	buffer    []byte
+	bytesPut  int64
 }
 
 // pair is what a flush has to do for one series in one window.

@@ -1,0 +1,131 @@
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// stageTxBytes is how many leaf bytes wait before Put commits them: a transaction lies in memory, twice, until then.
+const stageTxBytes = 16 << 20
+
+// stagedLeaf is a verified leaf that waits for a commit.
+type stagedLeaf struct {
+	digest.Entry
+	parts []stagedPart
+}
+
+// stagedPart is a record of the blocks bucket. Its value aliases a buffer of the leaf's own.
+type stagedPart struct {
+	key, value []byte
+	rows       int
+	series     int // bytes of the series key within key
+}
+
+// Put checks leaf bytes whole and keeps them: ErrWrongContent when they are not what is wanted. leafBytes is not kept.
+// It commits by itself when stageTxBytes wait.
+func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {
+	if s.has(want) {
+		return nil
+	}
+	l, err := s.verify(leafBytes, want) // without the lock: several cores may do it
+	if err != nil {
+		return fmt.Errorf("stage leaf %v: %w", want.Leaf, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	if old := s.waiting[l.Leaf]; old != nil {
+		s.pending -= int64(old.Bytes)
+	}
+	s.forget(l.Leaf)
+	s.waiting[l.Leaf], s.leaves[l.Leaf] = l, l.LeafDigest
+	s.pending += int64(l.Bytes)
+	s.bytes += int64(l.Bytes)
+	if s.pending < stageTxBytes {
+		return nil
+	}
+	return s.commit()
+}
+
+// forget takes a leaf off the list. The caller holds the lock.
+func (s *Stage) forget(leaf digest.Leaf) {
+	s.bytes -= int64(s.leaves[leaf].Bytes)
+	delete(s.leaves, leaf)
+}
+
+// rawPart is a block in leaf bytes.
+type rawPart struct {
+	series, block []byte
+	number        uint32
+	rows          int
+}
+
+// verify makes records of leaf bytes that are what is wanted, and what a shard may hold.
+func (s *Stage) verify(leafBytes []byte, want digest.Entry) (*stagedLeaf, error) {
+	lo, hi := WindowStart(want.Window, s.windowNs), windowEnd(want.Window, s.windowNs)
+	var raw []rawPart
+	var series []byte
+	var number uint32
+	size := 0
+	p, err := digest.Parse(leafBytes, digest.Visitor{
+		Series: func(key []byte) error {
+			series, number = key, 0
+			if !validKey(key) || SlotOf(key) != want.Slot {
+				return fmt.Errorf("series %x does not belong here", key)
+			}
+			return nil
+		},
+		Block: func(b []byte, h blocks.Header) error {
+			if h.First < lo || h.Last >= hi {
+				return fmt.Errorf("block of %d..%d lies outside of its window", h.First, h.Last)
+			}
+			raw = append(raw, rawPart{series, b, number, h.Rows})
+			size += leafKeyBytes + len(series) + partBytes + len(b) + crcBytes
+			number++
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrWrongContent, err)
+	}
+	if p.Leaf != want.Leaf || p.LeafDigest != want.LeafDigest || p.Points == 0 {
+		return nil, fmt.Errorf("%w: %v %v of %d points, %d bytes", ErrWrongContent, p.Leaf, p.ID, p.Points, p.Bytes)
+	}
+	if p.FormatVersion != blocks.FormatVersion {
+		return nil, fmt.Errorf("%w: block format %d, this binary reads %d", ErrWrongContent, p.FormatVersion, blocks.FormatVersion)
+	}
+	return newStagedLeaf(want, raw, size), nil
+}
+
+// newStagedLeaf copies the parts into one buffer, as records.
+func newStagedLeaf(e digest.Entry, raw []rawPart, size int) *stagedLeaf {
+	l := &stagedLeaf{Entry: e, parts: make([]stagedPart, len(raw))}
+	buf := make([]byte, 0, size)
+	for i, r := range raw {
+		start := len(buf)
+		buf = append(appendLeaf(buf, e.Leaf), r.series...)
+		buf = binary.BigEndian.AppendUint32(buf, r.number)
+		key := buf[start:len(buf):len(buf)]
+		start = len(buf)
+		buf = appendSum(append(buf, r.block...), key, r.block)
+		l.parts[i] = stagedPart{key: key, value: buf[start:len(buf):len(buf)], rows: r.rows, series: len(r.series)}
+	}
+	return l
+}
+
+// validKey reports whether a series key is one as AppendKey makes it, of names that a point may have.
+func validKey(key []byte) bool {
+	for _, limit := range [...]int{MaxDatabaseName, MaxCollectionName, MaxDeviceName} {
+		name, rest, err := cutString(key)
+		if err != nil || len(name) == 0 || len(name) > limit {
+			return false
+		}
+		key = rest
+	}
+	return len(key) == 0
+}
