@@ -71,6 +71,11 @@ func TestPriceIsBytesByRateAndAFixedCost(t *testing.T) {
 	if full := Judge(l, target, r, FullSync); full.Bytes != 1e9 || math.Abs(full.Seconds-112) > 0.001 {
 		t.Errorf("full: %+v", full)
 	}
+	slowDisk := r
+	slowDisk.LocalBytesPerS = 5e6
+	if full := Judge(l, target, slowDisk, FullSync); math.Abs(full.Seconds-212) > 0.001 {
+		t.Errorf("full onto a disk that is slower than the network: %+v", full)
+	}
 	l, target = connected(400, 1e9)
 	l.LogBytes = (l.Last - l.First + 1) * 1000
 	if v := Judge(l, target, r, Auto); v.Bytes != 400_000 || math.Abs(v.Seconds-0.44) > 0.001 {
