@@ -87,7 +87,6 @@ func (s *Scheduler) give(now time.Time, i int) (Batch, bool) {
 func (s *Scheduler) batch(source int, leaves []int, bytes uint64) Batch {
 	s.nextBatch++
 	out := Batch{ID: s.nextBatch, Source: source, Bytes: bytes}
-	slices.Sort(leaves)
 	for _, i := range leaves {
 		s.leaves[i].holders++
 		out.Leaves = append(out.Leaves, s.leaves[i].entry)

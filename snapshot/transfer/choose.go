@@ -3,11 +3,11 @@ package transfer
 import "time"
 
 // A source leaves others that are at least comparable of its speed their part: keepPart of all bytes over the number
-// of such sources. With two it is a third, so that neither ends with more than 67%. Comparable sources would get there
-// by themselves: it costs no time, but keeps one that was a little slow to begin from finding nothing left.
+// of such sources. With two it is a third, so that neither ends with more than 67%. Comparable sources would nearly get
+// there by themselves: it costs little, but keeps one that was a little slow to begin from finding nothing left.
 const (
 	keepPart   = 2.0 / 3
-	comparable = 0.5
+	comparable = 0.4
 )
 
 // mayGive bounds what a source may be given now, from its rank alone: sources of the first rank are unbounded; others
@@ -42,7 +42,7 @@ func (s *Scheduler) laterThan(now time.Time, first, i int, rates []float64) uint
 }
 
 // keepsFor bounds what a source may be given so that comparable ones get their part. Of those that may give now, the
-// one that gave least is never bounded: somebody always goes on.
+// one that gave least is always given its next leaf: somebody always goes on.
 func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 	smallest := uint64(unlimited)
 	for _, leaf := range s.waiting.waiting {
@@ -63,7 +63,7 @@ func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 		others = append(others, j)
 		least = least && s.given(i) <= s.given(j)
 	}
-	if least {
+	if len(others) == 0 {
 		return unlimited
 	}
 	part := uint64(keepPart * float64(s.total) / float64(len(others)+1))
@@ -71,7 +71,12 @@ func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 	for _, j := range others {
 		kept += minus(min(part, s.mostOf(now, j)), s.given(j))
 	}
-	return minus(s.waiting.bytes, kept)
+	allowance := minus(s.waiting.bytes, kept)
+	if least {
+		next := s.waiting.next(s.sources[i].rank != s.firstRank(now))
+		allowance = max(allowance, s.leaves[next].entry.Bytes)
+	}
+	return allowance
 }
 
 // mostOf is the most that a source may give of all bytes.

@@ -28,26 +28,41 @@ func (q *queue) push(leaf int, bytes uint64) {
 	q.bytes += bytes
 }
 
+// next is the leaf at the front or the back of a queue that is not empty.
+func (q *queue) next(fromBack bool) int {
+	if fromBack {
+		return q.waiting[len(q.waiting)-1]
+	}
+	return q.waiting[0]
+}
+
 // take removes up to target bytes of leaves, at least one, from the front or the back; only such that fit into
 // allowance all together. It looks at no more than takeLooks leaves that do not fit.
-func (q *queue) take(sizes []leafState, fromBack bool, target, allowance uint64) (taken []int, bytes uint64) {
-	looks := takeLooks
-	for i := 0; i < len(q.waiting) && looks > 0 && len(taken) < maxBatchLeaves; {
-		at := i
+func (q *queue) take(leaves []leafState, fromBack bool, target, allowance uint64) (taken []int, bytes uint64) {
+	kept, looked := []int(nil), 0 // of the end that is looked at
+	for looked < len(q.waiting) && len(kept) < takeLooks && len(taken) < maxBatchLeaves {
+		leaf := q.waiting[looked]
 		if fromBack {
-			at = len(q.waiting) - 1 - i
+			leaf = q.waiting[len(q.waiting)-1-looked]
 		}
-		leaf := q.waiting[at]
-		size := sizes[leaf].entry.Bytes
+		size := leaves[leaf].entry.Bytes
 		if len(taken) > 0 && bytes+size > target {
 			break
 		}
+		looked++
 		if size > allowance-bytes {
-			i, looks = i+1, looks-1
+			kept = append(kept, leaf)
 			continue
 		}
-		q.waiting = slices.Delete(q.waiting, at, at+1)
 		taken, bytes = append(taken, leaf), bytes+size
+	}
+	slices.Sort(kept)
+	slices.Sort(taken)
+	if fromBack {
+		q.waiting = append(q.waiting[:len(q.waiting)-looked], kept...)
+	} else {
+		copy(q.waiting[looked-len(kept):looked], kept)
+		q.waiting = q.waiting[looked-len(kept):]
 	}
 	q.bytes -= bytes
 	return taken, bytes
