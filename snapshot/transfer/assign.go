@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -75,8 +74,8 @@ func (s *Scheduler) give(now time.Time, i int) (Batch, bool) {
 	if len(s.waiting.waiting) == 0 {
 		return s.steal(now, i, rates)
 	}
-	allowance := min(s.mayGive(now, i, rates), s.keepsFor(now, i, rates))
-	fromBack := s.sources[i].rank != s.firstRank(now)
+	allowance := min(s.mayGive(i, rates), s.keepsFor(now, i, rates))
+	fromBack := s.sources[i].rank != s.firstRank()
 	taken, bytes := s.waiting.take(s.leaves, fromBack, s.target(now, i, rates), allowance)
 	if len(taken) == 0 {
 		return Batch{}, false
@@ -95,7 +94,7 @@ func (s *Scheduler) batch(source int, leaves []int, bytes uint64) Batch {
 	return out
 }
 
-// rates are the speeds in bytes a second. A source that was not measured yet counts as the fastest one.
+// rates are the speeds in bytes a second, at least 1. A source that was not measured yet counts as the fastest one.
 func (s *Scheduler) rates(now time.Time) []float64 {
 	rates, fastest := make([]float64, len(s.sources)), 0.0
 	for i := range s.sources {
@@ -103,22 +102,23 @@ func (s *Scheduler) rates(now time.Time) []float64 {
 		if !known {
 			rate = -1
 		}
-		rates[i], fastest = rate, max(fastest, rate)
+		rates[i], fastest = rate, max(fastest, rate, 1)
 	}
 	for i := range rates {
 		if rates[i] < 0 {
-			rates[i] = cmp.Or(fastest, 1)
+			rates[i] = fastest
 		}
+		rates[i] = max(rates[i], 1)
 	}
 	return rates
 }
 
-// firstRank is the rank that takes from the front: the lowest of a living source.
-func (s *Scheduler) firstRank(now time.Time) int {
+// firstRank is the rank that takes from the front: the lowest of a source that was not dropped.
+func (s *Scheduler) firstRank() int {
 	first := rankLeader
-	for i := range s.sources {
-		if s.usable(now, i) {
-			first = min(first, s.sources[i].rank)
+	for _, source := range s.sources {
+		if source.dropped == nil {
+			first = min(first, source.rank)
 		}
 	}
 	return first
@@ -136,9 +136,7 @@ func (s *Scheduler) target(now time.Time, i int, rates []float64) uint64 {
 	if rate, known := s.sources[i].speed.rate(now); known {
 		target = rate * batchTime.Seconds()
 	}
-	if all > 0 {
-		target = min(target, float64(s.waiting.bytes)*rates[i]/all/guided)
-	}
+	target = min(target, float64(s.waiting.bytes)*rates[i]/all/guided)
 	return uint64(min(max(target, MinMessageBytes), maxBatchBytes))
 }
 

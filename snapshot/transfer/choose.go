@@ -12,12 +12,12 @@ const (
 
 // mayGive bounds what a source may be given now, from its rank alone: sources of the first rank are unbounded; others
 // give only what the first rank would finish later; the leader no more than its share.
-func (s *Scheduler) mayGive(now time.Time, i int, rates []float64) uint64 {
-	first := s.firstRank(now)
+func (s *Scheduler) mayGive(i int, rates []float64) uint64 {
+	first := s.firstRank()
 	if s.sources[i].rank == first {
 		return unlimited
 	}
-	allowance := s.laterThan(now, first, i, rates)
+	allowance := s.laterThan(first, i, rates)
 	if s.sources[i].leader {
 		allowance = min(allowance, minus(uint64(s.leaderShare*float64(s.total)), s.given(i)))
 	}
@@ -26,16 +26,13 @@ func (s *Scheduler) mayGive(now time.Time, i int, rates []float64) uint64 {
 
 // laterThan is how much source i can deliver before the sources of the first rank, which go on meanwhile, would have
 // finished all the rest: x with (inFlight + x) / rate = (left - x) / firstRate.
-func (s *Scheduler) laterThan(now time.Time, first, i int, rates []float64) uint64 {
+func (s *Scheduler) laterThan(first, i int, rates []float64) uint64 {
 	left, firstRate := float64(s.waiting.bytes), 0.0
 	for j := range s.sources {
-		if s.sources[j].rank == first && s.usable(now, j) {
+		if s.sources[j].rank == first && s.sources[j].dropped == nil {
 			left += float64(s.inFlight(j))
 			firstRate += rates[j]
 		}
-	}
-	if firstRate <= 0 {
-		return unlimited
 	}
 	part := rates[i] / firstRate
 	return uint64(max(0, (part*left-float64(s.inFlight(i)))/(1+part)))
@@ -57,7 +54,7 @@ func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 		if s.sources[j].rank != s.sources[i].rank && !s.sources[j].leader && !s.sources[i].leader {
 			continue
 		}
-		if s.mayGive(now, j, rates) < smallest {
+		if s.mayGive(j, rates) < smallest {
 			continue
 		}
 		others = append(others, j)
@@ -69,19 +66,19 @@ func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 	part := uint64(keepPart * float64(s.total) / float64(len(others)+1))
 	var kept uint64
 	for _, j := range others {
-		kept += minus(min(part, s.mostOf(now, j)), s.given(j))
+		kept += minus(min(part, s.mostOf(j)), s.given(j))
 	}
 	allowance := minus(s.waiting.bytes, kept)
 	if least {
-		next := s.waiting.next(s.sources[i].rank != s.firstRank(now))
+		next := s.waiting.next(s.sources[i].rank != s.firstRank())
 		allowance = max(allowance, s.leaves[next].entry.Bytes)
 	}
 	return allowance
 }
 
 // mostOf is the most that a source may give of all bytes.
-func (s *Scheduler) mostOf(now time.Time, i int) uint64 {
-	if s.sources[i].leader && s.firstRank(now) != rankLeader {
+func (s *Scheduler) mostOf(i int) uint64 {
+	if s.sources[i].leader && s.firstRank() != rankLeader {
 		return uint64(s.leaderShare * float64(s.total))
 	}
 	return s.total

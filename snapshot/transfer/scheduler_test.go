@@ -55,6 +55,7 @@ func TestLeaderGivesAtMostItsShare(t *testing.T) {
 		for range followers {
 			sources = append(sources, simSource{info: SourceInfo{SameZone: rapid.Bool().Draw(rt, "zone")}, speed: rapid.Float64Range(1e5, 1e9).Draw(rt, "speed")})
 		}
+		sources[1].busy = rapid.IntRange(0, 3).Draw(rt, "busy")
 		r := simulate(rt, want, sources, share)
 		if r.err != nil || float64(r.bytes[0]) > share*float64(total(want)) {
 			rt.Fatalf("leader gave %d of %d with share %.2f: %v", r.bytes[0], total(want), share, r.err)

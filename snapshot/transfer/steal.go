@@ -38,7 +38,7 @@ func (s *Scheduler) steal(now time.Time, i int, rates []float64) (Batch, bool) {
 	keep := min(int(float64(len(left))*(1-part)), len(left)-1)
 	var taken []int
 	var bytes uint64
-	allowance := s.stealable(now, i)
+	allowance := s.stealable(i)
 	for _, leaf := range left[keep:] {
 		size := s.leaves[leaf].entry.Bytes
 		if size > allowance-bytes || len(taken) > 0 && bytes+size > maxBatchBytes {
@@ -53,8 +53,8 @@ func (s *Scheduler) steal(now time.Time, i int, rates []float64) (Batch, bool) {
 }
 
 // stealable is how much a source may give of what another one was asked for.
-func (s *Scheduler) stealable(now time.Time, i int) uint64 {
-	if most := s.mostOf(now, i); most < s.total {
+func (s *Scheduler) stealable(i int) uint64 {
+	if most := s.mostOf(i); most < s.total {
 		return minus(most, s.given(i))
 	}
 	return unlimited
@@ -77,7 +77,5 @@ func sizeOf(leaves []leafState, some []int) (bytes uint64) {
 	return bytes
 }
 
-// seconds is how long bytes take; a speed of 0 takes for ever.
-func seconds(bytes uint64, rate float64) float64 {
-	return float64(bytes) / max(rate, 1e-9)
-}
+// seconds is how long bytes take.
+func seconds(bytes uint64, rate float64) float64 { return float64(bytes) / rate }
