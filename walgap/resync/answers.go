@@ -18,7 +18,8 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	if err != nil {
 		return nil, err
 	}
-	p := &planAnswer{Sources: report.Sources}
+	p := &planAnswer{Sources: report.Sources, Leader: report.Leader}
+	p.Leader.Terms = nil
 	if s.Server == target {
 		if q.Plan.Mode != walgap.Auto {
 			return nil, fmt.Errorf("%w: %s leads the group: step it down first", ErrRefused, target.Name)
@@ -33,6 +34,11 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	}
 	if !report.CanCommit { // it will, with the target: replay takes the lease then
 		return &answer{Plan: p}, nil
+	}
+	if v.From > 0 && led.Leased(q.Job) { // of an earlier plan: renewing it would not keep what this one needs
+		if err := led.End(ctx, []string{q.Job}); err != nil {
+			return nil, err
+		}
 	}
 	if p.Index, err = led.Lease(ctx, q.Job, v.From, leaseTTL); err != nil {
 		return nil, err
@@ -75,6 +81,9 @@ func (v *visit) serve(ctx context.Context, led Led, q *request, target membershi
 
 // renew renews the job's leases; that one is gone is what the target must hear.
 func (v *visit) renew(ctx context.Context, led Led, q *request) (*answer, error) {
+	if q.Renew.Record { // nothing is in the log: that the job asked is all
+		return &answer{}, nil
+	}
 	if q.Renew.Leased && !led.Leased(q.Job) {
 		return nil, fmt.Errorf("%w: the log lease has ended", ErrMoved)
 	}

@@ -23,4 +23,19 @@ const (
 	leaseSlack   = 15 * time.Second // that a renewal may be under way in the log when its sender gave up
 	stalledAfter = 30 * time.Second // without progress
 	rowInterval  = 500 * time.Millisecond
+
+	dryRunIdle   = 30 * time.Second // of any stage of a dry run: somebody waits for it
+	maxRestarts  = 32               // in a row, without a byte or an entry in between; then the attempt is broken
+	maxAborts    = 8                // cuts of one attempt that were given up
+	recentCuts   = 16               // whose views a new cut ends; older ones were told to end before
+	maxCuts      = 512              // of a job
+	fetchRounds  = 3                // of one attempt: what was copied from a bad leaf is fetched in another
+	endTries     = 5                // of telling the row's keeper that the job is about to end
+	installBound = 10 * time.Minute
 )
+
+// readingTime is how long reading and hashing some bytes may take, on a slow disk.
+func readingTime(bytes int64) time.Duration {
+	const slow = 10 << 20 // bytes/s
+	return time.Duration(bytes/slow+1) * time.Second
+}

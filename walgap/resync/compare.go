@@ -11,10 +11,10 @@ type Comparison struct {
 
 	// MovedBytes is the estimate of what it costs to bring them together: the larger side of each differing leaf, and
 	// each missing one.
-	MovedBytes   int64
-	WantBytes    int64 // of the missing and differing leaves, as the manifest has them
-	EqualBytes   int64
-	OrphanBytes  int64
+	MovedBytes  int64
+	WantBytes   int64 // of the missing and differing leaves, as the manifest has them
+	EqualBytes  int64
+	OrphanBytes int64
 }
 
 // Compare compares a base with a manifest, both in leaf order. Leaves in suspect do not count as equal, whatever the

@@ -31,6 +31,7 @@ var (
 	// ErrRunning: a job of this group runs on this node already. Wait for it, or cancel it.
 	ErrRunning = errors.New("a resync of this group runs already")
 
-	errStuck   = errors.New("no progress")
-	errPending = errors.New("not ready yet")
+	errStuck          = errors.New("no progress")
+	errUnprovenLeaves = errors.New("leaves on disk are not those of the cut")
+	errPending        = errors.New("not ready yet")
 )

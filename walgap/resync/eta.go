@@ -19,7 +19,7 @@ type Work struct {
 // the rates that this node measured before, or their defaults.
 func ETA(w Work, r walgap.Rates, phase Stage, pace float64) time.Duration {
 	s := w.FixedS
-	fetch := least(rateOr(r.WireBytesPerS, walgap.DefaultWireBytesPerS), rateOr(r.LocalBytesPerS, walgap.DefaultLocalBytesPerS))
+	fetch := min(rateOr(r.WireBytesPerS, walgap.DefaultWireBytesPerS), rateOr(r.LocalBytesPerS, walgap.DefaultLocalBytesPerS))
 	replay := rateOr(r.EntriesPerS, walgap.DefaultEntriesPerS)
 	if pace > 0 {
 		switch phase {
@@ -44,8 +44,6 @@ func rateOr(r, otherwise walgap.Rate) float64 {
 	}
 	return float64(otherwise)
 }
-
-func least(a, b float64) float64 { return min(a, b) }
 
 // Pace is how fast something goes, over the recent past only. The zero value is ready.
 type Pace struct{ samples []sample }

@@ -30,6 +30,7 @@ type remote struct {
 	mu      sync.Mutex // guards the rest: stages and renewals call at once
 	target  membership.ServerID
 	session session
+	lease   lease
 	// touched is when a lease may last have been made or renewed in the log; zero: never.
 	touched time.Time
 }

@@ -163,11 +163,14 @@ func (v *visit) list(led Led, cutID string) *listing {
 	return l
 }
 
-// failed reports whether the errand ended with an error.
-func (e *errand) failed() bool {
+// ready reports whether the errand has ended well, failed whether it has ended with an error.
+func (e *errand) ready() bool  { return e.over() && e.err == nil }
+func (e *errand) failed() bool { return e.over() && e.err != nil }
+
+func (e *errand) over() bool {
 	select {
 	case <-e.done:
-		return e.err != nil
+		return true
 	default:
 		return false
 	}
@@ -197,11 +200,15 @@ func (v *visit) challenge(led Led, cutID string, key []byte) {
 	t := &trial{cutID: cutID, key: key}
 	v.mu.Lock()
 	old := v.trial
+	limit := infoOf(Install).Idle
+	if v.listing != nil && v.listing.ready() {
+		limit += readingTime(bytesOf(v.listing.entries))
+	}
 	if v.closed {
 		v.mu.Unlock()
 		return
 	}
-	t.start(infoOf(Install).Idle, func(ctx context.Context) (err error) {
+	t.start(limit, func(ctx context.Context) (err error) {
 		view, err := led.View(ctx, cutID)
 		if err != nil {
 			return err

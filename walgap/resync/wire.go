@@ -81,7 +81,8 @@ type planAsk struct {
 
 type renewAsk struct {
 	From   uint64 `json:"from,omitempty"`
-	Leased bool   `json:"leased"` // it was taken before: that it is gone is news
+	Leased bool   `json:"leased"`           // it was taken before: that it is gone is news
+	Record bool   `json:"record,omitempty"` // a record was pinned: nothing is to be put into the log
 	CutID  string `json:"cut_id,omitempty"`
 }
 
@@ -128,7 +129,8 @@ type answer struct {
 
 type planAnswer struct {
 	Verdict walgap.Verdict `json:"verdict"`
-	Index   uint64         `json:"index"` // of the lease's command; 0: none was taken
+	Leader  walgap.Leader  `json:"leader"` // without its term runs
+	Index   uint64         `json:"index"`  // of the lease's command; 0: none was taken
 	Sources []Source       `json:"sources"`
 }
 

@@ -1,0 +1,224 @@
+package resync
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+// board is what a job shows: its row, when it last progressed, and how fast. The driver writes it, the watcher
+// publishes it, and ends a stage that has not progressed for its bound.
+type board struct {
+	jobs   Jobs
+	meter  *Meter
+	logger *slog.Logger
+
+	publishing sync.Mutex // one Update at a time, in order
+
+	mu       sync.Mutex // guards the rest
+	row      Row
+	dirty    bool
+	progress time.Time // monotonic
+	idle     time.Duration
+	stage    Stage
+	since    time.Time               // when it began
+	end      context.CancelCauseFunc // of the stage that runs; nil: none
+	pace     Pace
+	work     Work
+	hasWork  bool
+}
+
+// enter begins a stage; end is called when it is stuck.
+func (b *board) enter(s Stage, idle time.Duration, end context.CancelCauseFunc) {
+	b.mu.Lock()
+	b.stage, b.since, b.idle, b.end = s, time.Now(), idle, end
+	b.pace.Reset()
+	if s < Ending {
+		b.row.Stage = s
+	}
+	b.movedLocked()
+	b.mu.Unlock()
+	b.publish()
+}
+
+// extend gives the stage that runs more time: for work that cannot tell its progress.
+func (b *board) extend(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle += by
+}
+
+// leave ends a stage.
+func (b *board) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end = nil
+}
+
+// interrupt ends the stage that runs, if it is one of those.
+func (b *board) interrupt(cause error, stages ...Stage) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range stages {
+		if b.stage == s && b.end != nil {
+			b.end(cause)
+		}
+	}
+}
+
+// edit changes the row.
+func (b *board) edit(change func(*Row)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.row)
+	b.dirty = true
+}
+
+// moved notes progress.
+func (b *board) moved() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.movedLocked()
+}
+
+func (b *board) movedLocked() {
+	b.progress = time.Now()
+	b.row.LastProgressAt = b.progress
+	b.row.BlockedBy = ""
+	if b.row.Status == Stalled {
+		b.row.Status = Running
+	}
+	b.dirty = true
+}
+
+// block says what the job waits for.
+func (b *board) block(why string) {
+	b.edit(func(r *Row) { r.BlockedBy = why })
+}
+
+// plan sets what is left to do.
+func (b *board) plan(w Work) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.work, b.hasWork = w, true
+}
+
+// fetched notes bytes of the leaves wanted; more than before is progress.
+func (b *board) fetched(done int64, sources []SourceBytes) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	done = min(done, b.row.BytesTotal)
+	if done > b.row.BytesDone {
+		b.movedLocked()
+		b.row.BytesDone = done
+	}
+	if sources != nil {
+		b.row.Sources = sources
+	}
+	b.work.FetchBytes = b.row.BytesTotal - b.row.BytesDone
+	b.pace.Add(time.Now(), b.row.BytesDone)
+	b.dirty = true
+}
+
+// copied notes bytes that came from the old file.
+func (b *board) copied(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.work.CopyBytes = max(b.work.CopyBytes-n, 0)
+	b.movedLocked()
+}
+
+// replayed notes how many entries are left.
+func (b *board) replayed(done, left int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if done > b.row.EntriesDone {
+		b.movedLocked()
+	}
+	b.row.EntriesDone = done
+	b.work = Work{Entries: left}
+	b.hasWork = true
+	b.pace.Add(time.Now(), done)
+	b.dirty = true
+}
+
+// watch publishes and guards until the context ends.
+func (b *board) watch(ctx context.Context) {
+	ticker := time.NewTicker(rowInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if b.tick(time.Now()) {
+				b.publish()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick finds a job that stands still, and says whether there is something new to show.
+func (b *board) tick(now time.Time) bool {
+	var rates walgap.Rates
+	if b.meter != nil {
+		rates = b.meter.Rates()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	still := now.Sub(b.progress)
+	if still >= stalledAfter && b.row.Status == Running {
+		b.row.Status, b.dirty = Stalled, true
+		if b.row.BlockedBy == "" {
+			b.row.BlockedBy = fmt.Sprintf("stage %s has not progressed since %s", b.stage, b.progress.UTC().Format(time.RFC3339))
+		}
+	}
+	if still >= b.idle && b.end != nil {
+		b.end(fmt.Errorf("%w for %v: %s", errStuck, b.idle, b.row.BlockedBy))
+	}
+	if b.hasWork && !b.row.Status.Final() {
+		pace := b.pace.PerSecond(now)
+		eta := ETA(b.work, rates, b.stage, pace).Seconds()
+		if b.stage != Fetch && b.stage != Replay { // work that is not counted while it is done
+			eta = max(eta-now.Sub(b.since).Seconds(), 0)
+		}
+		b.row.EtaS, b.row.Rate = &eta, 0
+		if b.stage == Fetch {
+			b.row.Rate = pace
+		}
+		b.dirty = true
+	}
+	return b.dirty
+}
+
+// publish gives the row to its keeper.
+func (b *board) publish() {
+	if err := b.tell(); err != nil {
+		b.logger.Warn("resync: the job's row was not kept", "error", err)
+	}
+}
+
+func (b *board) tell() error {
+	b.publishing.Lock()
+	defer b.publishing.Unlock()
+	b.mu.Lock()
+	b.dirty = false
+	row := b.row
+	b.mu.Unlock()
+	err := b.jobs.Update(row)
+	if err != nil {
+		b.edit(func(*Row) {})
+	}
+	return err
+}
+
+// look is the row as it is now.
+func (b *board) look() Row {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.row
+}

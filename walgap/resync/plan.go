@@ -1,0 +1,165 @@
+package resync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+const planAgain = time.Second // between two questions when the verdict is: wait
+
+// plan is the first stage, and where every change of the world leads back to. The target reports itself; the leader
+// takes a log lease and judges. A verdict of wait is asked for again, until the stage's bound.
+func (j *job) plan(ctx context.Context) (Outcome, error) {
+	j.closeBuild()
+	j.remote.keep(lease{})
+	for {
+		p, err := j.ask(ctx)
+		if err != nil {
+			return 0, err
+		}
+		v := p.Verdict
+		if err := j.adopt(p); err != nil {
+			return 0, err
+		}
+		switch {
+		case !v.Decided && !v.Wait && !j.req.DryRun:
+			return 0, fmt.Errorf("%w: %s", ErrRefused, blockedOr(v))
+		case v.Decided || j.req.DryRun:
+			j.step(Plan, "judged")
+			return j.judged(ctx)
+		}
+		j.board.edit(func(r *Row) { r.Reason, r.BlockedBy = v.Reason, blockedOr(v) })
+		if err := pause(ctx, planAgain); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// ask reports the target and gets the verdict.
+func (j *job) ask(ctx context.Context) (*planAnswer, error) {
+	standing, err := j.replica.Report(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("report the replica: %w", err)
+	}
+	if extra := len(standing.Terms) - maxTermRuns; extra > 0 { // it knows less, which is safe
+		standing.Terms = standing.Terms[extra:]
+		standing.First = standing.Terms[0].First
+	}
+	j.standing = standing
+	before := j.state.Asked
+	if err := j.mayLease(); err != nil {
+		return nil, err
+	}
+	j.step(Plan, "asked")
+	if !j.req.DryRun {
+		j.remote.touch()
+	}
+	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
+		Rates: j.config.Rates.Rates(), DryRun: j.req.DryRun}}
+	a, err := j.remote.ask(ctx, q, j.board.block)
+	if err != nil {
+		return nil, err
+	}
+	j.remote.adopt(standing.Server, a.Session)
+	j.state.Asked = before || a.Plan.Index > 0
+	return a.Plan, nil
+}
+
+// mayLease notes, before it is asked for, that a log lease may live.
+func (j *job) mayLease() error {
+	if j.req.DryRun || j.state.Asked {
+		return nil
+	}
+	j.state.Asked = true
+	return j.persist()
+}
+
+// mode is what the operator asked for, until it was done: a replica that was installed is judged by its gap.
+func (j *job) mode() walgap.Mode {
+	if j.state.Installed {
+		return walgap.Auto
+	}
+	return j.req.Mode
+}
+
+// adopt takes a plan for the job's own.
+func (j *job) adopt(p *planAnswer) error {
+	if s := j.state.Switching; s != nil && !j.state.Installed {
+		// The process may have died between the switch and its note of it.
+		j.state.Installed = j.standing.Lineage == s.Lineage && j.standing.HasData && j.standing.Applied.Index >= s.Position.Index &&
+			j.standing.Applied.Term >= s.Position.Term
+	}
+	j.verdict, j.leader, j.goal = p.Verdict, p.Leader, p.Index
+	j.sources = p.Sources
+	if j.req.From != "" {
+		j.sources = slices.DeleteFunc(slices.Clone(p.Sources), func(s Source) bool { return s.Server.Name != j.req.From })
+	}
+	if p.Verdict.FromRecord {
+		j.sources = slices.DeleteFunc(slices.Clone(j.sources), func(s Source) bool { return !s.Leader })
+	}
+	if j.verdict.Decided && j.verdict.Kind.Copies() && len(j.sources) == 0 {
+		return fmt.Errorf("%w: %s", ErrRefused, j.noSource())
+	}
+	v := j.verdict
+	if v.Decided && !j.state.Installed {
+		j.state.Verdict, j.state.Reason = v.Kind.String(), v.Reason
+		j.state.PlannedBytes, j.state.PlannedS, j.state.PlannedN = int64(v.Bytes), v.Seconds, int64(v.Entries)
+	}
+	j.board.edit(func(r *Row) {
+		r.Offered = j.sources
+		r.Verdict, r.Reason = j.state.Verdict, j.state.Reason
+		r.PlannedBytes, r.PlannedS, r.EntriesPlanned = j.state.PlannedBytes, j.state.PlannedS, j.state.PlannedN
+		if eta := v.Seconds; v.Decided {
+			r.EtaS = &eta
+		} else {
+			r.Reason, r.BlockedBy = v.Reason, v.BlockedBy
+		}
+	})
+	return j.persist()
+}
+
+func (j *job) noSource() string {
+	switch {
+	case j.req.From != "" && j.verdict.FromRecord:
+		return fmt.Sprintf("only the leader can give what no quorum has, and %s is not it: resync without --from", j.req.From)
+	case j.req.From != "":
+		return fmt.Sprintf("%s holds no ready replica of group %d: resync without --from, or from another node", j.req.From, j.req.Group)
+	}
+	return fmt.Sprintf("no ready replica of group %d but the target", j.req.Group)
+}
+
+// judged says where the verdict leads, and lets a replica go that a log will cure.
+func (j *job) judged(ctx context.Context) (Outcome, error) {
+	kind := j.verdict.Kind
+	if j.req.DryRun {
+		if j.verdict.Decided && kind.Copies() {
+			return Compared, nil
+		}
+		return Priced, nil
+	}
+	if !kind.Copies() {
+		if err := j.release(ctx); err != nil {
+			return 0, err
+		}
+		if kind == walgap.None {
+			return Equal, nil
+		}
+		j.remote.keep(lease{active: j.goal > 0, leased: j.goal > 0, from: j.verdict.From})
+		return Bridgeable, nil
+	}
+	j.goal = 0
+	j.state.Installed, j.state.Switching = false, nil
+	j.remote.keep(lease{active: true, leased: !j.verdict.FromRecord && j.leader.CanCommit, record: j.verdict.FromRecord || !j.leader.CanCommit})
+	return Passed, nil
+}
+
+func blockedOr(v walgap.Verdict) string {
+	if v.BlockedBy != "" {
+		return v.BlockedBy
+	}
+	return v.Reason
+}

@@ -1,0 +1,31 @@
+package resync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+const voteEvery = 500 * time.Millisecond // between two looks at the configuration
+
+// promote waits until a new replica has its vote: the leader's reconcile gives it, once the proof is known. A replica
+// that had its vote all along has nothing to wait for.
+func (j *job) promote(ctx context.Context) (Outcome, error) {
+	j.step(Promote, "watching")
+	for {
+		p, err := j.replica.Progress(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("look at the replica: %w", err)
+		}
+		if p.Voter || !j.state.Installed && j.verdict.Kind == walgap.None {
+			j.step(Promote, "counted")
+			return Passed, nil
+		}
+		j.board.block("the leader has not given the replica a vote")
+		if err := pause(ctx, voteEvery); err != nil {
+			return 0, err
+		}
+	}
+}

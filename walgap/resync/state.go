@@ -1,0 +1,161 @@
+package resync
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// The staging folder of a job. Nothing else lives there.
+//
+//	job.json   what a job must remember over restarts of its process: one JSON object, replaced as a whole
+//	shard.db   the stage file
+const (
+	stateFile    = "job.json"
+	stageFile    = "shard.db"
+	stateVersion = 1
+	maxStateFile = 4 << 20 // bytes
+)
+
+// state is what a job remembers. It is written before whatever it says is done.
+type state struct {
+	Version  int     `json:"version"`
+	Request  Request `json:"request"`
+	Attempt  int     `json:"attempt"`
+	Restarts int     `json:"restarts"`
+
+	Asked       bool          `json:"asked"`         // a log lease may live
+	Cuts        int           `json:"cuts"`          // cut ids used: the views of all may live
+	Pin         string        `json:"pin,omitempty"` // a record pinned on the leader
+	CutsAborted int           `json:"cuts_aborted"`
+	Fence       time.Duration `json:"fence"` // the longest of all
+
+	Verdict      string        `json:"verdict,omitempty"`
+	Reason       string        `json:"reason,omitempty"`
+	PlannedBytes int64         `json:"planned_bytes"`
+	PlannedS     float64       `json:"planned_s"`
+	PlannedN     int64         `json:"planned_entries"`
+	Replayed     int64         `json:"entries_replayed"`
+	Sources      []SourceBytes `json:"sources,omitempty"`
+	Blamed       []string      `json:"blamed,omitempty"`
+	Copied       int64         `json:"bytes_copied"`
+	Kept         int64         `json:"bytes_kept"`
+	InPlace      bool          `json:"in_place"`
+	ProofS       float64       `json:"proof_s"`
+	// Suspects: leaves of the replica's own file whose bytes are not what it says of them. They are fetched.
+	Suspects []digest.Leaf `json:"suspects,omitempty"`
+
+	// Switching is the state that the replica was about to switch to, once a proof was equal.
+	Switching *switched `json:"switching,omitempty"`
+	Installed bool      `json:"installed"`
+
+	Ending Status `json:"ending,omitempty"` // what the job has come to: only giving back is left
+	Error  string `json:"error,omitempty"`
+}
+
+// switched names a proven state.
+type switched struct {
+	CutID    string           `json:"cut_id"`
+	Lineage  string           `json:"lineage"`
+	Position storage.Position `json:"position"`
+	Root     digest.ID        `json:"root"`
+}
+
+// leases are the ids of all that may live in the log.
+func (s *state) leases() (ids []string) {
+	if s.Asked {
+		ids = append(ids, s.Request.ID)
+	}
+	return append(ids, s.cuts(0)...)
+}
+
+// cuts are the ids of the cuts after the n-th, newest last.
+func (s *state) cuts(n int) (ids []string) {
+	for n = max(n, s.Cuts-maxCutIDs/2); n < s.Cuts; n++ {
+		ids = append(ids, cutIDOf(s.Request.ID, n+1))
+	}
+	return ids
+}
+
+// readState reads a job's state; fs.ErrNotExist when there is none, ErrState when it cannot be read.
+func readState(dir string) (*state, error) {
+	path := filepath.Join(dir, stateFile)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxStateFile {
+		return nil, fmt.Errorf("%w: %s has %d bytes", ErrState, path, info.Size())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &state{}
+	if err := json.Unmarshal(raw, s); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrState, path, err)
+	}
+	if s.Version != stateVersion {
+		return nil, fmt.Errorf("%w: %s: version %d, this node reads %d", ErrState, path, s.Version, stateVersion)
+	}
+	if s.Request.ID == "" || s.Attempt < 1 || s.Cuts < 0 {
+		return nil, fmt.Errorf("%w: %s: %.200s", ErrState, path, raw)
+	}
+	return s, nil
+}
+
+// write replaces the state on disk.
+func (s *state) write(dir string) error {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode job state: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("write job state: %w", err)
+	}
+	path := filepath.Join(dir, stateFile)
+	if err := writeSynced(path+".new", raw); err != nil {
+		return fmt.Errorf("write job state: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write job state: %w", err)
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(path string, raw []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(raw); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// syncDir makes a rename durable, where the system can.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // windows cannot
+	return d.Close()
+}
+
+// sweep removes a staging folder with all that is in it.
+func sweep(dir string) error {
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove staging: %w", err)
+	}
+	return nil
+}
