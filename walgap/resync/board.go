@@ -26,6 +26,7 @@ type board struct {
 	idle     time.Duration
 	stage    Stage
 	since    time.Time               // when it began
+	doing    string                  // what it does while it cannot progress
 	end      context.CancelCauseFunc // of the stage that runs; nil: none
 	pace     Pace
 	work     Work
@@ -35,7 +36,7 @@ type board struct {
 // enter begins a stage; end is called when it is stuck.
 func (b *board) enter(s Stage, idle time.Duration, end context.CancelCauseFunc) {
 	b.mu.Lock()
-	b.stage, b.since, b.idle, b.end = s, time.Now(), idle, end
+	b.stage, b.since, b.idle, b.end, b.doing = s, time.Now(), idle, end, ""
 	b.pace.Reset()
 	if s < Ending {
 		b.row.Stage = s
@@ -46,10 +47,11 @@ func (b *board) enter(s Stage, idle time.Duration, end context.CancelCauseFunc) 
 }
 
 // extend gives the stage that runs more time: for work that cannot tell its progress.
-func (b *board) extend(by time.Duration) {
+func (b *board) extend(by time.Duration, doing string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.idle += by
+	b.doing = doing
 }
 
 // leave ends a stage.
@@ -173,6 +175,9 @@ func (b *board) tick(now time.Time) bool {
 	still := now.Sub(b.progress)
 	if still >= stalledAfter && b.row.Status == Running {
 		b.row.Status, b.dirty = Stalled, true
+		if b.row.BlockedBy == "" {
+			b.row.BlockedBy = b.doing
+		}
 		if b.row.BlockedBy == "" {
 			b.row.BlockedBy = fmt.Sprintf("stage %s has not progressed since %s", b.stage, b.progress.UTC().Format(time.RFC3339))
 		}

@@ -109,7 +109,6 @@ func (j *job) pull(ctx context.Context, want []digest.Entry) error {
 		return nil
 	}
 	progress := func(p FetchProgress) { j.board.fetched(kept+p.Bytes, addSources(before, p.Sources)) }
-	j.board.block("waits for the first leaf")
 	result, err := j.config.Fetcher.Fetch(ctx, FetchPlan{Job: j.req.ID, Group: j.req.Group, CutID: j.cut.ID, Sources: j.sources,
 		Want: want, LeaderShare: j.leaderShare(), Rate: j.req.Rate}, sink, progress)
 	j.state.Sources = addSources(before, result.Sources)

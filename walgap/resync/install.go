@@ -19,7 +19,7 @@ import (
 //
 // Where the sums differ the damaged leaves are found, dropped and fetched again; nothing was replaced.
 func (j *job) install(ctx, life context.Context) (Outcome, error) {
-	j.board.extend(3 * readingTime(bytesOf(j.manifest)))
+	j.board.extend(3*readingTime(bytesOf(j.manifest)), "reads and hashes what was staged")
 	if err := j.prove(ctx); err != nil {
 		return 0, err
 	}
@@ -71,7 +71,6 @@ func (j *job) switchOver(life context.Context) error {
 
 // prove ends well only if both ends have the same sum.
 func (j *job) prove(ctx context.Context) error {
-	j.board.block("reads back what was staged")
 	a, err := j.remote.ask(ctx, request{Op: opChallenge, CutID: j.cut.ID}, j.board.block)
 	if err != nil {
 		return fmt.Errorf("ask for a challenge: %w", err)
