@@ -104,6 +104,9 @@ func (g *Group) change(ctx context.Context, prevIndex uint64, do func(*raft.Raft
 	if err != nil {
 		return err
 	}
+	if in.held() {
+		return in.notLeading()
+	}
 	if prevIndex == 0 {
 		return fmt.Errorf("change configuration of group %d: %w", g.id, ErrStaleConfiguration)
 	}

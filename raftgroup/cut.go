@@ -17,7 +17,8 @@ type CutOptions struct {
 	TTL     time.Duration // how long replicas keep the view, each on its own clock
 	HoldLog bool          // also keep the log from the cut on
 	// MaxPause fences the group's writes while the cut commits, and gives the
-	// attempt up after that; 0: writes go on.
+	// attempt up after that (ErrFenceExpired; it may still commit: End it by its
+	// id, and try again); 0: writes go on.
 	MaxPause time.Duration
 }
 
@@ -50,6 +51,10 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
 	if o.MaxPause > 0 {
+		// What is applied already need not be written while writes wait.
+		if _, err := in.shard.Flush(ctx); err != nil {
+			return CutResult{}, fmt.Errorf("cut group %d: flush: %w", g.id, err)
+		}
 		fence, err := in.proposer.raise("cut "+result.ID, o.MaxPause)
 		if err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: %w", g.id, err)
@@ -88,6 +93,9 @@ func (g *Group) command(ctx context.Context, frames []byte) (uint64, error) {
 	in, err := g.running()
 	if err != nil {
 		return 0, err
+	}
+	if in.held() {
+		return 0, in.notLeading()
 	}
 	return in.proposer.direct(ctx, frames)
 }

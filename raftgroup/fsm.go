@@ -11,6 +11,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// errDropped: a replica that is held for an install applies nothing; what it
+// committed as a leader others apply.
+var errDropped = errors.New("replica is held: the entry is only in its log")
+
 var errRestore = errors.New("a shard is never restored through raft")
 
 // fsm hands committed entries to the shard: commands and configuration entries,
@@ -21,6 +25,10 @@ type fsm struct {
 	entries []storage.Entry       // reused; only Raft's FSM goroutine calls ApplyBatch
 	observe func([]storage.Entry) // for tests; nil otherwise
 
+	applying turns // held while entries are applied, and to begin or end the drop
+	dropping bool  // guarded by applying: the shard is held, see hold.go
+	dropped  bool  // guarded by applying: entries were dropped, so that no other may be applied
+
 	mu          sync.Mutex
 	commandTerm uint64        // guarded by mu; term of the last applied command since the start
 	changed     chan struct{} // guarded by mu; closed and replaced when commandTerm changes
@@ -28,11 +36,47 @@ type fsm struct {
 
 var _ raft.BatchingFSM = (*fsm)(nil)
 
-func newFSM(shard *storage.Shard) *fsm { return &fsm{shard: shard, changed: make(chan struct{})} }
+func newFSM(shard *storage.Shard) *fsm {
+	return &fsm{shard: shard, applying: newTurns(), changed: make(chan struct{})}
+}
+
+// drop makes the FSM drop what it is handed from now on, and returns when
+// nothing is being applied any more. It never waits then: Raft's main loop
+// would, and with it the vote.
+func (f *fsm) drop(ctx context.Context) error {
+	if err := f.applying.lock(ctx); err != nil {
+		return err
+	}
+	defer f.applying.Unlock()
+	f.dropping = true
+	return nil
+}
+
+// resume ends the drop; false when entries were dropped: the instance has to be
+// started again then.
+func (f *fsm) resume() bool {
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	if f.dropped {
+		return false
+	}
+	f.dropping = false
+	return true
+}
 
 // ApplyBatch implements raft.BatchingFSM. The outcome of an entry is its
 // response: nil or an error.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	if f.dropping {
+		f.dropped = true
+		responses := make([]any, len(logs))
+		for i := range responses {
+			responses[i] = errDropped
+		}
+		return responses
+	}
 	f.entries = f.entries[:0]
 	lastCommandTerm := uint64(0)
 	for _, l := range logs {

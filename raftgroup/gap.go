@@ -1,11 +1,14 @@
 package raftgroup
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage"
 	"github.com/hashicorp/raft"
 )
 
@@ -28,26 +31,121 @@ type Gap struct {
 	last time.Time // of the latest alarm
 }
 
-// gapAlarm keeps the gaps that a leader met.
-type gapAlarm struct {
-	mu   sync.Mutex
-	gaps []Gap // guarded by mu
+// errGap makes Raft try the peer again, ever more rarely.
+var errGap = errors.New("behind the log")
+
+const (
+	// gapProbe is the pause between two questions to a peer that is to be
+	// installed, and the least time between two equal answers of success.
+	gapProbe = 100 * time.Millisecond
+	// gapWait bounds the wait for its install: Raft's next try comes up to 10 s
+	// after an error, and then waits again.
+	gapWait = 5 * time.Minute
+)
+
+// gap is what Raft is told in place of an InstallSnapshot, which never crosses.
+// A peer that contains the recorded entry needs none: success, and Raft goes on
+// at the next entry. One in a higher term: that term, no success. Otherwise the
+// alarm and an error; while a record is held for a job, the install of this peer
+// is waited for, since Raft backs off for up to 10 s after each error.
+func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse) error {
+	resp.Term, resp.Success = req.Term, false
+	entry := storage.Position{Index: req.LastLogIndex, Term: req.LastLogTerm}
+	ctx, cancel := in.whileOpen()
+	defer cancel()
+	for begun := time.Now(); ; {
+		c, err := in.askContains(ctx, peer, entry)
+		switch {
+		case err == nil && c.here && c.currentTerm > req.Term:
+			resp.Term = c.currentTerm
+			return nil
+		case err != nil || !c.contains || !in.goesOn(entry.Index):
+			in.gaps.raise(peer, entry.Index)
+		case !in.gaps.again(peer, entry.Index):
+			resp.Success = true
+			in.gaps.settle(peer)
+			return nil
+		}
+		held := in.records.current()
+		if held == nil || held.at != entry || time.Since(begun) > gapWait {
+			return fmt.Errorf("%s of group %d needs an entry at or below %d: %w", peer, in.group, entry.Index, errGap)
+		}
+		timer := time.NewTimer(gapProbe)
+		select {
+		case <-timer.C:
+		case <-held.ended: // by its owner, or with the leadership
+		case <-in.stop:
+			timer.Stop()
+			return fmt.Errorf("group %d: %w", in.group, ErrClosed)
+		}
+		timer.Stop()
+	}
 }
 
-// raise is called by the transport in place of an InstallSnapshot.
-func (a *gapAlarm) raise(peer membership.ServerID, req *raft.InstallSnapshotRequest) {
+// goesOn reports whether this log can send what comes after an entry. Raft would
+// turn in a hot loop otherwise: it takes a success for progress and does not pause.
+func (in *instance) goesOn(index uint64) bool {
+	if _, ok := in.termOf(index); !ok {
+		return false
+	}
+	if in.raft.LastIndex() <= index {
+		return true
+	}
+	var entry raft.Log
+	return in.entries.GetLog(index+1, &entry) == nil
+}
+
+// gapAlarm keeps the gaps that a leader met.
+type gapAlarm struct {
+	mu     sync.Mutex
+	gaps   []Gap                            // guarded by mu
+	closed map[membership.ServerID]closedAt // guarded by mu; the last answer of success
+}
+
+type closedAt struct {
+	index uint64
+	at    time.Time
+}
+
+// raise notes that a peer's log does not reach ours: Raft would have sent the
+// record at snapshot.
+func (a *gapAlarm) raise(peer membership.ServerID, snapshot uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
 	for i := range a.gaps {
 		if a.gaps[i].Peer == peer {
-			a.gaps[i].SnapshotIndex, a.gaps[i].last = req.LastLogIndex, now
+			a.gaps[i].SnapshotIndex, a.gaps[i].last = snapshot, now
 			return
 		}
 	}
 	if len(a.gaps) < maxGaps {
-		a.gaps = append(a.gaps, Gap{Peer: peer, Since: now, SnapshotIndex: req.LastLogIndex, last: now})
+		a.gaps = append(a.gaps, Gap{Peer: peer, Since: now, SnapshotIndex: snapshot, last: now})
 	}
+}
+
+// settle ends the alarm of a peer.
+func (a *gapAlarm) settle(peer membership.ServerID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gaps = slices.DeleteFunc(a.gaps, func(g Gap) bool { return g.Peer == peer })
+}
+
+// again reports whether success was answered for the same peer and entry just
+// now, and notes this answer if not: whatever makes Raft come back, it comes in
+// steps of gapProbe.
+func (a *gapAlarm) again(peer membership.ServerID, index uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if c := a.closed[peer]; c.index == index && now.Sub(c.at) < gapProbe {
+		return true
+	}
+	if a.closed == nil || len(a.closed) >= maxGaps {
+		a.closed = make(map[membership.ServerID]closedAt)
+	}
+	a.closed[peer] = closedAt{index, now}
+	return false
 }
 
 // standing lists the gaps that are still being met.
@@ -61,7 +159,7 @@ func (a *gapAlarm) standing() []Gap {
 func (a *gapAlarm) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.gaps = nil
+	a.gaps, a.closed = nil, nil
 }
 
 // Gaps are the peers that the log of this leader no longer reaches; none of a

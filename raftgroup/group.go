@@ -54,6 +54,8 @@ type Group struct {
 	why      string              // guarded by mu; "" when nothing is wrong
 	decided  bool                // guarded by mu; refused for a reason that stays: see why
 	joining  bool                // guarded by mu; not a voter yet
+	hold     *Hold               // guarded by mu, and written under opening; nil: not held
+	atOpen   *Report             // guarded by mu; of the first open, nil before
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
 }
@@ -121,7 +123,7 @@ func (g *Group) propose(frames []byte) (*Proposal, error) {
 	if g.host.noSpace.Load() {
 		return nil, fmt.Errorf("group %d: %w", g.id, ErrNoSpace)
 	}
-	if in.raft.State() != raft.Leader {
+	if in.raft.State() != raft.Leader || in.held() {
 		return nil, in.notLeading()
 	}
 	p := newProposal(frames, false)
@@ -176,6 +178,9 @@ func (g *Group) Root(ctx context.Context, cutID string) (digest.ID, storage.Posi
 	if err != nil {
 		return digest.ID{}, storage.Position{}, err
 	}
+	if in.held() { // no source, and its cuts never come
+		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, storage.ErrNotPinned)
+	}
 	view, err := in.shard.AwaitView(ctx, cutID)
 	if err != nil {
 		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, err)
@@ -194,11 +199,11 @@ func (g *Group) Root(ctx context.Context, cutID string) (digest.ID, storage.Posi
 	return root, at, nil
 }
 
-// Shard is the state machine, nil while the replica does not run: Status says
-// why.
+// Shard is the state machine, nil while the replica does not run or waits for an
+// install: Status says why.
 func (g *Group) Shard() *storage.Shard {
 	in, err := g.running()
-	if err != nil {
+	if err != nil || in.held() {
 		return nil
 	}
 	return in.shard
@@ -242,6 +247,9 @@ func (g *Group) condition() (ReplicaState, string) {
 			g.joining, g.state, g.why = false, ReplicaReady, ""
 		}
 	}
+	if g.hold != nil && g.instance != nil {
+		return ReplicaSyncing, "waits for the install of job " + g.hold.owner
+	}
 	return g.state, g.why
 }
 
@@ -249,10 +257,13 @@ func (g *Group) condition() (ReplicaState, string) {
 // if that is why. The caller holds opening.
 func (g *Group) start(w Want, damage error) error {
 	g.wanted = w
-	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned}
+	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned, giveUp: g.giveUpLead, held: g.currentHold() != nil}
 	in, d, err := o.open()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.atOpen == nil && o.report.Group == g.id && o.report.Server != (membership.ServerID{}) {
+		g.atOpen = &o.report
+	}
 	g.instance, g.self, g.lineage, g.decided = in, d.Server(g.host.config.Self), d.Lineage, false
 	switch {
 	case err != nil:
@@ -294,7 +305,13 @@ func (g *Group) stop(state ReplicaState, why string) error {
 	g.mu.Lock()
 	in := g.instance
 	g.instance, g.state, g.why = nil, state, why
+	hold := g.hold
 	g.mu.Unlock()
+	if hold != nil {
+		if err := hold.closeBase(); err != nil {
+			g.host.config.Logger.Warn("base of a held replica did not close", "group", g.id, "error", err)
+		}
+	}
 	if in == nil {
 		return nil
 	}

@@ -118,7 +118,8 @@ type testTransport struct {
 	self     membership.ServerID
 	addr     raft.ServerAddress
 	inbox    chan raft.RPC
-	gap      func(membership.ServerID, *raft.InstallSnapshotRequest)
+	gap      func(membership.ServerID, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
+	rebase   func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest
 	appended func(uint64, uint64, time.Time)
 	gone     chan struct{}
 	once     sync.Once
@@ -149,10 +150,14 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 		return fmt.Errorf("%s has not opened group %d", to, t.group)
 	}
 	answer, sent := make(chan raft.RPCResponse, 1), time.Now()
+	delivered := command
+	if a, ok := command.(*raft.AppendEntriesRequest); ok && t != peer {
+		delivered = peer.rebase(a)
+	}
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	select {
-	case peer.inbox <- raft.RPC{Command: command, RespChan: answer}:
+	case peer.inbox <- raft.RPC{Command: delivered, RespChan: answer}:
 	case <-peer.gone:
 		return errCut
 	case <-t.gone:
@@ -196,20 +201,26 @@ func (t *testTransport) RequestVote(_ raft.ServerID, to raft.ServerAddress, a *r
 func (t *testTransport) RequestPreVote(_ raft.ServerID, to raft.ServerAddress, a *raft.RequestPreVoteRequest, r *raft.RequestPreVoteResponse) error {
 	return t.rpc(to, a, func(v any) { *r = *v.(*raft.RequestPreVoteResponse) })
 }
-func (t *testTransport) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, a *raft.InstallSnapshotRequest, _ *raft.InstallSnapshotResponse, _ io.Reader) error {
-	if peer, err := membership.ParseServerID(string(id)); err == nil && t.gap != nil {
-		t.gap(peer, a)
+func (t *testTransport) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, a *raft.InstallSnapshotRequest, r *raft.InstallSnapshotResponse, _ io.Reader) error {
+	peer, err := membership.ParseServerID(string(id))
+	if err != nil {
+		return err
 	}
-	return errors.New("behind the log")
+	return t.gap(peer, a, r)
 }
 func (t *testTransport) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, a *raft.TimeoutNowRequest, r *raft.TimeoutNowResponse) error {
 	return t.rpc(to, a, func(v any) { *r = *v.(*raft.TimeoutNowResponse) })
 }
-func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte         { return []byte(a) }
-func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                          { return raft.ServerAddress(b) }
-func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                              {}
-func (t *testTransport) OnAppended(f func(uint64, uint64, time.Time))                    { t.appended = f }
-func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest)) { t.gap = f }
+func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte { return []byte(a) }
+func (t *testTransport) DecodePeer(b []byte) raft.ServerAddress                  { return raft.ServerAddress(b) }
+func (t *testTransport) SetHeartbeatHandler(func(raft.RPC))                      {}
+func (t *testTransport) OnAppended(f func(uint64, uint64, time.Time))            { t.appended = f }
+func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error) {
+	t.gap = f
+}
+func (t *testTransport) OnAppend(f func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest) {
+	t.rebase = f
+}
 func (t *testTransport) Deliver(_ context.Context, request any) error {
 	return t.rpc(t.addr, request, func(any) {})
 }

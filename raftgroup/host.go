@@ -48,6 +48,10 @@ type HostConfig struct {
 	// OnChange is told that a group's leader, or its state, may have changed. It
 	// must not block.
 	OnChange func(group uint32)
+	// InstallStep is called at every step of an install, by the names of
+	// InstallSteps. An error ends the install there, as the end of the process
+	// would, and the group stays closed. For tests of crashes; nil: nothing.
+	InstallStep func(group uint32, step string) error
 	// TuneShard may change a shard's options before it is opened; nil: nothing.
 	TuneShard func(*storage.Options)
 
@@ -175,7 +179,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 	h.mu.Unlock()
 	g.opening.Lock()
 	defer g.opening.Unlock()
-	if _, err := g.running(); err == nil || g.refused(w) {
+	if _, err := g.running(); err == nil || g.refused(w) || g.currentHold() != nil {
 		return g, nil
 	}
 	err := g.start(w, nil)
@@ -279,6 +283,9 @@ func (h *Host) primaryIs(group uint32, name string) bool {
 
 // Handle answers the calls of other nodes.
 func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, payload []byte) ([]byte, error) {
+	if method == MethodContains {
+		return h.handleContains(payload)
+	}
 	questions, err := decodeTermQuestions(payload)
 	if err != nil {
 		return nil, err
@@ -304,6 +311,18 @@ func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, pay
 		return s.append(nil), nil
 	}
 	return nil, fmt.Errorf("method %d is not one of raftgroup's", method)
+}
+
+func (h *Host) handleContains(payload []byte) ([]byte, error) {
+	q, entry, err := decodeContainsQuestion(payload)
+	if err != nil {
+		return nil, err
+	}
+	var c containment
+	if in := h.serverOf(q); in != nil {
+		c = in.containment(entry)
+	}
+	return c.append(nil), nil
 }
 
 // serverOf finds the instance that a question is for: this node never answers

@@ -77,6 +77,7 @@ type LogEvidence struct {
 type ShardEvidence struct {
 	Present bool
 	Damage  string // "": it opened
+	Strange bool   // Damage is that it belongs to another cluster or group
 	Lineage string
 	Index   uint64 // durable applied
 	Term    uint64

@@ -34,6 +34,7 @@ type instance struct {
 
 	shard     *storage.Shard
 	entries   raftlog.Log
+	logs      recordedLog // entries, as Raft sees them
 	transport Transport
 	snapshots *snapshot.Store
 	fsm       *fsm
@@ -41,10 +42,17 @@ type instance struct {
 	proposer  *proposer
 	reads     readGate
 	gaps      gapAlarm
+	records   heldRecords
 	contact   contact
 	decoded   atomic.Pointer[decodedConfiguration] // the last that was asked for
 	trimming  trimming
 
+	startedFrom storage.Position // what the shard's file held when it started
+	isHeld      atomic.Bool      // for an install, see hold.go
+	timers      Timers
+
+	call     Caller
+	giveUp   func(ctx context.Context) // hands the leadership over
 	onChange func(group uint32)
 	notify   chan bool             // Raft's leadership, written by its main loop
 	seen     chan raft.Observation // a hint that the leader changed, or that a pre-vote was asked for
@@ -68,6 +76,8 @@ type parts struct {
 	votes     raft.StableStore
 	transport Transport
 	snapshots *snapshot.Store
+	giveUp    func(ctx context.Context)
+	held      bool // starts as a held one
 }
 
 // startInstance wires Raft to its parts and starts it. On an error the parts
@@ -78,13 +88,17 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		group: group, lineage: d.Lineage, self: self,
 		log:   h.config.Logger.With("group", group),
 		shard: p.shard, entries: p.entries, transport: p.transport, snapshots: p.snapshots,
-		fsm:       newFSM(p.shard),
-		onChange:  h.config.OnChange,
-		campaigns: newTurns(),
-		births:    &h.births,
-		notify:    make(chan bool, 16),
-		seen:      make(chan raft.Observation, 1),
-		stop:      make(chan struct{}),
+		fsm:         newFSM(p.shard),
+		startedFrom: p.shard.Durable().Position,
+		timers:      h.config.Timers,
+		call:        h.config.Call,
+		giveUp:      p.giveUp,
+		onChange:    h.config.OnChange,
+		campaigns:   newTurns(),
+		births:      &h.births,
+		notify:      make(chan bool, 16),
+		seen:        make(chan raft.Observation, 1),
+		stop:        make(chan struct{}),
 	}
 	in.reads.lanes = h.lanes
 	if h.config.observe != nil {
@@ -92,7 +106,11 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	}
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
-	p.transport.OnGap(in.gaps.raise)
+	in.isHeld.Store(p.held)
+	in.fsm.dropping = p.held
+	in.logs = recordedLog{p.entries, in.recordTerm}
+	p.transport.OnGap(in.gap)
+	p.transport.OnAppend(in.rebase)
 	p.transport.OnAppended(func(term, leaderCommit uint64, sentAfter time.Time) {
 		// A new leader knows what is committed once it has committed in its term.
 		if applied, _ := in.fsm.appliedTerm(); applied == term && !sentAfter.IsZero() {
@@ -100,12 +118,11 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		}
 	})
 
-	config := h.config.Timers.raftConfig(self)
+	config := in.timersNow().raftConfig(self)
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
 	config.NotifyCh = in.notify
-	logs := recordedLog{p.entries, func() storage.Position { return p.shard.Durable().Position }}
 	votes := &failStop{StableStore: p.votes}
-	node, err := raft.NewRaft(config, in.fsm, logs, votes, p.snapshots, p.transport)
+	node, err := raft.NewRaft(config, in.fsm, in.logs, votes, p.snapshots, guardedTransport{p.transport, p.transport.(raft.WithPreVote)})
 	if err != nil {
 		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
 	}
@@ -136,7 +153,9 @@ func (in *instance) watch() {
 	for {
 		select {
 		case leads := <-in.notify:
-			if leads {
+			if leads && in.held() {
+				in.wg.Go(in.handOver)
+			} else if leads {
 				in.leadSince.Store(time.Now().UnixNano())
 				// The FSM sees neither Raft's no-op nor, through it, that all of the
 				// earlier terms is applied: this command shows it.
@@ -145,6 +164,7 @@ func (in *instance) watch() {
 				in.leadSince.Store(0)
 				in.proposer.depose()
 				in.gaps.clear()
+				in.records.end(nil)
 			}
 		case o := <-in.seen:
 			if _, asked := o.Data.(raft.RequestPreVoteRequest); asked {
@@ -180,6 +200,33 @@ func (in *instance) leads() (term uint64, ok bool) {
 	return term, true
 }
 
+// recordTerm gives the term of an entry that a record names. A held one counts
+// only while the log goes on behind it: see recordedLog.
+func (in *instance) recordTerm(index uint64) (uint64, bool) {
+	if d := in.shard.Durable(); d.Index == index {
+		return d.Term, true
+	}
+	h := in.records.current()
+	if h == nil || h.at.Index != index {
+		return 0, false
+	}
+	first, err := in.entries.FirstIndex()
+	return h.at.Term, err == nil && first > 0 && first <= index+1
+}
+
+// whileOpen gives a context that ends when the instance closes.
+func (in *instance) whileOpen() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	in.wg.Go(func() {
+		defer cancel()
+		select {
+		case <-in.stop:
+		case <-ctx.Done():
+		}
+	})
+	return ctx, cancel
+}
+
 func (in *instance) configuration() raft.Configuration {
 	return in.raft.GetConfiguration().Configuration()
 }
@@ -213,6 +260,7 @@ func (in *instance) close() error {
 		in.log.Error("raft lost answers at shutdown: their outcome is unknown")
 	}
 	in.wg.Wait()
+	in.records.end(nil)
 	errs = append(errs, in.shard.Close(), in.entries.Close())
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package raftgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -25,6 +26,8 @@ type opening struct {
 	group    uint32
 	birth    *membership.Birth
 	assigned bool
+	giveUp   func(ctx context.Context) // of the group
+	held     bool                      // the group waits for an install
 
 	entries raftlog.Log
 	shard   *storage.Shard // nil until it is open
@@ -32,6 +35,9 @@ type opening struct {
 
 	dropped uint64 // the log was dropped through here since it was damaged; 0: it was not
 	damage  string // the first that was found
+
+	evident Evidence // what the last decision was made of
+	report  Report
 }
 
 // shardPath is where the shard of a group lies in the data directory.
@@ -51,8 +57,17 @@ func (o *opening) open() (in *instance, d Decision, err error) {
 			err = errors.Join(err, o.closeParts())
 		}
 	}()
-	if d, err = o.decide(); err != nil || d.Action == ActionRefuse {
+	installed, err := o.host.finishInstall(o.group, o.entries)
+	if err != nil {
+		return nil, Decision{}, err
+	}
+	o.known = o.known || installed
+	if d, err = o.decide(); err != nil {
 		return nil, d, err
+	}
+	o.report = o.reportAtOpen(d)
+	if d.Action == ActionRefuse {
+		return nil, d, nil
 	}
 	in, err = o.act(d)
 	return in, d, err
@@ -74,6 +89,7 @@ func (o *opening) decide() (Decision, error) {
 		if err != nil {
 			return Decision{}, err
 		}
+		o.evident = e
 		d := Decide(e)
 		if d.DropLog == 0 {
 			return d, nil
@@ -155,7 +171,7 @@ func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvid
 		case errors.Is(err, storage.ErrDamaged):
 			return ShardEvidence{Present: true, Damage: err.Error()}, nil
 		case errors.Is(err, storage.ErrIdentity):
-			return ShardEvidence{Present: true, Damage: err.Error()}, nil
+			return o.strange(err)
 		case err != nil:
 			return ShardEvidence{}, err
 		}
@@ -164,24 +180,23 @@ func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvid
 	return ShardEvidence{Present: true, Lineage: lineage, Index: d.Index, Term: d.Term}, nil
 }
 
+// strange is what is known of a shard's file that is not the one that belongs
+// here: it may be one of another lineage, which a resync can build upon.
+func (o *opening) strange(why error) (ShardEvidence, error) {
+	d, lineage, err := o.host.durable(o.group)
+	if err != nil || lineage == "" {
+		return ShardEvidence{Present: true, Damage: why.Error(), Strange: true}, err
+	}
+	return ShardEvidence{Present: true, Lineage: lineage, Index: d.Index, Term: d.Term}, nil
+}
+
 func (o *opening) openShard(lineage string, replayThrough uint64) (err error) {
 	path := o.host.shardPath(o.group)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("make directory of group %d: %w", o.group, err)
 	}
-	options := storage.Options{
-		Path:          path,
-		Identity:      storage.Identity{ClusterID: o.host.config.ClusterID, Group: o.group, Lineage: lineage},
-		Window:        o.host.config.Window,
-		Budget:        o.host.config.Budget,
-		Logger:        o.host.config.Logger.With("group", o.group),
-		Fatal:         o.host.config.Fatal,
-		Damaged:       func(err error) { o.host.damaged(o.group, err) },
-		ReplayThrough: replayThrough,
-	}
-	if o.host.config.TuneShard != nil {
-		o.host.config.TuneShard(&options)
-	}
+	options := o.host.shardOptions(o.group, lineage)
+	options.ReplayThrough = replayThrough
 	if o.shard, err = storage.OpenShard(options); err != nil {
 		return fmt.Errorf("open shard of group %d: %w", o.group, err)
 	}
@@ -214,6 +229,7 @@ func (o *opening) act(d Decision) (*instance, error) {
 		shard: o.shard, entries: o.entries, transport: transport,
 		votes:     o.host.config.Votes.Store(o.group, d.Lineage, d.Generation),
 		snapshots: snapshot.NewStore(o.shard),
+		giveUp:    o.giveUp, held: o.held,
 	}
 	if d.Action == ActionBootstrap {
 		configuration := raftConfiguration(o.birth.Voters)

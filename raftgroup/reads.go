@@ -33,7 +33,7 @@ func (in *instance) barrier(ctx context.Context) error {
 	pause := readRetryFirst
 	for {
 		term, ok := in.leads()
-		if !ok {
+		if !ok || in.held() {
 			return in.notLeading()
 		}
 		if err := in.awaitOwnTerm(ctx, term); err != nil {

@@ -16,9 +16,14 @@ type Transport interface {
 	// Deliver puts a request on the transport's own consumer channel and returns
 	// when Raft has answered it. It checks nothing: see candidacy.go.
 	Deliver(ctx context.Context, request any) error
-	// OnGap sets the gap alarm: it is called, in place of sending an
-	// InstallSnapshot, with the peer that the log no longer reaches.
-	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest))
+	// OnGap sets what answers an InstallSnapshot in the peer's place, which is
+	// never sent: the peer is one that the log no longer reaches. It may take long,
+	// and then ends with the group.
+	OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse) error)
+	// OnAppend sets what gives Raft the AppendEntries to see in place of one that
+	// has arrived, which stays as it is. It is not asked for heartbeats, which have
+	// neither entries nor one before them, and must not block.
+	OnAppend(func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest)
 	// OnAppended sets who is told of each AppendEntries that is no heartbeat and
 	// that Raft has answered with success: the leader's term, its commit index,
 	// and a time on this node's clock before which the leader did not read that
@@ -42,8 +47,10 @@ const (
 	MethodTerms Method = iota + 1
 	// MethodStanding asks how one replica stands before a planned transfer.
 	MethodStanding
+	// MethodContains asks whether one replica has an entry for good.
+	MethodContains
 )
 
 // Caller asks another node. The error says nothing of whether it was executed:
-// both methods only read.
+// all methods only read.
 type Caller func(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error)

@@ -45,7 +45,7 @@ func (in *instance) leasesKnown() bool {
 // sent the next one with the term of this one, which Raft looks up in the log,
 // or has of the record.
 func (in *instance) floor() uint64 {
-	if !in.leasesKnown() {
+	if !in.leasesKnown() || in.held() {
 		return 0
 	}
 	durable := in.shard.Durable().Index
@@ -56,6 +56,10 @@ func (in *instance) floor() uint64 {
 	if lease, ok := in.shard.LeaseFloor(); ok {
 		floor = min(floor, lease)
 	}
+	// A pinned record stands for a cut, and no lease could be taken with it.
+	if h := in.records.current(); h != nil && h.view != nil {
+		floor = min(floor, h.at.Index)
+	}
 	return floor
 }
 
@@ -64,6 +68,9 @@ func (in *instance) floor() uint64 {
 func (in *instance) trim(ctx context.Context, through uint64) error {
 	in.trimming.mu.Lock()
 	defer in.trimming.mu.Unlock()
+	if in.held() {
+		return fmt.Errorf("trim group %d: the replica waits for an install: %w", in.group, ErrHeld)
+	}
 	if !in.leasesKnown() {
 		limited, cancel := context.WithTimeoutCause(ctx, leasesWithin, ErrNoQuorum)
 		err := in.fsm.awaitTerm(limited, in.raft.CurrentTerm)
@@ -105,7 +112,7 @@ func (in *instance) complete() error {
 		return nil
 	}
 	defer in.trimming.mu.Unlock()
-	if in.trimming.pending == 0 || !in.leasesKnown() {
+	if in.trimming.pending == 0 || !in.leasesKnown() || in.held() {
 		return nil
 	}
 	in.trimming.through.Store(in.trimming.pending)

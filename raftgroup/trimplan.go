@@ -55,6 +55,11 @@ func (g *Group) TrimPlan() (TrimPlan, error) {
 	if !in.leasesKnown() {
 		p.Why = "the trim would wait until a leader has committed something here, since leases of before the start are not known"
 	}
+	if in.held() {
+		p.Through, p.Why = first-1, "the replica waits for an install"
+	} else if h := in.records.current(); h != nil && h.view != nil && h.at.Index <= p.Through {
+		p.Through, p.Why = h.at.Index-1, fmt.Sprintf("a copy from the record at %d holds the log from there on", h.at.Index)
+	}
 	switch {
 	case p.Through < first:
 		p.Through, p.Bytes = first-1, 0

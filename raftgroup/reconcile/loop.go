@@ -61,11 +61,19 @@ type Assignments interface {
 	Settle(ctx context.Context, group uint32, epoch uint64) error
 }
 
+// Copies tells the node of a server that the server needs a copy. takes: the
+// node copies it, or will; why says in one line how far that is, or why not.
+// It may be called again and again.
+type Copies interface {
+	Nudge(ctx context.Context, group uint32, server membership.ServerID) (takes bool, why string)
+}
+
 // Loop works on all groups that this node leads.
 type Loop struct {
 	host   *raftgroup.Host
 	wanted Assignments
 	peers  Peers
+	copies Copies // nil: nobody copies
 	log    *slog.Logger
 	wake   chan struct{} // holds at most one wake
 
@@ -75,9 +83,9 @@ type Loop struct {
 }
 
 // New returns a loop that does nothing until Run.
-func New(host *raftgroup.Host, wanted Assignments, peers Peers, log *slog.Logger) *Loop {
+func New(host *raftgroup.Host, wanted Assignments, peers Peers, copies Copies, log *slog.Logger) *Loop {
 	return &Loop{
-		host: host, wanted: wanted, peers: peers, log: log, wake: make(chan struct{}, 1),
+		host: host, wanted: wanted, peers: peers, copies: copies, log: log, wake: make(chan struct{}, 1),
 		groups: make(map[uint32]*led), back: make(map[membership.NodeID]struct{}),
 	}
 }
@@ -175,7 +183,7 @@ func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment, r *
 		if err != nil {
 			return fail(membership.ServerID{}, err)
 		}
-		out = outcome{step: Next(view), index: view.Index, asleep: asleep}
+		out = outcome{step: l.decide(ctx, g.ID(), view), index: view.Index, asleep: asleep}
 		if out.step.Kind == StepNone {
 			if out.step.Why == "" && !a.Settled {
 				if err := l.wanted.Settle(ctx, g.ID(), a.Epoch); err != nil {
@@ -192,6 +200,29 @@ func (l *Loop) settle(ctx context.Context, g *raftgroup.Group, a Assignment, r *
 	return outcome{}
 }
 
+// decide is Next. The node of a server that needs a copy is told; where it
+// copies nothing, the log has to do what it can.
+func (l *Loop) decide(ctx context.Context, group uint32, v View) Step {
+	for {
+		step := Next(v)
+		if !step.Copy {
+			return step
+		}
+		takes, why := false, "nobody copies"
+		if l.copies != nil {
+			takes, why = l.copies.Nudge(ctx, group, step.Target)
+		}
+		i := slices.IndexFunc(v.Wanted, func(w Wanted) bool { return w.ID == step.Target })
+		if takes || v.Wanted[i].NoCopy {
+			if why != "" && l.copies != nil {
+				step.Why += "; " + why
+			}
+			return step
+		}
+		v.Wanted[i].NoCopy = true
+	}
+}
+
 // view gathers what Next decides by.
 func (l *Loop) view(ctx context.Context, g *raftgroup.Group, a Assignment, r *round) (v View, asleep bool, err error) {
 	members, index, err := g.Members()
@@ -206,7 +237,7 @@ func (l *Loop) view(ctx context.Context, g *raftgroup.Group, a Assignment, r *ro
 	if err != nil {
 		return View{}, false, err
 	}
-	v = View{Self: g.Self(), Members: members, Index: index, FirstLog: first, Applied: shard.Applied().Index}
+	v = View{Self: g.Self(), Members: members, Index: index, FirstLog: first, Applied: shard.Applied().Index, Points: shard.Stats().Points}
 	wanted := make(map[membership.ServerID]bool)
 	for _, holder := range a.Nodes {
 		w := l.server(ctx, g, holder, v, r)

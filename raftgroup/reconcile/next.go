@@ -12,8 +12,9 @@
 // new server like any other, and its old one is removed in the end. Nobody
 // announces it, so that the holders of settled groups are asked now and then.
 //
-// It moves no data: a server that the log does not reach waits, with the reason
-// kept as `why`, for a resync.
+// It moves no data: a server that the log does not reach, and one that has
+// nothing of a group that has points, waits for a resync. Its node is told
+// (Copies), and the reason is kept as `why`.
 package reconcile
 
 import (
@@ -37,6 +38,8 @@ type Wanted struct {
 	Applied   uint64 // by its FSM; 0 unless reachable
 	// Unproven says why it is not proven now: earlier proofs failed; "" else.
 	Unproven string
+	// NoCopy: its node copies nothing, or could not: the log has to do.
+	NoCopy bool
 }
 
 // View is what the leader of a group knows.
@@ -46,6 +49,7 @@ type View struct {
 	Index    uint64 // of the configuration
 	FirstLog uint64 // first index of the leader's log; of an empty one the next, 0 if there never was an entry
 	Applied  uint64 // by the leader's FSM
+	Points   uint64 // in the leader's shard
 	Wanted   []Wanted
 	Others   []membership.ServerID // members that nobody wants, and that answered under this id
 }
@@ -69,6 +73,7 @@ type Step struct {
 	Kind   StepKind
 	Target membership.ServerID // StepNone: what Why is about
 	Why    string              // StepNone only: what is missing; "" if nothing is
+	Copy   bool                // StepNone only: Target's node has to copy first
 }
 
 // Next decides. Adding comes before removing; a server is removed only when
@@ -77,7 +82,9 @@ type Step struct {
 func Next(v View) Step {
 	waiting := Step{}
 	wait := func(w Wanted, format string, args ...any) {
-		waiting = Step{Target: w.ID, Why: fmt.Sprintf(format, args...)}
+		if !waiting.Copy { // what somebody has to be told goes before what time brings
+			waiting = Step{Target: w.ID, Why: fmt.Sprintf(format, args...)}
+		}
 	}
 	for _, w := range v.Wanted {
 		at := slices.IndexFunc(v.Members, func(m raftgroup.Member) bool { return m.ID == w.ID })
@@ -87,11 +94,12 @@ func Next(v View) Step {
 		case !w.Reachable:
 			wait(w, "%s does not answer", w.ID)
 		case at < 0:
-			why := v.cannotAdd(w)
+			why, needsCopy := v.cannotAdd(w)
 			if why == "" {
 				return Step{Kind: StepAdd, Target: w.ID}
 			}
 			wait(w, "%s", why)
+			waiting.Copy = waiting.Copy || needsCopy
 		case w.Applied+MaxLag < v.Applied:
 			wait(w, "%s is catching up: at %d of %d", w.ID, w.Applied, v.Applied)
 		case w.Unproven != "":
@@ -107,20 +115,23 @@ func Next(v View) Step {
 }
 
 // cannotAdd says why a server cannot be brought up to date through the log, ""
-// if it can: the log has to hold the last entry that it has, or to be whole.
-func (v View) cannotAdd(w Wanted) string {
+// if it can: the log has to hold the last entry that it has, or to be whole and
+// have nothing to tell. needsCopy: a resync brings it there.
+func (v View) cannotAdd(w Wanted) (why string, needsCopy bool) {
 	was, renewed := newest(v.Members, w.ID.NodeID)
 	replays := v.FirstLog <= 1 || w.Applied >= v.FirstLog
 	switch {
 	case renewed && was.Generation > w.ID.Generation:
-		return fmt.Sprintf("%s runs under another id than %s, which is newer: its data directory was set back", w.ID, was)
+		return fmt.Sprintf("%s runs under another id than %s, which is newer: its data directory was set back", w.ID, was), false
+	case replays && (w.NoCopy || w.Applied > 0 || v.Points == 0):
+		return "", false
 	case replays:
-		return ""
+		return fmt.Sprintf("%s needs a copy: it holds nothing yet", w.ID), true
 	case renewed:
 		return fmt.Sprintf("%s runs under another id than %s, needs a copy: it has what is up to %d, the log starts at %d",
-			w.ID, was, w.Applied, v.FirstLog)
+			w.ID, was, w.Applied, v.FirstLog), true
 	}
-	return fmt.Sprintf("%s needs a resync: the log starts at %d", w.ID, v.FirstLog)
+	return fmt.Sprintf("%s needs a resync: the log starts at %d", w.ID, v.FirstLog), true
 }
 
 // newest is the member of a node with the highest generation: where there are

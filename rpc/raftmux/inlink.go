@@ -183,7 +183,9 @@ func (in *inLink) raftRequest(kind byte, f *fields, owned bool) error {
 				slot.class = classSoon
 			}
 		}
-		command = r
+		if err == nil {
+			command = t.toSee(r)
+		}
 	case kindVote:
 		var r *raft.RequestVoteRequest
 		r, err = readVote(f)

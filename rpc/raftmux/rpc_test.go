@@ -248,14 +248,23 @@ func TestGapAlarmReplacesInstallSnapshotOfDataGroups(t *testing.T) {
 		defer a.Close()
 		defer b.Close()
 		var alarmed membership.ServerID
-		a.OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest) {
-			if req.LastLogIndex == 55 {
-				alarmed = peer
+		behind := errors.New("behind")
+		a.OnGap(func(peer membership.ServerID, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse) error {
+			if alarmed = peer; req.LastLogIndex == 55 {
+				return behind
 			}
+			resp.Term, resp.Success = 7, true
+			return nil
 		})
 		err := a.InstallSnapshot("", addr, &raft.InstallSnapshotRequest{LastLogIndex: 55, Size: 1}, &raft.InstallSnapshotResponse{}, nil)
-		if !errors.Is(err, ErrGap) || alarmed != nodes[1].id.Server(0) || crossed.Load() != 0 {
+		if !errors.Is(err, ErrGap) || !errors.Is(err, behind) || alarmed != nodes[1].id.Server(0) || crossed.Load() != 0 {
 			t.Errorf("%v, alarm for %v, %d crossed", err, alarmed, crossed.Load())
+		}
+		// A peer that was brought to the record by other means needs none.
+		var resp raft.InstallSnapshotResponse
+		err = a.InstallSnapshot("", addr, &raft.InstallSnapshotRequest{LastLogIndex: 56, Size: 1}, &resp, nil)
+		if err != nil || !resp.Success || resp.Term != 7 || crossed.Load() != 0 {
+			t.Errorf("%v, %+v, %d crossed", err, resp, crossed.Load())
 		}
 		// A peer that sends one all the same is refused.
 		install := &pending{owner: a, answer: &raft.InstallSnapshotResponse{}, done: make(chan struct{})}
@@ -270,6 +279,34 @@ func TestGapAlarmReplacesInstallSnapshotOfDataGroups(t *testing.T) {
 		}
 		if crossed.Load() != 1 {
 			t.Errorf("the hook saw %d", crossed.Load())
+		}
+	})
+}
+
+func TestRaftSeesTheAppendEntriesThatItsOwnerGives(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, nodes := cluster(t, 2)
+		defer closeAll(nodes)
+		a, b, addr := pairOf(t, nodes, 7)
+		defer a.Close()
+		defer b.Close()
+		b.OnAppend(func(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+			moved := *r
+			moved.PrevLogEntry += 10
+			return &moved
+		})
+		seen := make(chan uint64, 1)
+		go func() {
+			rpc := <-b.Consumer()
+			seen <- rpc.Command.(*raft.AppendEntriesRequest).PrevLogEntry
+			rpc.Respond(&raft.AppendEntriesResponse{Success: true}, nil)
+		}()
+		request := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 5, PrevLogTerm: 2}
+		if err := a.AppendEntries("", addr, request, &raft.AppendEntriesResponse{}); err != nil {
+			t.Fatal(err)
+		}
+		if at := <-seen; at != 15 || request.PrevLogEntry != 5 {
+			t.Errorf("raft saw the entries behind %d, sent behind %d", at, request.PrevLogEntry)
 		}
 	})
 }

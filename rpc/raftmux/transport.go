@@ -34,7 +34,8 @@ type Transport struct {
 
 	mu        sync.Mutex // guards what follows, and the common order of queue and answers
 	heartbeat func(raft.RPC)
-	gap       func(membership.ServerID, *raft.InstallSnapshotRequest)
+	gap       func(membership.ServerID, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
+	rebase    func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest
 	appended  func(term, leaderCommit uint64, sentAfter time.Time)
 	routes    map[raft.ServerAddress]*route
 	isClosed  bool
@@ -126,12 +127,34 @@ func (t *Transport) heartbeatHandler() func(raft.RPC) {
 	return t.heartbeat
 }
 
-// OnGap sets the gap alarm of a data group: it is called, instead of sending
-// an InstallSnapshot, with the peer that the log no longer reaches.
-func (t *Transport) OnGap(alarm func(peer membership.ServerID, req *raft.InstallSnapshotRequest)) {
+// OnGap sets what answers an InstallSnapshot of a data group, which is never
+// sent: it is called with the peer that the log no longer reaches, whom it may
+// ask over the stream. Its error is the answer to Raft, and wraps nothing of a
+// deadline: it may take long, and then its owner ends it with the group.
+func (t *Transport) OnGap(answer func(peer membership.ServerID, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gap = alarm
+	t.gap = answer
+}
+
+// OnAppend sets what gives Raft the AppendEntries to see in place of one that has
+// come in. Heartbeats are not shown to it. It is called by the reader of the
+// stream and must not block.
+func (t *Transport) OnAppend(rebase func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rebase = rebase
+}
+
+// toSee is the request that Raft is to see.
+func (t *Transport) toSee(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+	t.mu.Lock()
+	rebase := t.rebase
+	t.mu.Unlock()
+	if rebase == nil {
+		return r
+	}
+	return rebase(r)
 }
 
 // OnAppended sets who is told of each AppendEntries, heartbeats aside, that
@@ -275,8 +298,8 @@ func (t *Transport) plainFrame() outFrame {
 	return outFrame{class: classNormal, lane: laneRaft, group: t.group}
 }
 
-// InstallSnapshot implements raft.Transport. For a data group it raises the
-// gap alarm instead, and nothing crosses the wire.
+// InstallSnapshot implements raft.Transport. Of a data group nothing crosses the
+// wire: the owner answers in the peer's place, and an error is the gap alarm.
 func (t *Transport) InstallSnapshot(_ raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	if t.group == MetaGroup {
 		return t.sendSnapshot(target, args, resp, data)
@@ -286,12 +309,15 @@ func (t *Transport) InstallSnapshot(_ raft.ServerID, target raft.ServerAddress, 
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	t.mu.Lock()
-	alarm := t.gap
+	answer := t.gap
 	t.mu.Unlock()
-	if alarm != nil {
-		alarm(id, args)
+	if answer == nil {
+		return fmt.Errorf("%w: %s of group %d needs an entry at or below %d", ErrGap, id, t.group, args.LastLogIndex)
 	}
-	return fmt.Errorf("%w: %s of group %d needs an entry at or below %d", ErrGap, id, t.group, args.LastLogIndex)
+	if err := answer(id, args, resp); err != nil {
+		return fmt.Errorf("%w: %w", ErrGap, err)
+	}
+	return nil
 }
 
 // Campaign makes the own Raft instance start an election now: a local

@@ -1,0 +1,86 @@
+package raftgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// identity is what a shard's file of this node and group must say.
+func (h *Host) identity(group uint32, lineage string) storage.Identity {
+	return storage.Identity{ClusterID: h.config.ClusterID, Group: group, Lineage: lineage}
+}
+
+// shardOptions are those with which this node opens a shard's file.
+func (h *Host) shardOptions(group uint32, lineage string) storage.Options {
+	o := storage.Options{
+		Path:     h.shardPath(group),
+		Identity: h.identity(group, lineage),
+		Window:   h.config.Window,
+		Budget:   h.config.Budget,
+		Logger:   h.config.Logger.With("group", group),
+		Fatal:    h.config.Fatal,
+		Damaged:  func(err error) { h.damaged(group, err) },
+	}
+	if h.config.TuneShard != nil {
+		h.config.TuneShard(&o)
+	}
+	return o
+}
+
+// openQuietly opens the shard's file of a group that does not run, whatever
+// lineage it is of, and gives that. Nil where there is none, or none that can be
+// read or may be used.
+func (h *Host) openQuietly(group uint32) (*storage.Shard, string, error) {
+	if _, err := os.Stat(h.shardPath(group)); errors.Is(err, os.ErrNotExist) {
+		return nil, "", nil
+	}
+	if why, err := h.quarantined(group); why != "" || err != nil {
+		return nil, "", err
+	}
+	o := h.shardOptions(group, "")
+	o.Damaged = nil // who asks is told; nothing runs that could be stopped
+	shard, err := storage.OpenShard(o)
+	switch {
+	case errors.Is(err, storage.ErrDamaged), errors.Is(err, storage.ErrIdentity):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", fmt.Errorf("open shard of group %d: %w", group, err)
+	}
+	id, err := shard.Identity()
+	switch {
+	case errors.Is(err, storage.ErrDamaged):
+		return nil, "", shard.Close()
+	case err != nil:
+		return nil, "", errors.Join(err, shard.Close())
+	}
+	return shard, id.Lineage, nil
+}
+
+// durable is what the shard's file of a group that does not run holds, and of
+// which lineage; zero where there is none that can be read.
+func (h *Host) durable(group uint32) (storage.Durable, string, error) {
+	shard, lineage, err := h.openQuietly(group)
+	if shard == nil || err != nil {
+		return storage.Durable{}, "", err
+	}
+	d := shard.Durable()
+	return d, lineage, shard.Close()
+}
+
+// durableAt is what a file holds that must be of an identity.
+func (h *Host) durableAt(path string, id storage.Identity) (storage.Durable, error) {
+	if _, err := os.Stat(path); err != nil {
+		return storage.Durable{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	o := h.shardOptions(id.Group, id.Lineage)
+	o.Path, o.Damaged = path, nil
+	shard, err := storage.OpenShard(o)
+	if err != nil {
+		return storage.Durable{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	d := shard.Durable()
+	return d, shard.Close()
+}
