@@ -43,6 +43,8 @@ func flagValues(path []string, f cli.Flag, before []string) []string {
 		return nil
 	}
 	switch name := f.Names()[0]; {
+	case name == "mode" && path[0] != "verify":
+		return slices.Clone(resyncModes)
 	case fixedValues[name] != nil:
 		return slices.Clone(fixedValues[name])
 	case name == "db" && path[0] != "bench":
@@ -51,7 +53,8 @@ func flagValues(path []string, f cli.Flag, before []string) []string {
 		if db := valueOf(before, "db"); db != "" {
 			return ask(before, "/v1/databases/"+segment(db)+"/collections", "collections", "name")
 		}
-	case path[0] == "groups" && name == "node", path[0] == "group" && name == "to":
+	case path[0] == "groups" && name == "node", path[0] == "group" && (name == "to" || name == "from"),
+		path[0] == "resync" && (name == "target" || name == "from"), path[0] == "jobs" && name == "target":
 		return ask(before, "/v1/admin/nodes", "nodes", "name")
 	}
 	return nil
@@ -66,7 +69,7 @@ func argumentValues(path []string, before []string) []string {
 		if len(before) > 0 && before[len(before)-1] == "set" {
 			return clusterKeys()
 		}
-	case "group", "group show", "group step-down", "group trim", "verify":
+	case "group", "group show", "group step-down", "group trim", "group move", "resync", "verify":
 		return ask(before, "/v1/admin/groups", "groups", "group_id")
 	case "job", "job show", "job cancel":
 		return ask(before, "/v1/admin/jobs", "jobs", "id")

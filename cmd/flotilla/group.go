@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
-func groupVerb(streams) *cli.Command {
+func groupVerb(s streams) *cli.Command {
 	return &cli.Command{
 		Name:      "group",
 		Usage:     "one group: its replicas, and what may be done with it",
@@ -62,21 +63,62 @@ func showGroup(c *cli.Context) error {
 		return err
 	}
 	if f := s.print.format; f == outputTable || f == outputWide {
-		if _, err := fmt.Fprint(s.print.w, groupHead(&g)); err != nil {
+		if _, err := fmt.Fprint(s.print.w, groupHead(&g, s.jobOf(c.Context, &g))); err != nil {
 			return err
 		}
 	}
 	return s.print.print(body, func() (*table, error) { return replicasTable(&g), nil })
 }
 
-func groupHead(g *api.Group) string {
+// jobOf asks for the job of a group; nil where there is none, or nobody tells.
+func (s *session) jobOf(ctx context.Context, g *api.Group) *api.Job {
+	if g.Job == nil {
+		return nil
+	}
+	j := &api.Job{}
+	if _, err := s.api.Get(ctx, jobPath(*g.Job), nil, j); err != nil {
+		return nil
+	}
+	return j
+}
+
+// groupHead is what stands above a group's replicas.
+func groupHead(g *api.Group, job *api.Job) string {
 	leader := pointerCell(g.Leader)
 	if g.Leader == nil {
 		leader = noLeader + " (" + g.Why + ")"
 	}
-	return fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d, last proof %s, job %s\n\n",
+	text := fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d\nlast proof %s; %s\njob %s",
 		g.GroupID, g.State, g.Epoch, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")),
-		leader, g.Term, g.CommitIndex, timeCell(g.LastProofAt), pointerCell(g.Job))
+		leader, g.Term, g.CommitIndex, timeCell(g.LastProofAt), rootsOf(g), pointerCell(g.Job))
+	if job != nil {
+		text += fmt.Sprintf(" of %s: %s", textCell(pointerCell(job.Target)), strings.TrimPrefix(progressOf(job), subjectOf(job)+": "))
+	}
+	return text + "\n\n"
+}
+
+// rootsOf says what the replicas' last roots tell: only those of one index can be compared.
+func rootsOf(g *api.Group) string {
+	at, roots, known := uint64(0), map[string]int{}, 0
+	for i := range g.Replicas {
+		if r := &g.Replicas[i]; r.Root != nil && r.RootIndex != nil && *r.RootIndex >= at {
+			if *r.RootIndex > at {
+				at, known = *r.RootIndex, 0
+				clear(roots)
+			}
+			roots[*r.Root]++
+			known++
+		}
+	}
+	switch {
+	case known == 0:
+		return "no roots yet (flotilla verify " + fmt.Sprint(g.GroupID) + " compares them)"
+	case len(roots) > 1:
+		return fmt.Sprintf("roots DIFFER at %d", at)
+	case known == len(g.Replicas):
+		return fmt.Sprintf("roots equal on all %s at %d", counted(known, "replica"), at)
+	}
+	return fmt.Sprintf("roots equal on %d of %s at %d", known, counted(len(g.Replicas), "replica"), at)
 }
 
 func replicasTable(g *api.Group) *table {

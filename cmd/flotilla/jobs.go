@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -19,7 +21,12 @@ func jobsVerb(streams) *cli.Command {
 		Subcommands: []*cli.Command{{
 			Name:  "list",
 			Usage: "every job that runs, and those that ended lately",
-			Flags: clientFlags(),
+			Flags: clientFlags(
+				&cli.StringFlag{Name: "kind", Usage: "only jobs of this kind: resync, move, verify, trim, step-down"},
+				&cli.StringSliceFlag{Name: "status", Usage: "only jobs in this status, repeatable: " + strings.Join(api.JobStatuses, ", ")},
+				&cli.StringFlag{Name: "group", Usage: "only jobs about this group"},
+				&cli.StringFlag{Name: "target", Usage: "only jobs about this node"},
+			),
 			Action: func(c *cli.Context) error {
 				if err := arity(c, 0, 0); err != nil {
 					return err
@@ -27,9 +34,11 @@ func jobsVerb(streams) *cli.Command {
 				return listJobs(c)
 			},
 			Description: `flotilla jobs
-flotilla jobs list -o wide`,
+flotilla jobs list -o wide
+flotilla jobs list --kind resync --target n3 --status running --status stalled`,
 		}},
 		Description: `flotilla jobs
+flotilla jobs --status running
 flotilla jobs list -o json`,
 	}
 }
@@ -42,9 +51,9 @@ func jobVerb(streams) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "show", ArgsUsage: "ID", Usage: "how far a job is, and what came of it",
-				Flags:       clientFlags(),
+				Flags:       clientFlags(&cli.BoolFlag{Name: "watch", Usage: "wait for the job's end and show it live"}),
 				Action:      showJob,
-				Description: "flotilla job show 01J8ZK7Q\nflotilla job 01J8ZK7Q -o yaml",
+				Description: "flotilla job show 01J8ZK7Q\nflotilla job 01J8ZK7Q --watch\nflotilla job 01J8ZK7Q -o yaml",
 			},
 			{
 				Name: "cancel", ArgsUsage: "ID", Usage: "end a job",
@@ -62,8 +71,12 @@ func listJobs(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	query, err := jobQuery(c)
+	if err != nil {
+		return err
+	}
 	silent := ""
-	body, err := s.api.ListOf(c.Context, apiclient.Request{Path: "/v1/admin/jobs", Headers: func(h http.Header) {
+	body, err := s.api.ListOf(c.Context, apiclient.Request{Path: "/v1/admin/jobs", Query: query, Headers: func(h http.Header) {
 		silent = h.Get(api.SilentNodesHeader)
 	}})
 	if err != nil {
@@ -75,25 +88,44 @@ func listJobs(c *cli.Context) error {
 	return s.print.print(body, func() (*table, error) { return decodeTable(body, jobsTable) })
 }
 
+// jobQuery reads the flags that narrow the list.
+func jobQuery(c *cli.Context) (url.Values, error) {
+	query := url.Values{}
+	for _, name := range []string{"kind", "target"} {
+		if v := c.String(name); v != "" {
+			query.Set(name, v)
+		}
+	}
+	if v := c.String("group"); v != "" {
+		id, err := groupID(v)
+		if err != nil {
+			return nil, err
+		}
+		query.Set("group", fmt.Sprint(id))
+	}
+	statuses := c.StringSlice("status")
+	for _, v := range statuses {
+		if !slices.Contains(api.JobStatuses, v) {
+			return nil, usagef("--status %q is not one of %s", v, strings.Join(api.JobStatuses, ", "))
+		}
+	}
+	if len(statuses) > 0 {
+		query.Set("status", strings.Join(statuses, ","))
+	}
+	return query, nil
+}
+
 func showJob(c *cli.Context) error {
 	s, job, err := oneJob(c)
 	if err != nil {
 		return err
 	}
-	if err := s.printJob(job); err != nil {
-		return err
+	if c.Bool("watch") {
+		if err := s.watch(c, []*finishedJob{job}); err != nil {
+			return err
+		}
 	}
-	if f := s.print.format; f != outputTable && f != outputWide {
-		return nil
-	}
-	t, err := resultTable(&job.Job)
-	if t == nil || err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(s.print.w); err != nil {
-		return err
-	}
-	return s.print.table(t)
+	return s.printWhole(job)
 }
 
 // cancelJob says of a job that had ended that it had: it is not told apart afterwards.
@@ -133,6 +165,9 @@ func oneJob(c *cli.Context) (*session, *finishedJob, error) {
 
 // resultTable is what came of a job, nil where there is nothing to tell beyond its row.
 func resultTable(j *api.Job) (*table, error) {
+	if isCopy(j.Kind) {
+		return copyTable(j), nil
+	}
 	if len(j.Result) == 0 || string(j.Result) == "null" {
 		return nil, nil
 	}
@@ -155,25 +190,32 @@ func resultTable(j *api.Job) (*table, error) {
 
 func jobsTable(l api.JobList) *table {
 	t := &table{columns: []column{
-		{heading: "ID"}, {heading: "KIND"}, {heading: "GROUP", right: true}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
-		{heading: "DONE", right: true}, {heading: "STARTED"}, {heading: "FINISHED"}, {heading: "REASON"},
-		{heading: "TARGET", wide: true}, {heading: "MODE", wide: true}, {heading: "VERDICT", wide: true},
-		{heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true},
+		{heading: "ID"}, {heading: "KIND"}, {heading: "GROUP", right: true}, {heading: "TARGET"}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
+		{heading: "VERDICT"}, {heading: "DONE", right: true}, {heading: "RATE", right: true}, {heading: "ETA", right: true}, {heading: "STARTED"}, {heading: "FINISHED"}, {heading: "REASON"},
+		{heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
+		{heading: "LEAVES", wide: true}, {heading: "SOURCES", wide: true}, {heading: "ATTEMPT", wide: true, right: true}, {heading: "PAUSE", wide: true, right: true},
+		{heading: "LAST PROGRESS", wide: true}, {heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true}, {heading: "CODE", wide: true},
 	}}
-	for _, j := range l.Jobs {
-		group, reason := "many", pointerCell(j.Reason)
-		if j.GroupID != nil {
-			group = fmt.Sprint(*j.GroupID)
-		}
-		if j.Error != nil {
-			reason = *j.Error
-		}
-		done := absent
+	for i := range l.Jobs {
+		j := &l.Jobs[i]
+		done, rate, eta, code := absent, absent, absent, absent
 		if j.BytesTotal > 0 {
-			done = fmt.Sprintf("%d%%", 100*j.BytesDone/j.BytesTotal)
+			done = fmt.Sprintf("%d%%", percent(j.BytesDone, j.BytesTotal))
 		}
-		t.add(j.ID, j.Kind, group, j.Status, pointerCell(j.Stage), done, timeCell(j.StartedAt), timeCell(j.FinishedAt), reason,
-			pointerCell(j.Target), pointerCell(j.Mode), pointerCell(j.Verdict), pointerCell(j.BlockedBy), pointerCell(j.Error))
+		if j.Rate > 0 && !j.Final() {
+			rate = byteRate(j.Rate)
+		}
+		if j.EtaS != nil && !j.Final() {
+			eta = secondsCell(*j.EtaS)
+		}
+		if j.Code != nil {
+			code = string(*j.Code)
+		}
+		t.add(j.ID, j.Kind, groupCell(j), pointerCell(j.Target), j.Status, pointerCell(j.Stage), pointerCell(j.Verdict), done, rate, eta,
+			timeCell(j.StartedAt), timeCell(j.FinishedAt), whyOf(j),
+			pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(tookOf(j)), secondsCell(j.PlannedS)),
+			leavesCell(j), sourcesCell(j), countCell(j.Attempt), secondsCell(j.FenceMs/1000),
+			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code)
 	}
 	return t
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,49 +47,23 @@ func startAndWait(c *cli.Context, s *session, r apiclient.Request) (*finishedJob
 	if c.Bool("detach") {
 		return job, nil
 	}
-	show := newProgress(c.App.ErrWriter, job.Kind, job.BytesTotal, bytesCell)
-	defer show.end()
+	jobs := []*finishedJob{job}
+	return job, s.watch(c, jobs)
+}
+
+// watch follows jobs to their ends and shows them meanwhile.
+func (s *session) watch(c *cli.Context, jobs []*finishedJob) error {
+	every := plainInterval
 	if c.Bool("watch") {
-		show.every = watchInterval
+		every = watchInterval
 	}
-	return s.await(c.Context, job, show)
-}
-
-// await polls a job until it has ended. A node that does not answer is asked again for as long as one request may
-// take, since the job does not depend on the node that is asked.
-func (s *session) await(ctx context.Context, job *finishedJob, show *progress) (*finishedJob, error) {
-	pause, answered := firstPoll, time.Now()
-	for !job.Final() {
-		show.total = job.BytesTotal
-		show.set(job.BytesDone, stageOf(&job.Job))
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("job %s goes on (flotilla job %s): %w", job.ID, job.ID, ctx.Err())
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, maxPoll)
-		next := &finishedJob{}
-		body, err := s.api.Get(ctx, jobPath(job.ID), nil, &next.Job)
-		if err == nil {
-			next.body, job, answered = body, next, time.Now()
-			continue
-		}
-		if _, unreachable := errors.AsType[*apiclient.UnreachableError](err); !unreachable || time.Since(answered) > s.timeout {
-			return nil, err
-		}
+	label := "jobs"
+	if len(jobs) > 0 {
+		label = jobs[0].Kind
 	}
-	return job, nil
-}
-
-func stageOf(j *api.Job) string {
-	text := j.Status
-	if j.Stage != nil {
-		text = *j.Stage
-	}
-	if j.BlockedBy != nil {
-		text += ", blocked by " + *j.BlockedBy
-	}
-	return text
+	show := newJobBoard(c.App.ErrWriter, label, len(jobs) > 1, every)
+	defer show.end()
+	return s.follow(c.Context, jobs, show)
 }
 
 // outcome is the error that a job's end means for the command that waited for it.
@@ -106,6 +79,15 @@ func outcome(j *api.Job) error {
 		return fmt.Errorf("job %s was cancelled", j.ID)
 	}
 	return nil
+}
+
+// askOnTerminal asks a person before much is done that is safe: elsewhere than on a terminal, and with --yes, it is taken
+// for granted.
+func askOnTerminal(c *cli.Context, s streams, question string) error {
+	if !isTerminal(s.err) || !isTerminal(s.in) {
+		return nil
+	}
+	return askYes(c, s, question)
 }
 
 // askYes asks before something is destroyed: --yes answers, a terminal is asked, anything else is wrong usage.

@@ -26,6 +26,9 @@ func (s *session) showPlan(ctx context.Context, r apiclient.Request) error {
 }
 
 func planTable(p api.Plan) *table {
+	if isCopy(p.Kind) {
+		return copyPlanTable(p)
+	}
 	t := &table{columns: []column{
 		{heading: "GROUP", right: true}, {heading: "NODE"}, {heading: "ROLE"}, {heading: "ACTION"},
 		{heading: "LOG ENTRIES", right: true}, {heading: "BYTES", right: true}, {heading: "WHY"},

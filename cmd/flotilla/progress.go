@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -19,7 +20,7 @@ type progress struct {
 	label   string
 	total   int64 // 0: not known
 	current int64
-	note    string
+	note    atomic.Pointer[string] // the terminal's goroutine reads it
 	unit    func(int64) string
 	every   time.Duration
 	began   time.Time
@@ -32,13 +33,14 @@ type progress struct {
 func newProgress(w io.Writer, label string, total int64, unit func(int64) string) *progress {
 	now := time.Now()
 	p := &progress{w: w, label: label, total: total, unit: unit, every: plainInterval, began: now, last: now}
+	p.note.Store(new(string))
 	if !isTerminal(w) {
 		return p
 	}
 	p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 	p.bar = p.bars.AddBar(total,
 		mpb.PrependDecorators(decor.Name(label+" ")),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.note })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *p.note.Load() })),
 		mpb.BarRemoveOnComplete())
 	return p
 }
@@ -50,7 +52,7 @@ func (p *progress) set(current int64, note string) {
 		p.bar.SetCurrent(min(current, max(p.total-1, 0))) // it completes in end
 		p.bar.SetTotal(p.total, false)
 	}
-	p.note = note
+	p.note.Store(&note)
 	if p.bar == nil && time.Since(p.last) >= p.every {
 		p.last = time.Now()
 		fmt.Fprintln(p.w, p.line())
@@ -62,8 +64,8 @@ func (p *progress) line() string {
 	if p.total > 0 {
 		text += fmt.Sprintf(" of %s (%d%%)", p.unit(p.total), 100*p.current/p.total)
 	}
-	if p.note != "" {
-		text += ", " + p.note
+	if note := *p.note.Load(); note != "" {
+		text += ", " + note
 	}
 	return text
 }

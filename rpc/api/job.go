@@ -19,6 +19,9 @@ const (
 	StatusCancelled = "cancelled"
 )
 
+// JobStatuses are the words of Job.Status.
+var JobStatuses = []string{StatusQueued, StatusRunning, StatusStalled, StatusDone, StatusFailed, StatusCancelled}
+
 // Job is one piece of work that outlives the request that started it.
 type Job struct {
 	ID              string          `json:"id"`

@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -142,7 +145,11 @@ func (h *Handler) stepDown(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "limit", "page_token")
+	values, err := params(r, "kind", "status", "group", "target", "limit", "page_token")
+	if err != nil {
+		return err
+	}
+	keep, err := jobFilter(values)
 	if err != nil {
 		return err
 	}
@@ -150,6 +157,7 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(j api.Job) bool { return !keep(&j) })
 	if len(silent) > 0 {
 		w.Header().Set(api.SilentNodesHeader, strings.Join(silent, ","))
 	}
@@ -159,6 +167,29 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	}
 	list, next, err := gateway.Page(list, limit, token, func(j api.Job) string { return j.ID })
 	return answer(w, http.StatusOK, api.JobList{Jobs: list, NextPageToken: next}, err)
+}
+
+// jobFilter reads which jobs are asked for.
+func jobFilter(values url.Values) (keep func(*api.Job) bool, err error) {
+	kind, target, statuses, group := values.Get("kind"), values.Get("target"), []string(nil), values.Get("group")
+	if s := values.Get("status"); s != "" {
+		statuses = strings.Split(s, ",")
+	}
+	for _, s := range statuses {
+		if !slices.Contains(api.JobStatuses, s) {
+			return nil, api.E(api.InvalidArgument, strings.Join(api.JobStatuses, ", "), "status %q is not known", s)
+		}
+	}
+	id := uint64(0)
+	if group != "" {
+		if id, err = strconv.ParseUint(group, 10, 32); err != nil {
+			return nil, api.E(api.InvalidArgument, "a number such as 42", "group %q is no group id", group)
+		}
+	}
+	return func(j *api.Job) bool {
+		return (kind == "" || j.Kind == kind) && (target == "" || j.Target != nil && *j.Target == target) &&
+			(statuses == nil || slices.Contains(statuses, j.Status)) && (group == "" || j.GroupID != nil && uint64(*j.GroupID) == id)
+	}, nil
 }
 
 func (h *Handler) getJob(w http.ResponseWriter, r *http.Request) error {
