@@ -24,8 +24,10 @@ const testGroup = 7
 // door is a Transport in memory.
 type door struct{ *raft.InmemTransport }
 
-func (door) OnGap(func(membership.ServerID, *raft.InstallSnapshotRequest))   {}
-func (door) OnAppended(func(term, leaderCommit uint64, sentAfter time.Time)) {}
+func (door) OnGap(func(membership.ServerID, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error) {
+}
+func (door) OnAppend(func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest) {}
+func (door) OnAppended(func(term, leaderCommit uint64, sentAfter time.Time))      {}
 
 func (d door) Close() error {
 	d.DisconnectAll()
@@ -90,7 +92,7 @@ func newScene(t *testing.T, voters ...string) *scene {
 		return s.lead.IsLeader() && err == nil
 	})
 	s.assigned = Assignment{Epoch: 1, Settled: true, Nodes: []membership.NodeID{id("n1").NodeID, id("n2").NodeID}}
-	s.loop = New(s.hosts[voters[0]], s, s, slog.New(slog.DiscardHandler))
+	s.loop = New(s.hosts[voters[0]], s, s, nil, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.loop.Run(ctx) }()

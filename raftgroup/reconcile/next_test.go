@@ -35,8 +35,16 @@ func TestNext(t *testing.T) {
 		{"AllVote", View{Members: []raftgroup.Member{voter("n1"), voter("n2")}, Wanted: []Wanted{self, there("n2", 0)}}, Step{}},
 		{"NewServerWhileTheLogIsWhole", View{FirstLog: 1, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, there("n2", 0)}},
 			Step{Kind: StepAdd, Target: id("n2")}},
+		{"NewServerOfAGroupWithPoints", View{FirstLog: 1, Points: 1, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, there("n2", 0)}},
+			Step{Why: "needs a copy: it holds nothing yet", Copy: true, Target: id("n2")}},
+		{"NewServerThatHasItsCopy", View{FirstLog: 700, Points: 1, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, there("n2", 700)}},
+			Step{Kind: StepAdd, Target: id("n2")}},
+		{"NewServerThatCopiesNothing", View{FirstLog: 1, Points: 1, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, {ID: id("n2"), Reachable: true, NoCopy: true}}},
+			Step{Kind: StepAdd, Target: id("n2")}},
+		{"TheOneThatNeedsACopyIsToldThoughAnotherIsSilent", View{FirstLog: 5, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, there("n2", 0), {ID: id("n3")}}},
+			Step{Why: "resync", Copy: true, Target: id("n2")}},
 		{"NewServerBehindTheLog", View{FirstLog: 2, Members: []raftgroup.Member{voter("n1")}, Wanted: []Wanted{self, there("n2", 0)}},
-			Step{Why: "resync"}},
+			Step{Why: "resync", Copy: true, Target: id("n2")}},
 		{"CatchingUp", View{Members: []raftgroup.Member{voter("n1"), nonvoter("n2")}, Wanted: []Wanted{self, there("n2", 935)}},
 			Step{Why: "catching up"}},
 		{"CaughtUp", View{Members: []raftgroup.Member{voter("n1"), nonvoter("n2")}, Wanted: []Wanted{self, there("n2", 936)}},
@@ -54,7 +62,7 @@ func TestNext(t *testing.T) {
 		{"ComesBackUnderANewID", View{FirstLog: 1, Members: []raftgroup.Member{voter("n1"), voter("n2")}, Wanted: []Wanted{self, {ID: again("n2", 1), Reachable: true}}},
 			Step{Kind: StepAdd, Target: again("n2", 1)}},
 		{"ComesBackUnderANewIDWithWhatTheLogHasNoMore", View{FirstLog: 900, Members: []raftgroup.Member{voter("n1"), voter("n2")}, Wanted: []Wanted{self, {ID: again("n2", 1), Reachable: true, Applied: 899}}},
-			Step{Why: "under another id than n2.00000000.0, needs a copy"}},
+			Step{Why: "under another id than n2.00000000.0, needs a copy", Copy: true, Target: again("n2", 1)}},
 		{"ComesBackUnderANewIDWithEnough", View{FirstLog: 900, Members: []raftgroup.Member{voter("n1"), voter("n2")}, Wanted: []Wanted{self, {ID: again("n2", 1), Reachable: true, Applied: 900}}},
 			Step{Kind: StepAdd, Target: again("n2", 1)}},
 		{"ComesBackUnderAnOlderID", View{FirstLog: 1, Members: []raftgroup.Member{voter("n1"), {ID: again("n2", 1), Voter: true}}, Wanted: []Wanted{self, there("n2", 0)}},
@@ -79,7 +87,7 @@ func TestNext(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.view.Self, c.view.Applied = id("n1"), 1000
 			got := Next(c.view)
-			if got.Kind != c.want.Kind || got.Kind != StepNone && got.Target != c.want.Target || !strings.Contains(got.Why, c.want.Why) || c.want.Why == "" && got.Why != "" {
+			if got.Kind != c.want.Kind || got.Copy != c.want.Copy || got.Copy && got.Target != c.want.Target || got.Kind != StepNone && got.Target != c.want.Target || !strings.Contains(got.Why, c.want.Why) || c.want.Why == "" && got.Why != "" {
 				t.Fatalf("got %+v, want %+v", got, c.want)
 			}
 		})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -25,9 +26,10 @@ type Row struct {
 }
 
 // Open puts a job on the list: queued, or as it is if its id is one of Left.
-// cancel is called, perhaps again and again, when somebody asks for its end; it
-// must not block.
-func (js *Jobs) Open(j api.Job, cancel func()) (*Row, error) {
+// The note is kept with it, for the next process. cancel is called, perhaps
+// again and again, when somebody asks for its end; it must not block, nor use
+// the list.
+func (js *Jobs) Open(j api.Job, note json.RawMessage, cancel func()) (*Row, error) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	if js.closed {
@@ -37,31 +39,38 @@ func (js *Jobs) Open(j api.Job, cancel func()) (*Row, error) {
 		return nil, api.E(api.Busy, "wait for jobs to end; see `flotilla jobs list`", "%d jobs wait or run on this node", len(js.driven))
 	}
 	if j.ID == "" {
-		now := api.At(time.Now())
 		j.ID = j.Kind + "-" + js.node + "-" + uuid.NewString()[:13]
+	}
+	if now := api.At(time.Now()); j.StartedAt.IsZero() {
 		j.StartedAt, j.LastProgressAt = now, now
 	}
 	if j.Status == "" {
 		j.Status = api.StatusQueued
 	}
 	j.Sources = append([]api.JobSource{}, j.Sources...)
-	js.jobs[j.ID], js.running[j.ID], js.driven[j.ID] = &j, cancel, true
+	js.jobs[j.ID], js.running[j.ID], js.driven[j.ID], js.notes[j.ID] = &j, cancel, true, note
 	js.keepLocked(&j)
 	return &Row{js, j.ID}, nil
 }
 
+// LeftJob is a job that an earlier process did not end, with its note.
+type LeftJob struct {
+	api.Job
+	Note json.RawMessage
+}
+
 // Left gives the driven jobs that an earlier process did not end, oldest first.
-// Until they are opened again, or ended, they are listed as queued.
-func (js *Jobs) Left() []api.Job {
+// Until they are opened again they are listed as queued.
+func (js *Jobs) Left() []LeftJob {
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	var left []api.Job
+	var left []LeftJob
 	for _, j := range js.jobs {
 		if !j.Final() && js.running[j.ID] == nil {
-			left = append(left, *j)
+			left = append(left, LeftJob{*j, js.notes[j.ID]})
 		}
 	}
-	slices.SortFunc(left, func(a, b api.Job) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	slices.SortFunc(left, func(a, b LeftJob) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 	return left
 }
 
@@ -109,6 +118,24 @@ func (r *Row) Keep() {
 	}
 }
 
+// Ending writes down, durably, what End is about to make of the job: after a
+// crash in between it has ended so.
+func (r *Row) Ending(status string, change func(*api.Job)) error {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	j := r.jobs.jobs[r.id]
+	if j == nil || j.Final() || r.jobs.closed || r.jobs.file == nil {
+		return nil
+	}
+	change(j)
+	ended := *j
+	ended.Status, ended.FinishedAt, ended.BlockedBy, ended.EtaS = status, api.At(time.Now()), nil, nil
+	if _, err := r.jobs.file.append(jobLine{Job: ended}); err != nil {
+		return err
+	}
+	return r.jobs.file.sync()
+}
+
 // End gives the job its final status, one that Job.Final knows, and writes it
 // down. A later End is ignored.
 func (r *Row) End(status string, change func(*api.Job)) {
@@ -124,6 +151,7 @@ func (r *Row) End(status string, change func(*api.Job)) {
 	j.BlockedBy, j.EtaS = nil, nil
 	delete(r.jobs.running, r.id)
 	delete(r.jobs.driven, r.id)
+	delete(r.jobs.notes, r.id)
 	r.jobs.keepLocked(j)
 }
 

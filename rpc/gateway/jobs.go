@@ -32,22 +32,30 @@ type Jobs struct {
 	jobs    map[string]*api.Job
 	running map[string]context.CancelFunc
 	driven  map[string]bool // those that have a Row
-	file    *jobFile        // nil: memory only
+	notes   map[string]json.RawMessage
+	file    *jobFile // nil: memory only
 	closed  bool
 }
 
 // openJobs reads the jobs of earlier processes. One that was cut short by the
 // end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}}
 	if path == "" {
 		return js, nil
 	}
-	file, list, err := openJobFile(path)
+	file, lines, err := openJobFile(path)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
+	list := make([]api.Job, len(lines))
+	for i, line := range lines {
+		list[i] = line.Job
+		if line.Note != nil {
+			js.notes[line.ID] = line.Note
+		}
+	}
 	for i := range list {
 		switch j := &list[i]; {
 		case j.Final():
@@ -63,7 +71,7 @@ func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 	for i := range list {
 		js.jobs[list[i].ID] = &list[i]
 	}
-	if err := file.rewrite(list); err != nil {
+	if err := file.rewrite(js.linesLocked()); err != nil {
 		return nil, err
 	}
 	js.file = file
@@ -168,10 +176,10 @@ func (js *Jobs) keepLocked(j *api.Job) {
 	if js.file == nil {
 		return
 	}
-	full, err := js.file.append(j)
+	full, err := js.file.append(js.lineLocked(j))
 	if err == nil && full {
 		js.forgetLocked()
-		err = js.file.rewrite(js.listLocked())
+		err = js.file.rewrite(js.linesLocked())
 	}
 	if err != nil {
 		js.logger.Warn("a job could not be recorded", "job", j.ID, "error", err)
@@ -187,6 +195,7 @@ func (js *Jobs) forgetLocked() {
 	for id := range js.jobs {
 		if !keep[id] {
 			delete(js.jobs, id)
+			delete(js.notes, id)
 		}
 	}
 }
@@ -196,6 +205,17 @@ func (js *Jobs) listLocked() []api.Job {
 	for _, j := range js.jobs {
 		out = append(out, *j)
 	}
+	return out
+}
+
+func (js *Jobs) lineLocked(j *api.Job) jobLine { return jobLine{*j, js.notes[j.ID]} }
+
+func (js *Jobs) linesLocked() []jobLine {
+	out := make([]jobLine, 0, len(js.jobs))
+	for _, j := range js.jobs {
+		out = append(out, js.lineLocked(j))
+	}
+	slices.SortFunc(out, func(a, b jobLine) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 	return out
 }
 

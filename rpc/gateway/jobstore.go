@@ -23,6 +23,12 @@ const (
 	rewriteAfter = 8 << 20 // bytes appended since the file was last written whole
 )
 
+// jobLine is a job on the file.
+type jobLine struct {
+	api.Job
+	Note json.RawMessage `json:"note,omitempty"` // of whoever drives it, until it has ended
+}
+
 // jobFile keeps jobs over restarts: one JSON object a line, the last line of
 // an id counts. It is a record for people: a line that a crash cut short is
 // dropped, and appends are not fsynced.
@@ -33,8 +39,8 @@ type jobFile struct {
 }
 
 // openJobFile reads what is kept and opens the file for appending.
-func openJobFile(path string) (*jobFile, []api.Job, error) {
-	jobs := map[string]api.Job{}
+func openJobFile(path string) (*jobFile, []jobLine, error) {
+	jobs := map[string]jobLine{}
 	var order []string
 	old, err := os.Open(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -44,7 +50,7 @@ func openJobFile(path string) (*jobFile, []api.Job, error) {
 		scanner := bufio.NewScanner(old)
 		scanner.Buffer(nil, maxJobLine)
 		for scanner.Scan() {
-			var j api.Job
+			var j jobLine
 			if json.Unmarshal(scanner.Bytes(), &j) != nil || j.ID == "" {
 				continue
 			}
@@ -57,7 +63,7 @@ func openJobFile(path string) (*jobFile, []api.Job, error) {
 			return nil, nil, fmt.Errorf("read jobs: %w", err)
 		}
 	}
-	list := make([]api.Job, 0, len(order))
+	list := make([]jobLine, 0, len(order))
 	for _, id := range order {
 		list = append(list, jobs[id])
 	}
@@ -66,7 +72,7 @@ func openJobFile(path string) (*jobFile, []api.Job, error) {
 }
 
 // rewrite replaces the file by these jobs.
-func (jf *jobFile) rewrite(jobs []api.Job) error {
+func (jf *jobFile) rewrite(jobs []jobLine) error {
 	var b bytes.Buffer
 	for i := range jobs {
 		line, err := json.Marshal(&jobs[i])
@@ -96,7 +102,7 @@ func (jf *jobFile) rewrite(jobs []api.Job) error {
 
 // append adds the state of a job; it reports whether the file should be
 // written whole.
-func (jf *jobFile) append(j *api.Job) (full bool, err error) {
+func (jf *jobFile) append(j jobLine) (full bool, err error) {
 	line, err := json.Marshal(j)
 	if err != nil {
 		return false, fmt.Errorf("write job %s: %w", j.ID, err)
@@ -107,6 +113,14 @@ func (jf *jobFile) append(j *api.Job) (full bool, err error) {
 	}
 	jf.grown += int64(n)
 	return jf.grown > rewriteAfter, nil
+}
+
+// sync brings what was appended to disk.
+func (jf *jobFile) sync() error {
+	if err := jf.f.Sync(); err != nil {
+		return fmt.Errorf("write jobs: %w", err)
+	}
+	return nil
 }
 
 func (jf *jobFile) close() error {

@@ -23,6 +23,7 @@ type hostAdapter struct {
 	reconcile atomic.Pointer[reconcile.Loop]
 	diskFree  func() int64 // bytes, as last seen
 	quorum    func(*raftgroup.Group) error
+	syncs     *resyncs
 }
 
 // Group implements gateway.Host.
@@ -216,9 +217,11 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 	status := gateway.ReplicaStatus{
 		Group: s.Group, Replica: r, Leader: s.Leader.Name, Term: s.Term, CommitIndex: s.CommitIndex,
 	}
+	status.Replica.Why = joinWhy(status.Replica.Why, g.host.syncs.why(s.Group, s.State != raftgroup.ReplicaReady))
 	behind := make(map[string]string)
 	for _, gap := range s.Gaps {
-		behind[gap.Peer.Name] = gap.WhyBehind()
+		answer, _ := g.host.syncs.nudges.last(nudgeKey{s.Group, gap.Peer.NodeID})
+		behind[gap.Peer.Name] = joinWhy(gap.WhyBehind(), answer.Why)
 	}
 	if loop := g.host.reconcile.Load(); loop != nil {
 		switch why, about := loop.Waits(s.Group); {
@@ -233,6 +236,14 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 		status.Behind = behind
 	}
 	return status
+}
+
+// joinWhy puts what is being done about it behind what is wrong.
+func joinWhy(wrong, done string) string {
+	if wrong == "" || done == "" {
+		return wrong + done
+	}
+	return wrong + "; " + done
 }
 
 // noData answers for a replica that is not open.

@@ -46,17 +46,17 @@ func TestOnlyVotersThatAnswerAreLiveReplicas(t *testing.T) {
 
 func TestReplicasThatAreCopiedHoldReadinessBackForALimitedTime(t *testing.T) {
 	p := progress{closed: 1, behind: 2, unproven: 3}
-	if lines, syncing := p.missing(startupLimit - 1); len(lines) != 3 || syncing != 0 {
+	if lines, syncing := p.missing(false); len(lines) != 3 || syncing != 0 {
 		t.Fatalf("%q, %d", lines, syncing)
 	}
-	if lines, syncing := p.missing(startupLimit); len(lines) != 0 || syncing != 6 {
+	if lines, syncing := p.missing(true); len(lines) != 0 || syncing != 6 {
 		t.Fatalf("%q, %d", lines, syncing)
 	}
 	p.leaderless = 1
-	if lines, _ := p.missing(2 * startupLimit); len(lines) != 1 {
+	if lines, _ := p.missing(true); len(lines) != 1 {
 		t.Fatalf("a group without a leader: %q", lines)
 	}
-	if lines, syncing := (progress{}).missing(0); len(lines) != 0 || syncing != 0 {
+	if lines, syncing := (progress{}).missing(false); len(lines) != 0 || syncing != 0 {
 		t.Fatalf("%q, %d", lines, syncing)
 	}
 }

@@ -34,7 +34,7 @@ func noteFirstStart(dir string) *firstStart {
 
 // undo removes what a start makes. The lock is held, and its file goes last.
 func (f *firstStart) undo() error {
-	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile}
+	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile, ratesFile}
 	unfinished, err := filepath.Glob(filepath.Join(f.dir, identityFile+".tmp-*"))
 	errs := []error{err}
 	for _, path := range unfinished {

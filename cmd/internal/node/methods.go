@@ -14,4 +14,8 @@ const (
 	methodReconcile raftmux.Method = 9
 	methodDirectory raftmux.Method = 10
 	methodClock     raftmux.Method = 11
+	methodResync    raftmux.Method = 12 // of a job, to the leader of its group
+	methodWho       raftmux.Method = 13 // who leads a group
+	methodVerdict   raftmux.Method = 14 // what separates a replica from its leader
+	methodNudge     raftmux.Method = 15 // from a leader: a replica of yours needs a look
 )

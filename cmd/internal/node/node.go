@@ -69,6 +69,7 @@ type Node struct {
 	tables   *directoryAdapter
 	hosts    *hostAdapter
 	gateway  *gateway.Gateway
+	syncs    *resyncs
 	failover *failover.Agent
 	disk     *diskWatch
 	clock    *clockWatch
@@ -233,6 +234,8 @@ func (n *Node) openMux() (err error) {
 	n.failover = failover.New(n.id, ownGroups{n.hosts}, func(ctx context.Context, to membership.NodeID, m []byte) ([]byte, error) {
 		return n.mux.Call(ctx, to, methodFailover, m, raftmux.Urgent)
 	}, n.log)
+	n.syncs = newResyncs(n)
+	n.hosts.syncs = n.syncs
 	n.answer()
 	n.stages.add("streams", func(context.Context) error { return n.mux.Close() })
 	return nil

@@ -17,9 +17,6 @@ const (
 	readyAsk = time.Second
 	// readyAsksAtOnce bounds the questions under way.
 	readyAsksAtOnce = 16
-	// startupLimit is how long replicas that are being brought up to date hold
-	// the node back.
-	startupLimit = 5 * time.Minute
 )
 
 // readiness is what /readyz answers: the node is in the node table, its own
@@ -76,7 +73,8 @@ func (r *readiness) run(ctx context.Context) {
 	for {
 		missing, syncing := r.membership(), 0
 		if len(missing) == 0 {
-			missing, syncing = r.groups(ctx, goals, reached).missing(time.Since(r.node.startedAt))
+			late := time.Since(r.node.startedAt) >= r.node.policyConfig().Storage.Sync.StartupTimeout
+			missing, syncing = r.groups(ctx, goals, reached).missing(late)
 		}
 		r.mu.Lock()
 		r.missing, r.syncing = missing, syncing
@@ -118,10 +116,11 @@ func (r *readiness) membership() []string {
 // progress is how far the groups of this node are.
 type progress struct{ closed, leaderless, behind, unproven int }
 
-// missing says what still lacks. After startupLimit only leaders do: what is
-// copied, or waits for a resync, takes as long as it takes.
-func (p progress) missing(sinceStart time.Duration) (lines []string, syncing int) {
-	if sinceStart >= startupLimit {
+// missing says what still lacks. Once it is late (storage.sync.startup_timeout)
+// only leaders do: what is copied, or waits for a resync, takes as long as it
+// takes.
+func (p progress) missing(late bool) (lines []string, syncing int) {
+	if late {
 		syncing = p.closed + p.behind + p.unproven
 		p.closed, p.behind, p.unproven = 0, 0, 0
 	}

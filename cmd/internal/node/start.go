@@ -104,7 +104,7 @@ func (n *Node) openGateway() (err error) {
 	n.ready = newReadiness(n)
 	n.gateway, err = gateway.New(gateway.Config{
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
-		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness,
+		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
 		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, jobsFile), Version: n.version, Logger: n.log,
 	})
@@ -141,9 +141,11 @@ func (n *Node) startLoops() error {
 
 // memberLoops are those of a node that is part of a cluster.
 func (n *Node) memberLoops() {
-	loop := reconcile.New(n.hosts.host.Load(), tableAssignments{n.dir}, reconcile.Remote{Call: n.reconcileCall}, n.log)
+	loop := reconcile.New(n.hosts.host.Load(), tableAssignments{n.dir}, reconcile.Remote{Call: n.reconcileCall}, syncCopies{n.syncs}, n.log)
 	n.hosts.reconcile.Store(loop)
+	n.stages.add("resync answers", func(context.Context) error { return n.syncs.close() })
 	n.stages.loop("holdings", n.holdGroups)
+	n.stages.loop("resyncs", n.syncs.run)
 	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
 	n.stages.loop("primaries", newPrimaries(n).run)
 	n.stages.loop("retention", (&retention{node: n, done: make(map[retentionKey]int64)}).run)

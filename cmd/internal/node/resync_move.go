@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership/directory"
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+)
+
+const (
+	// moveRemoval bounds the wait, after the new replica has its vote, until the old
+	// one has lost its own.
+	moveRemoval = 10 * time.Minute
+	// movePoll is the pause between two looks.
+	movePoll = 200 * time.Millisecond
+	// moveUndo bounds the way back of a move that failed.
+	moveUndo = 10 * time.Second
+)
+
+// Move implements gateway.Resyncs: this node takes a replica over. The
+// assignment is changed first: what it says is what reconcile brings about, so
+// that a move which its nodes do not live to see goes on all the same.
+func (m *resyncs) Move(ctx context.Context, group uint32, from string, o gateway.ResyncOptions) (api.Job, error) {
+	if j := m.jobOf(group); j != nil && !(j.Kind == api.JobMove && j.From == from) {
+		return api.Job{}, api.E(api.Conflict, "wait for it, or cancel it", "job %s of the group runs", j.row.ID()).InGroup(group)
+	}
+	if err := m.reassign(ctx, group, from, m.node.id.Name); err != nil {
+		return api.Job{}, moveError(group, err)
+	}
+	j, err := m.open(&syncJob{Group: group, Kind: api.JobMove, Trigger: triggerMove, Options: o, From: from})
+	if err != nil {
+		return api.Job{}, err
+	}
+	return j.row.Job(), nil
+}
+
+// reassign gives a node's place in a group to another one, unless it has it.
+func (m *resyncs) reassign(ctx context.Context, group uint32, from, to string) error {
+	for {
+		table, err := m.node.dir.Confirm(ctx)
+		if err != nil {
+			return err
+		}
+		a := table.Assignments[group]
+		if a.Holds(to) && !a.Holds(from) {
+			return nil
+		}
+		_, err = m.node.dir.Replace(ctx, group, a.Epoch, from, to)
+		if err == nil || !errors.Is(err, directory.ErrUnknown) && !errors.Is(err, directory.ErrStale) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func moveError(group uint32, err error) error {
+	hint := fmt.Sprintf("see `flotilla group %d`", group)
+	switch {
+	case errors.Is(err, directory.ErrUnknown):
+		return api.E(api.OutcomeUnknown, hint, "the group may or may not be assigned anew").Because(err).InGroup(group)
+	case errors.Is(err, directory.ErrInvalid), errors.Is(err, directory.ErrStale), errors.Is(err, directory.ErrNotFound):
+		return api.E(api.Conflict, hint, "the replica cannot be moved").Because(err).InGroup(group)
+	}
+	return api.E(api.NoLeader, "retry; "+hint, "the replica was not moved").Because(err).InGroup(group)
+}
+
+// endMove waits, after a copy that was done, until the old replica is out of the
+// configuration; the place of one that was not done goes back to where it came
+// from. "" when the process ends.
+func (m *resyncs) endMove(ctx context.Context, j *syncJob, status, why string) (string, string) {
+	if status != api.StatusDone && !m.votes(j.Group) {
+		return m.undoMove(ctx, j, status, why)
+	}
+	if status != api.StatusDone {
+		return status, why + "; the new replica votes already, and the old one goes"
+	}
+	stage := "promote"
+	j.row.Change(func(r *api.Job) {
+		by := "the replica of " + j.From + " is not removed yet"
+		r.Stage, r.BlockedBy = &stage, &by
+	})
+	tick := time.NewTicker(movePoll)
+	defer tick.Stop()
+	limit := time.NewTimer(moveRemoval)
+	defer limit.Stop()
+	for m.names(j.Group, j.From) {
+		select {
+		case <-ctx.Done():
+			return "", ""
+		case <-j.stop:
+			return api.StatusCancelled, "cancelled on request; the new replica votes, and the old one goes"
+		case <-limit.C:
+			return api.StatusFailed, fmt.Sprintf("the new replica votes, but that of %s is still in the configuration after %s", j.From, moveRemoval)
+		case <-tick.C:
+		}
+	}
+	return status, why
+}
+
+// undoMove gives the place back.
+func (m *resyncs) undoMove(ctx context.Context, j *syncJob, status, why string) (string, string) {
+	if ctx.Err() != nil {
+		return "", ""
+	}
+	limited, cancel := context.WithTimeout(ctx, moveUndo)
+	defer cancel()
+	if err := m.reassign(limited, j.Group, m.node.id.Name, j.From); err != nil {
+		return status, fmt.Sprintf("%s; the group stays assigned to %s: %v", why, m.node.id.Name, err)
+	}
+	return status, why + "; the replica stays with " + j.From
+}
+
+// members is the configuration as this node's replica knows it.
+func (m *resyncs) members(group uint32) []raftgroup.Member {
+	g, err := m.groupOf(group)
+	if err != nil {
+		return nil
+	}
+	members, _, _ := g.Members()
+	return members
+}
+
+// votes reports whether this node's replica has a vote.
+func (m *resyncs) votes(group uint32) bool {
+	return slices.ContainsFunc(m.members(group), func(s raftgroup.Member) bool { return s.Voter && s.ID.NodeID == m.node.id })
+}
+
+// names reports whether the configuration names a node.
+func (m *resyncs) names(group uint32, node string) bool {
+	return slices.ContainsFunc(m.members(group), func(s raftgroup.Member) bool { return s.ID.Name == node })
+}

@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/walgap"
+	"github.com/flotilla-db/flotilla/walgap/resync"
+)
+
+// planLimit bounds what a dry run spends on one group: comparing leaves is what
+// takes time.
+const planLimit = 10 * time.Second
+
+// Plan implements gateway.Resyncs.
+func (m *resyncs) Plan(ctx context.Context, groups []uint32, o gateway.ResyncOptions) []api.GroupPlan {
+	plans := make([]api.GroupPlan, len(groups))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, looksAtOnce)
+	target := m.node.id.Name
+	for i, group := range groups {
+		plans[i] = api.GroupPlan{GroupID: group, Target: &target, Replicas: []api.ReplicaPlan{}}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			limited, cancel := context.WithTimeout(ctx, planLimit)
+			defer cancel()
+			p := &plans[i]
+			p.Resync, p.Why = m.planOne(limited, group, o)
+		})
+	}
+	return plans
+}
+
+func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOptions) (plan *api.ResyncPlan, why string) {
+	if j := m.jobOf(group); j != nil {
+		return nil, fmt.Sprintf("job %s of this group runs already", j.row.ID())
+	}
+	if _, err := m.groupOf(group); err != nil {
+		return m.planNew(ctx, group, o)
+	}
+	j := &syncJob{ID: uuid.NewString(), Group: group, Options: o}
+	r := m.request(j)
+	r.DryRun, r.MaxAttempts, r.StartedAt = true, 1, time.Now()
+	result := m.engine.Run(ctx, r)
+	plan = planRow(result.Row)
+	if plan.Mode == "" {
+		plan.Mode = j.mode().String()
+	}
+	if result.Err != nil {
+		why = result.Err.Error()
+	}
+	return plan, why
+}
+
+// planNew is the plan of a replica that this node does not hold yet.
+func (m *resyncs) planNew(ctx context.Context, group uint32, o gateway.ResyncOptions) (*api.ResyncPlan, string) {
+	mode, _ := walgap.ParseMode(o.Mode)
+	cluster := m.node.identity.get().ClusterID
+	a, err := m.verdictOn(ctx, resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}, mode)
+	if err != nil {
+		return nil, err.Error()
+	}
+	plan := &api.ResyncPlan{Mode: mode.String(), Reason: a.Verdict.Reason, Sources: a.Sources}
+	if plan.Sources == nil {
+		plan.Sources = []string{}
+	}
+	if a.Verdict.BlockedBy != "" {
+		plan.BlockedBy = &a.Verdict.BlockedBy
+	}
+	if a.Verdict.Decided {
+		verdict := a.Verdict.Kind.String()
+		plan.Verdict, plan.EtaS = &verdict, &a.Verdict.Seconds
+		plan.Entries, plan.Bytes = a.Verdict.Entries, int64(a.Verdict.Bytes)
+	}
+	return plan, ""
+}

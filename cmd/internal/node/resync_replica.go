@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/flotilla-db/flotilla/walgap"
+	"github.com/flotilla-db/flotilla/walgap/resync"
+)
+
+// syncReplica is a replica of this node as the target of a resync.
+type syncReplica struct {
+	group   *raftgroup.Group
+	cluster string
+	stage   storage.StageOptions // without a path and an identity
+}
+
+// replicaOf finds it; a node that holds no such group has none yet.
+func (m *resyncs) replicaOf(group uint32) (resync.Replica, error) {
+	g, err := m.groupOf(group)
+	if err != nil {
+		return nil, err
+	}
+	return syncReplica{g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Logger: m.log.With("group", group)}}, nil
+}
+
+// groupOf finds this node's copy of a group.
+func (m *resyncs) groupOf(group uint32) (*raftgroup.Group, error) {
+	host := m.node.hosts.host.Load()
+	if host == nil {
+		return nil, fmt.Errorf("group %d: this node has no groups yet: %w", group, raftgroup.ErrUnknownGroup)
+	}
+	g, ok := host.Group(group)
+	if !ok {
+		return nil, fmt.Errorf("group %d is not open on this node: %w", group, raftgroup.ErrUnknownGroup)
+	}
+	return g, nil
+}
+
+// Report implements resync.Replica.
+func (r syncReplica) Report(context.Context) (resync.Standing, error) {
+	report, err := r.group.Report()
+	if err != nil {
+		return resync.Standing{}, err
+	}
+	return standingOf(r.cluster, report), nil
+}
+
+// standingOf translates a replica's report.
+func standingOf(cluster string, r raftgroup.Report) resync.Standing {
+	return resync.Standing{Server: r.Server, Target: walgap.Target{
+		Cluster: cluster, Group: r.Group, Lineage: r.Lineage, Readable: true, Damage: r.Damage, HasData: r.HasData,
+		Applied: walgap.Position(r.Applied), First: r.First, Last: r.Last, Terms: termRuns(r.Terms), Bytes: uint64(max(r.Bytes, 0)),
+	}}
+}
+
+func termRuns(runs []raftgroup.TermRun) []walgap.TermRun {
+	out := make([]walgap.TermRun, len(runs))
+	for i, r := range runs {
+		out[i] = walgap.TermRun(r)
+	}
+	return out
+}
+
+// Progress implements resync.Replica.
+func (r syncReplica) Progress(context.Context) (resync.Progress, error) {
+	s := r.group.Status()
+	p := resync.Progress{Running: s.Running, Applied: s.AppliedIndex, Leads: s.Role == raftgroup.RoleLeader, Why: s.Why}
+	for _, m := range s.Members {
+		if m.ID == s.Self {
+			p.Member, p.Voter = true, m.Voter
+		}
+	}
+	return p, nil
+}
+
+// Contents implements resync.Replica.
+func (r syncReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
+	shard := r.group.Shard()
+	if shard == nil {
+		return nil, nil // nothing that can be read without a hold
+	}
+	view, err := shard.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = view.Close() }()
+	_, entries, err := view.Root(ctx)
+	return entries, err
+}
+
+// Hold implements resync.Replica.
+func (r syncReplica) Hold(ctx context.Context, owner string) (resync.Held, error) {
+	hold, err := r.group.TakeHold(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	return &heldReplica{syncReplica: r, hold: hold}, nil
+}
+
+// heldReplica is a syncReplica that waits for an install.
+type heldReplica struct {
+	syncReplica
+	hold *raftgroup.Hold
+}
+
+// Contents implements resync.Held: none of what cannot be read.
+func (h *heldReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
+	view := h.hold.View()
+	if view == nil {
+		return nil, nil
+	}
+	_, entries, err := view.Root(ctx)
+	if errors.Is(err, storage.ErrDamaged) {
+		return nil, nil
+	}
+	return entries, err
+}
+
+// Install implements resync.Held.
+func (h *heldReplica) Install(ctx context.Context, i resync.Installation) error {
+	b, ok := i.Build.(*shardBuild)
+	if !ok {
+		return fmt.Errorf("install group %d: a build of another kind", h.group.ID())
+	}
+	cut, err := storage.ParseState(i.State)
+	if err != nil {
+		return fmt.Errorf("install group %d: %w", h.group.ID(), err)
+	}
+	err = h.hold.Install(ctx, raftgroup.Installation{
+		Lineage: i.Lineage, State: i.State, Cut: cut, Stage: b.stage, InPlace: i.InPlace, Manifest: i.Manifest,
+	})
+	if errors.Is(err, raftgroup.ErrKnowsMore) {
+		return fmt.Errorf("%w: %w", resync.ErrKnowsMore, err)
+	}
+	return err
+}
+
+// Release implements resync.Held.
+func (h *heldReplica) Release(ctx context.Context) error { return h.hold.Release(ctx) }
