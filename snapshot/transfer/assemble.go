@@ -19,6 +19,7 @@ type Assembler struct {
 	next int     // the leaf that is being put together
 	leaf *[]byte // its bytes so far; nil: none has come
 	head messageHead
+	zstd expander
 }
 
 // NewAssembler makes an Assembler of the answer to r.
@@ -36,12 +37,10 @@ func (a *Assembler) Message(ctx context.Context, message io.Reader, wireBytes in
 		return err
 	}
 	if a.head.encoding == encodingZstd {
-		decoder, err := expand(message)
-		if err != nil {
+		var err error
+		if message, err = a.zstd.frame(message); err != nil {
 			return err
 		}
-		defer decoder.done()
-		message = decoder
 	}
 	for _, p := range a.head.parts {
 		if err := a.part(ctx, p, message); err != nil {
@@ -93,8 +92,11 @@ func (a *Assembler) End() error {
 	return nil
 }
 
-// Close gives the buffer of an unfinished leaf back.
-func (a *Assembler) Close() { a.forget() }
+// Close gives the buffers back.
+func (a *Assembler) Close() {
+	a.forget()
+	a.zstd.close()
+}
 
 func (a *Assembler) forget() {
 	if a.leaf != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -38,35 +37,26 @@ func worthIt(sample, compressed int) bool {
 	return sample > 0 && float64(compressed) <= worthRatio*float64(sample)
 }
 
-var (
-	encoders = sync.Pool{New: func() any {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return e
-	}}
-	decoders = sync.Pool{New: func() any {
-		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(MaxMessageBytes+zstdWindow))
-		if err != nil {
-			panic(err) // the options are constants
-		}
-		return d
-	}}
-)
+// newEncoder makes an encoder. An encoder has channels of its own, so pools of them are a Server's, not global: tests
+// in virtual time may not share them.
+func newEncoder() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return e
+}
 
 // compress gives the zstd frame of a payload, or nil when a sample says that it does not pay.
-func compress(payload [][]byte, bytesAll int) []byte {
-	e := encoders.Get().(*zstd.Encoder)
-	defer encoders.Put(e)
+func compress(e *zstd.Encoder, payload [][]byte, bytesAll int) []byte {
 	sample := sampleOf(payload, bytesAll)
 	if !worthIt(len(sample), len(e.EncodeAll(sample, nil))) {
 		return nil
 	}
 	out := bytes.NewBuffer(make([]byte, 0, bytesAll/2))
 	e.Reset(out)
+	defer e.Reset(nil)
 	for _, b := range payload {
 		if _, err := e.Write(b); err != nil {
 			return nil
@@ -90,22 +80,29 @@ func sampleOf(payload [][]byte, bytesAll int) []byte {
 	return largest[from:min(len(largest), from+sampleBytes)]
 }
 
-// expanded reads the payload out of a zstd frame. Nobody knows beforehand what comes out: the caller reads no more
+// expander reads payloads out of zstd frames. Nobody knows beforehand what comes out of one: the caller reads no more
 // than the parts say.
-type expanded struct{ decoder *zstd.Decoder }
+type expander struct{ decoder *zstd.Decoder }
 
-func expand(frame io.Reader) (*expanded, error) {
-	d := decoders.Get().(*zstd.Decoder)
-	if err := d.Reset(frame); err != nil {
-		decoders.Put(d)
+// frame begins with the next frame.
+func (e *expander) frame(r io.Reader) (io.Reader, error) {
+	if e.decoder == nil {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(MaxMessageBytes+zstdWindow))
+		if err != nil {
+			panic(err) // the options are constants
+		}
+		e.decoder = d
+	}
+	if err := e.decoder.Reset(r); err != nil {
 		return nil, fmt.Errorf("%w: not a zstd frame: %w", ErrMessage, err)
 	}
-	return &expanded{d}, nil
+	return e.decoder, nil
 }
 
-func (e *expanded) Read(p []byte) (int, error) { return e.decoder.Read(p) }
-
-func (e *expanded) done() {
-	_ = e.decoder.Reset(nil)
-	decoders.Put(e.decoder)
+func (e *expander) close() {
+	if e.decoder != nil {
+		e.decoder.Close()
+		e.decoder = nil
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Message is one message of an answer: the head, then the payload. The slices of the payload are those that the
@@ -24,9 +25,9 @@ func (m Message) WireBytes() int {
 
 // packer fills messages with leaves. A leaf goes on in the next message where one is full.
 type packer struct {
-	size     int // of a payload, before compression
-	compress bool
-	send     func(Message) error
+	size int           // of a payload, before compression
+	zstd *zstd.Encoder // nil: nothing is compressed
+	send func(Message) error
 
 	head    messageHead
 	payload [][]byte
@@ -60,8 +61,8 @@ func (p *packer) flush() error {
 	}
 	p.head.encoding = encodingPlain
 	payload := p.payload
-	if p.compress {
-		if frame := compress(payload, int(p.head.raw)); frame != nil {
+	if p.zstd != nil {
+		if frame := compress(p.zstd, payload, int(p.head.raw)); frame != nil {
 			p.head.encoding, payload = encodingZstd, [][]byte{frame}
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/klauspost/compress/zstd"
 )
 
 // MaxStreams is how many answers a Server gives at once; further ones are refused with ErrBusy.
@@ -39,6 +41,7 @@ type ServerOptions struct {
 type Server struct {
 	options ServerOptions
 	slots   chan struct{} // capacity MaxStreams
+	zstd    sync.Pool     // of *zstd.Encoder, for those answers that compress
 }
 
 // NewServer makes a Server.
@@ -46,7 +49,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{options: o, slots: make(chan struct{}, MaxStreams)}
+	return &Server{options: o, slots: make(chan struct{}, MaxStreams), zstd: sync.Pool{New: newEncoder}}
 }
 
 // Load is how many answers are under way: what a target compares sources by.
@@ -68,7 +71,7 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 	}
 	defer release()
 	sent := 0
-	p := packer{size: s.messageBytes(r), compress: r.Compress, began: began, send: func(m Message) error {
+	p := packer{size: s.messageBytes(r), began: began, send: func(m Message) error {
 		wire := m.WireBytes()
 		if err := s.options.Out.Wait(ctx, wire); err != nil {
 			return err
@@ -76,6 +79,10 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 		sent += wire
 		return send(m)
 	}}
+	if r.Compress {
+		p.zstd = s.zstd.Get().(*zstd.Encoder)
+		defer s.zstd.Put(p.zstd)
+	}
 	for _, leaf := range r.Leaves {
 		b, err := reader.LeafBytes(ctx, leaf)
 		if err != nil {
