@@ -71,9 +71,6 @@ func (a *inPlace) run() error {
 			return err
 		}
 		for _, l := range a.staged {
-			if err := w.removeLeaf(l.Leaf); err != nil {
-				return err
-			}
 			if err := w.putLeaf(l); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -15,6 +16,16 @@ const stageTxBytes = 16 << 20
 type stagedLeaf struct {
 	digest.Entry
 	parts []stagedPart
+	buf   *[]byte // what keys and values alias
+}
+
+// recordBuffers lends the memory of staged leaves: making it anew costs as much as filling it.
+var recordBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// release gives the memory back; keys and values are invalid afterwards.
+func (l *stagedLeaf) release() {
+	recordBuffers.Put(l.buf)
+	l.parts, l.buf = nil, nil
 }
 
 // stagedPart is a record of the blocks bucket. Its value aliases a buffer of the leaf's own.
@@ -104,8 +115,11 @@ func (s *Stage) verify(leafBytes []byte, want digest.Entry) (*stagedLeaf, error)
 
 // newStagedLeaf copies the parts into one buffer, as records.
 func newStagedLeaf(e digest.Entry, raw []rawPart, size int) *stagedLeaf {
-	l := &stagedLeaf{Entry: e, parts: make([]stagedPart, len(raw))}
-	buf := make([]byte, 0, size)
+	l := &stagedLeaf{Entry: e, parts: make([]stagedPart, len(raw)), buf: recordBuffers.Get().(*[]byte)}
+	if cap(*l.buf) < size {
+		*l.buf = make([]byte, 0, size)
+	}
+	buf := (*l.buf)[:0]
 	for i, r := range raw {
 		start := len(buf)
 		buf = append(appendLeaf(buf, e.Leaf), r.series...)

@@ -31,9 +31,6 @@ func (s *Stage) commit() error {
 	slices.SortFunc(list, func(a, b *stagedLeaf) int { return a.Compare(b.Leaf) })
 	err := s.write("commit stage", func(w *headWrite) error {
 		for _, l := range list {
-			if err := w.removeLeaf(l.Leaf); err != nil {
-				return err
-			}
 			if err := w.putLeaf(l); err != nil {
 				return err
 			}
@@ -50,6 +47,9 @@ func (s *Stage) commit() error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, l := range list {
+		l.release()
 	}
 	clear(s.waiting)
 	s.pending = 0
@@ -123,8 +123,11 @@ func (s *Stage) fail(op string, err error) error {
 	return s.err
 }
 
-// putLeaf puts the records of a leaf that the file does not have.
+// putLeaf puts the records of a leaf in place of those that the file has.
 func (w *headWrite) putLeaf(l *stagedLeaf) error {
+	if err := w.removeLeaf(l.Leaf); err != nil {
+		return err
+	}
 	var last []byte
 	for i := range l.parts {
 		p := &l.parts[i]
@@ -134,15 +137,31 @@ func (w *headWrite) putLeaf(l *stagedLeaf) error {
 		w.totals.rows += uint64(p.rows)
 		w.totals.blockBytes += uint64(len(p.value) - crcBytes)
 		w.totals.parts++
-		prefix := p.key[:len(p.key)-partBytes]
-		if bytes.Equal(prefix, last) {
-			continue
+		if series := p.key[leafKeyBytes : len(p.key)-partBytes]; !bytes.Equal(series, last) {
+			last = series
+			if len(w.emptied) > 0 {
+				delete(w.emptied, string(series))
+			}
+			if w.series.Get(series) == nil {
+				w.added = append(w.added, series)
+			}
 		}
-		last = prefix
-		if err := w.addSeries(string(prefix)); err != nil {
+	}
+	return nil
+}
+
+// addAdded enters the new series of putLeaf into the index, in key order: bbolt keeps a transaction's new keys in one
+// array, and each that comes before others moves them all.
+func (w *headWrite) addAdded() error {
+	slices.SortFunc(w.added, bytes.Compare)
+	w.added = slices.CompactFunc(w.added, bytes.Equal)
+	for _, series := range w.added {
+		if err := w.series.Put(series, seal(series, nil)); err != nil {
 			return err
 		}
 	}
+	w.totals.series += uint64(len(w.added))
+	w.added = nil
 	return nil
 }
 

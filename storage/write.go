@@ -29,7 +29,8 @@ type headWrite struct {
 	reader                  *reader
 
 	totals    totals
-	uncounted bool // parts went whose rows are not known
+	uncounted bool     // parts went whose rows are not known
+	added     [][]byte // series that putLeaf brought
 	touched   map[digest.Leaf]bool
 	loose     map[digest.Leaf]bool // leaves that got parts which are not canonical
 	emptied   map[string]bool      // series that lost the last part of some window
@@ -345,6 +346,9 @@ func (w *headWrite) addSeries(key string) error {
 
 // tidyIndexes removes what the rewritten pairs made wrong.
 func (w *headWrite) tidyIndexes() error {
+	if err := w.addAdded(); err != nil {
+		return err
+	}
 	for leaf := range w.touched {
 		if err := w.digests.Delete(appendLeaf(nil, leaf)); err != nil {
 			return err
