@@ -207,8 +207,12 @@ func (m *resyncs) request(j *syncJob) resync.Request {
 		share = *j.Options.LeaderShare
 	}
 	mode, _ := walgap.ParseMode(j.Options.Mode) // checked by the gateway
-	return resync.Request{
+	r := resync.Request{
 		ID: j.ID, Group: j.Group, Mode: mode, From: j.Options.From, MaxPause: j.Options.MaxPause, LeaderShare: share,
-		Rate: j.Options.Rate, MaxAttempts: s.MaxAttempts, Trigger: string(j.Trigger), StartedAt: j.row.Job().StartedAt.Time,
+		Rate: j.Options.Rate, MaxAttempts: s.MaxAttempts, Trigger: string(j.Trigger),
 	}
+	if j.row != nil { // a plan has none
+		r.StartedAt = j.row.Job().StartedAt.Time
+	}
+	return r
 }
