@@ -97,7 +97,7 @@ func (v *View) dropCached() {
 	})
 }
 
-// readAhead has the view's file read in large pieces: bbolt maps it for random access, a page at a time.
+// readAhead has the view's file read ahead of us.
 func (v *View) readAhead() {
 	_ = v.read("read ahead", func(*reader) error {
 		readAhead(v.pin.file.name())
