@@ -16,10 +16,15 @@ const planAgain = time.Second // between two questions when the verdict is: wait
 func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.closeBuild()
 	j.remote.keep(lease{})
+	opened := j.opened()
 	for {
-		p, err := j.ask(ctx)
+		p, err := j.ask(ctx, opened)
 		if err != nil {
 			return 0, err
+		}
+		if opened != nil && (!p.Verdict.Decided || p.Verdict.Kind != walgap.Replay) {
+			opened = nil
+			continue
 		}
 		v := p.Verdict
 		if err := j.adopt(p); err != nil {
@@ -39,11 +44,22 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 	}
 }
 
-// ask reports the target and gets the verdict.
-func (j *job) ask(ctx context.Context) (*planAnswer, error) {
+// opened is what the first plan of a job asks with, where it began with the process.
+func (j *job) opened() *Standing {
+	if j.state.Verdict != "" || j.req.Mode != walgap.Auto {
+		return nil
+	}
+	return j.req.Opened
+}
+
+// ask reports the target, as it was opened or as it is, and gets the verdict.
+func (j *job) ask(ctx context.Context, opened *Standing) (*planAnswer, error) {
 	standing, err := j.replica.Report(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("report the replica: %w", err)
+	}
+	if opened != nil && opened.Server == standing.Server {
+		standing = *opened
 	}
 	if extra := len(standing.Terms) - maxTermRuns; extra > 0 { // it knows less, which is safe
 		standing.Terms = standing.Terms[extra:]
