@@ -11,7 +11,7 @@ import (
 
 // MaxInFlight bounds the bytes that the transfers of a node have asked for and not yet stored. A leaf larger than it
 // goes alone.
-const MaxInFlight = 12 << 20
+const MaxInFlight = 8 << 20
 
 // MinRate is the lowest rate of a Limiter in bytes a second: below it, a message takes so long that a slow source
 // looks like a silent one.
