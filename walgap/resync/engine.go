@@ -59,6 +59,10 @@ type Caller interface {
 type Hooks struct {
 	// Step is called at each point of Stages. It may block, and it may end the process.
 	Step func(job string, stage Stage, point string)
+	// Change is called with each transition that a job takes.
+	Change func(job string, t Transition)
+	// Write may refuse to write the job's state.
+	Write func(job string) error
 }
 
 // Result is what a job has come to.

@@ -129,6 +129,10 @@ func (l *fakeLed) Cut(ctx context.Context, ask CutAsk) (CutMade, error) {
 	w := l.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.faults.cuts > 0 {
+		w.faults.cuts--
+		return CutMade{}, errNoQuorum
+	}
 	if w.faults.aborts > 0 {
 		w.faults.aborts--
 		return CutMade{ID: ask.ID, Fenced: ask.MaxPause}, ErrAborted

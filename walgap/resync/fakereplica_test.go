@@ -75,9 +75,20 @@ func (r *fakeReplica) advance() {
 	}
 }
 
+// fails is the fault of a method. The caller holds the lock.
+func (r *fakeReplica) fails(method string) error {
+	if r.w.faults.replica == nil {
+		return nil
+	}
+	return r.w.faults.replica(method)
+}
+
 func (r *fakeReplica) Report(context.Context) (Standing, error) {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	if err := r.fails("report"); err != nil {
+		return Standing{}, err
+	}
 	r.advance()
 	s := Standing{Server: r.server, Target: walgap.Target{Cluster: "c", Group: testGroup, Lineage: r.lineage, Readable: true, Damage: r.damage,
 		HasData: r.hasData, Applied: walgap.Position{Index: r.applied, Term: r.term}, First: r.applied + 1, Last: r.applied,
@@ -88,22 +99,40 @@ func (r *fakeReplica) Report(context.Context) (Standing, error) {
 	return s, nil
 }
 
-func (r *fakeReplica) Progress(context.Context) (Progress, error) {
+func (r *fakeReplica) Progress(ctx context.Context) (Progress, error) {
+	if ctx.Err() != nil {
+		return Progress{}, context.Cause(ctx)
+	}
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	if err := r.fails("progress"); err != nil {
+		return Progress{}, err
+	}
 	r.advance()
 	return Progress{Running: r.running && r.hold == nil, Applied: r.applied, Member: r.member, Voter: r.voter}, nil
 }
 
-func (r *fakeReplica) Contents(context.Context) ([]digest.Entry, error) {
+func (r *fakeReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	if err := r.fails("contents"); err != nil {
+		return nil, err
+	}
 	return r.data.entries(), nil
 }
 
-func (r *fakeReplica) Hold(_ context.Context, owner string) (Held, error) {
+func (r *fakeReplica) Hold(ctx context.Context, owner string) (Held, error) {
+	if err := pause(ctx, r.w.faults.slow+1); err != nil {
+		return nil, err
+	}
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	if err := r.fails("hold"); err != nil {
+		return nil, err
+	}
 	if r.hold == nil {
 		r.hold = &fakeHeld{r, owner}
 	}

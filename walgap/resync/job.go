@@ -56,6 +56,11 @@ func (j *job) persist() error {
 	if j.req.DryRun {
 		return nil
 	}
+	if j.config.Hooks.Write != nil {
+		if err := j.config.Hooks.Write(j.req.ID); err != nil {
+			return err
+		}
+	}
 	return j.state.write(j.dir)
 }
 
@@ -190,6 +195,9 @@ func (j *job) follow(life, ctx context.Context, from Stage, on Outcome, cause er
 		if t, err = Next(from, Exhausted); err != nil {
 			return Ended, nil
 		}
+	}
+	if j.config.Hooks.Change != nil {
+		j.config.Hooks.Change(j.req.ID, t)
 	}
 	j.log.Info("resync: stage ended", "stage", from.String(), "outcome", on.String(), "next", t.To.String(), "error", cause)
 	if t.To == Ending {

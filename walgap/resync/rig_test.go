@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/storage"
-	"github.com/flotilla-db/flotilla/walgap"
 )
 
 // rig runs jobs against a world, over restarts of the target's process.
@@ -25,10 +24,12 @@ type rig struct {
 	at      func(s Stage, point string) // at each crash point; kill ends the process there
 	dead    bool                        // the process that runs now was killed
 	die     context.CancelFunc
+	cancel  func() // as an operator does
 	starts  int
 	rows    []Row
 	refuses int // updates that are not kept
 	passed  map[string]int
+	taken   map[Transition]int
 	room    func() (int64, error)
 
 	rowsMu sync.Mutex // guards rows, refuses
@@ -38,7 +39,7 @@ type rig struct {
 func inWorld(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{world: newWorld(t), dir: filepath.Join(t.TempDir(), "staging"), passed: map[string]int{}}
+		r := &rig{world: newWorld(t), dir: filepath.Join(t.TempDir(), "staging"), passed: map[string]int{}, taken: map[Transition]int{}}
 		defer r.close()
 		test(t, r)
 	})
@@ -63,7 +64,7 @@ func (r *rig) engine() *Engine {
 			if r.at != nil {
 				r.at(s, point)
 			}
-		}}})
+		}, Change: func(_ string, t Transition) { r.taken[t]++ }, Write: func(string) error { return r.faults.write }}})
 }
 
 // run drives a job to its end, starting the process anew as often as it is killed.
@@ -95,6 +96,7 @@ func (r *rig) once(q Request, during func(*Engine, context.CancelFunc)) (result 
 	r.dead, r.die = false, die
 	r.starts++
 	e := r.engine()
+	r.cancel = func() { e.Cancel(q.ID) }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -226,8 +228,6 @@ func (r *rig) wiped() {
 
 // verdict is what the rows show last.
 func (r *rig) verdict() string { return r.rows[len(r.rows)-1].Verdict }
-
-var _ = walgap.None
 
 // fakeFetcher pulls leaves from n1 and n2 in turn, each in a millisecond.
 type fakeFetcher struct{ w *world }

@@ -69,6 +69,7 @@ type contents map[digest.Leaf][]byte
 // faults are what goes wrong; each is counted down, or called.
 type faults struct {
 	call    func(op op) (before, after error) // of the transport
+	cuts    int                               // cuts that fail for a reason of the leader's own
 	aborts  int                               // cuts that would pause for too long
 	busy    int                               // record holds that another job has
 	fetch   func(source string, n int) error  // before the n-th leaf of a source; errLie: wrong bytes
@@ -78,6 +79,9 @@ type faults struct {
 	wrong   bool                              // the leader answers proofs wrong
 	install error
 	views   int // views that are lost when listed
+	replica func(method string) error
+	slow    time.Duration // that taking a hold takes
+	write   error         // of the job's state
 }
 
 type node struct {

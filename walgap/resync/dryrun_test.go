@@ -1,0 +1,60 @@
+package resync
+
+import (
+	"os"
+	"testing"
+)
+
+// dryRun runs a dry run and checks that it left no trace.
+func (r *rig) dryRun(t *testing.T) Result {
+	t.Helper()
+	q := request7()
+	q.DryRun = true
+	before, data := r.last(), r.target.data
+	result, _ := r.once(q, nil)
+	if result.Status != Done {
+		t.Fatalf("%s: %v", result.Status, result.Err)
+	}
+	if r.last() != before || len(r.leases) != 0 || r.target.hold != nil || !r.target.data.equal(data) || len(r.pinned) != 0 {
+		t.Fatalf("a dry run left something: %d entries, leases %v, pins %v", r.last()-before, r.leases, r.pinned)
+	}
+	if _, err := os.Stat(r.dir); err == nil {
+		t.Fatal("a dry run left staging")
+	}
+	return result
+}
+
+func TestDryRunTellsThePriceAndLeavesNoTrace(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		row := r.dryRun(t).Row
+		if row.Verdict != "delta" || row.Reason == "" || row.PlannedBytes != 4*1200 || row.LeavesTotal != 20 || row.LeavesDiffering != 4 ||
+			row.LeavesEqual != 16 || len(row.Offered) != 2 || row.EtaS == nil || row.PlannedS <= 0 {
+			t.Fatalf("%+v", row)
+		}
+		r.rows = nil
+		if result := r.run(request7()); result.Row.PlannedBytes != row.PlannedBytes || result.Row.Report.BytesMoved != 4*1200 {
+			t.Fatalf("then the job: %+v", result.Row)
+		}
+	})
+}
+
+func TestDryRunOfReplayMovesNoLeaves(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.fall(10)
+		if row := r.dryRun(t).Row; row.Verdict != "replay" || row.EntriesPlanned != 10 || row.LeavesTotal != 0 {
+			t.Fatalf("%+v", row)
+		}
+	})
+}
+
+func TestDryRunWithoutALeaderEnds(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.leader = -1
+		q := request7()
+		q.DryRun = true
+		if result, _ := r.once(q, nil); result.Status != Failed || result.Err == nil {
+			t.Fatalf("%+v", result)
+		}
+	})
+}
