@@ -34,6 +34,7 @@ func groupVerb(s streams) *cli.Command {
 				Action:      stepDown,
 				Description: "flotilla group step-down 42\nflotilla group step-down 42 --to n2\nflotilla group step-down 42 --dry-run",
 			},
+			moveVerb(s),
 			{
 				Name: "trim", ArgsUsage: "ID|--all", Usage: "flush, snapshot, and drop the log up to applied, on every live replica",
 				Flags:       jobFlags(&cli.BoolFlag{Name: "all", Usage: "every group that exists"}, dryRunFlag()),
@@ -41,7 +42,7 @@ func groupVerb(s streams) *cli.Command {
 				Description: "flotilla group trim 42\nflotilla group trim --all\nflotilla group trim --all --dry-run\n\nWhat a live replica has not got yet is kept for it. Replicas that are offline are\nnamed and are no failure; they may need a copy when they come back.",
 			},
 		},
-		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group trim --all",
+		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group move 42 --from n1 --to n4\nflotilla group trim --all",
 	}
 }
 
