@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,7 +120,7 @@ type testTransport struct {
 	addr     raft.ServerAddress
 	inbox    chan raft.RPC
 	gap      func(membership.ServerID, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse) error
-	rebase   func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest
+	rebase   atomic.Pointer[func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest]
 	appended func(uint64, uint64, time.Time)
 	gone     chan struct{}
 	once     sync.Once
@@ -152,7 +153,9 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 	answer, sent := make(chan raft.RPCResponse, 1), time.Now()
 	delivered := command
 	if a, ok := command.(*raft.AppendEntriesRequest); ok && t != peer {
-		delivered = peer.rebase(a)
+		if rebase := peer.rebase.Load(); rebase != nil {
+			delivered = (*rebase)(a)
+		}
 	}
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
@@ -219,7 +222,7 @@ func (t *testTransport) OnGap(f func(membership.ServerID, *raft.InstallSnapshotR
 	t.gap = f
 }
 func (t *testTransport) OnAppend(f func(*raft.AppendEntriesRequest) *raft.AppendEntriesRequest) {
-	t.rebase = f
+	t.rebase.Store(&f)
 }
 func (t *testTransport) Deliver(_ context.Context, request any) error {
 	return t.rpc(t.addr, request, func(any) {})
@@ -286,6 +289,14 @@ func startTestCluster(c *testCluster, size int) *testCluster {
 
 func (c *testCluster) start(n *testNode) {
 	c.t.Helper()
+	if err := c.startRefused(n); err != nil {
+		c.t.Fatalf("start %s: %v", n.id.Name, err)
+	}
+}
+
+// startRefused gives the error of the groups that could not be opened.
+func (c *testCluster) startRefused(n *testNode) error {
+	c.t.Helper()
 	must := func(err error) {
 		c.t.Helper()
 		if err != nil {
@@ -305,7 +316,7 @@ func (c *testCluster) start(n *testNode) {
 		Engine: n.engine, Votes: n.votes,
 		Transport: c.net.transport, Call: c.net.call(n.id),
 		Budget:    storage.NewBudget(64 << 20),
-		Logger:    slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelError})),
+		Logger:    slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Fatal:     fatal,
 		TuneShard: func(o *storage.Options) { o.InitialMmapSize = 1 << 20 },
 	}
@@ -322,7 +333,7 @@ func (c *testCluster) start(n *testNode) {
 		_, listed := birth.Voter(n.id)
 		wants = append(wants, Want{Group: group, Birth: birth, Assigned: listed})
 	}
-	must(host.EnsureAll(context.Background(), wants))
+	return host.EnsureAll(context.Background(), wants)
 }
 
 func (c *testCluster) openEngine(n *testNode, fatal func(error)) (raftlog.Engine, error) {

@@ -222,13 +222,16 @@ func (in *instance) hold(ctx context.Context) (*storage.View, error) {
 }
 
 // release ends the hold of a running instance; false if it has to be started
-// again for that: it has dropped entries, or leads without having said so.
+// again for that: it has dropped entries.
 func (in *instance) release() bool {
-	if in.raft.State() == raft.Leader || !in.fsm.resume() {
+	if !in.fsm.resume() {
 		return false
 	}
 	in.isHeld.Store(false)
 	in.reload()
+	if in.raft.State() == raft.Leader { // it may have begun to lead while it was held
+		in.lead()
+	}
 	return true
 }
 

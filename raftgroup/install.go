@@ -51,7 +51,7 @@ type Installation struct {
 	// State is what View.State gave at the cut; Cut is what it says.
 	State []byte
 	Cut   storage.Durable
-	// Stage lies at StageFile in StagingDir. Install closes it.
+	// Stage lies at StageFile in StagingDir. Install closes it, whatever happens.
 	Stage *storage.Stage
 	// InPlace: the stage holds the leaves that differ, which are put into the
 	// shard's own file; else the stage becomes the shard's file.
@@ -93,6 +93,7 @@ func (h *Hold) Install(ctx context.Context, i Installation) error {
 	if err := i.check(); err != nil {
 		return fmt.Errorf("install in group %d: %w", g.id, err)
 	}
+	defer func() { _ = i.Stage.Close() }()
 	if why, err := g.host.quarantined(g.id); i.InPlace && (err != nil || why != "") {
 		return fmt.Errorf("install in group %d: not into the file of a replica %s: %w", g.id, why, errors.Join(err, storage.ErrDamaged))
 	}
@@ -170,20 +171,20 @@ func (g *Group) replaceWith(i *Installation, entries raftlog.Log) error {
 		Log: decideLog(facts, i.Cut.Position), Joiner: facts.Joiner,
 	}
 	if n.Log == logKnowsMore {
-		return errors.Join(fmt.Errorf("its log ends at %d of term %d, the cut is %d of term %d: %w",
-			facts.Last, facts.LastTerm, i.Cut.Index, i.Cut.Term, ErrKnowsMore), i.Stage.Close())
+		return fmt.Errorf("its log ends at %d of term %d, the cut is %d of term %d: %w",
+			facts.Last, facts.LastTerm, i.Cut.Index, i.Cut.Term, ErrKnowsMore)
 	}
 	if i.InPlace {
 		n.State, n.Manifest = i.State, i.Manifest
 		if err := i.Stage.Commit(); err != nil {
-			return errors.Join(err, i.Stage.Close())
+			return err
 		}
 	}
 	if err := g.host.writeIntent(g.id, n); err != nil {
-		return errors.Join(err, i.Stage.Close())
+		return err
 	}
 	if err := g.host.step(g.id, stepIntent); err != nil {
-		return errors.Join(err, i.Stage.Close())
+		return err
 	}
 	return g.host.carryOut(g.id, n, entries, i.Stage)
 }

@@ -247,3 +247,12 @@ func appendOf(in *instance, count int) *raft.AppendEntriesRequest {
 	}
 	return r
 }
+
+// applied2 waits for one node's replica.
+func (s *scene) applied2(n *testNode, index uint64) {
+	s.t.Helper()
+	await(s.t, "index on "+n.id.Name, time.Minute, func() bool {
+		g, ok := n.host.Group(7)
+		return ok && g.Shard() != nil && g.Shard().Applied().Index >= index
+	})
+}

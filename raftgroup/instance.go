@@ -156,10 +156,7 @@ func (in *instance) watch() {
 			if leads && in.held() {
 				in.wg.Go(in.handOver)
 			} else if leads {
-				in.leadSince.Store(time.Now().UnixNano())
-				// The FSM sees neither Raft's no-op nor, through it, that all of the
-				// earlier terms is applied: this command shows it.
-				in.proposer.directAsync(storage.AppendNoop(nil))
+				in.lead()
 			} else {
 				in.leadSince.Store(0)
 				in.proposer.depose()
@@ -178,6 +175,13 @@ func (in *instance) watch() {
 			in.onChange(in.group)
 		}
 	}
+}
+
+// lead begins to act as a leader. The FSM sees neither Raft's no-op nor, through
+// it, that all of the earlier terms is applied: this command shows it.
+func (in *instance) lead() {
+	in.leadSince.Store(time.Now().UnixNano())
+	in.proposer.directAsync(storage.AppendNoop(nil))
 }
 
 // leader is the server that this replica holds for the leader.

@@ -140,8 +140,10 @@ func (h *Host) switched(group uint32, n intent) bool {
 
 func (h *Host) applyStage(group uint32, n intent, stage *storage.Stage, staged string) (err error) {
 	if stage == nil {
-		if _, err := os.Stat(staged); err != nil {
-			return fmt.Errorf("stage: %w", err)
+		// A stage that nothing was put into has no file; one that is lost lacks
+		// leaves, and says so.
+		if err := os.MkdirAll(filepath.Dir(staged), 0o750); err != nil {
+			return fmt.Errorf("open stage: %w", err)
 		}
 		o := h.shardOptions(group, n.Lineage)
 		stage, err = storage.OpenStage(storage.StageOptions{

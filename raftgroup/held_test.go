@@ -1,0 +1,223 @@
+package raftgroup
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
+)
+
+// I5: a held replica serves nothing, is no source, drops no log, and applies
+// nothing, while it votes and acks: with it alone the leader commits.
+func TestI5HeldReplicaVotesAndDoesNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		replica := s.replica()
+		h := s.hold(replica)
+		at := h.View().Index()
+		s.crash(s.third)
+		last := s.write(10) // acks
+		if st := replica.Status(); st.State != ReplicaSyncing || st.Why == "" || st.LogLast < last || st.AppliedIndex >= last {
+			t.Errorf("status %+v", st)
+		}
+		if replica.Shard() != nil {
+			t.Error("its shard is given to readers")
+		}
+		cut, _, err := s.leader.Cut(context.Background(), "test", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if _, _, err := replica.Root(ctx, cut); !errors.Is(err, storage.ErrNotPinned) {
+			t.Errorf("it is a source: %v", err)
+		}
+		if err := replica.Trim(ctx); !errors.Is(err, ErrHeld) {
+			t.Errorf("it trims: %v", err)
+		}
+		if _, err := replica.TakeHold(ctx, "other"); !errors.Is(err, ErrHeld) {
+			t.Errorf("two owners: %v", err)
+		}
+		if again, err := replica.TakeHold(ctx, "job"); again != h || err != nil {
+			t.Errorf("the owner does not get it back: %v", err)
+		}
+		if r, err := replica.Report(); err != nil || !r.Running || r.Held != "job" || r.Applied != at || r.Last < last || !r.Voter {
+			t.Errorf("%+v %v", r, err)
+		}
+		if leaves, err := h.View().Leaves(); err != nil || len(leaves) != 1 || h.View().Index() != at {
+			t.Errorf("the base moved to %v: %v", h.View().Index(), err)
+		}
+		// The leader dies: the held one votes for the third, which leads.
+		s.start(s.third)
+		s.applied2(s.third, last)
+		s.crash(s.nodeOf(s.leader))
+		s.leader = s.testCluster.leader(7)
+		if s.leader.Self().NodeID != s.third.id {
+			t.Errorf("%s leads", s.leader.Self())
+		}
+		s.write(5)
+		if err := h.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+		s.serves(s.target.id.Server(0).String())
+	})
+}
+
+// A hold that changed nothing ends without a restart.
+func TestReleaseOfAnIdleHoldKeepsTheInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		time.Sleep(time.Minute)
+		before, err := s.replica().running()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := s.hold(s.replica())
+		if err := h.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := s.replica().running(); now != before {
+			t.Errorf("another instance runs: %v", err)
+		}
+		if before.raft.ReloadableConfig().HeartbeatTimeout != DefaultTimers().Heartbeat {
+			t.Error("its timers stay long")
+		}
+		s.equal()
+	})
+}
+
+// The longest log is with the held one: nobody else can win. It leads, takes no
+// client, gives the other voter its log, and hands over.
+func TestHeldReplicaLeadsOnlyToHandItsLogOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		replica := s.replica()
+		h := s.hold(replica)
+		s.stop(s.third, true)
+		last := s.write(10) // on the leader and in the held one's log
+		s.crash(s.nodeOf(s.leader))
+		s.start(s.third)
+		led := false
+		await(t, "the third to lead", 2*time.Minute, func() bool {
+			if replica.IsLeader() {
+				led = true
+				if _, err := replica.Propose(context.Background(), putFrame("dev", 1000, 1)); OutcomeOf(err) != OutcomeNotApplied {
+					t.Errorf("it takes a write: %v", err)
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				if err := replica.ReadBarrier(ctx); err == nil {
+					t.Error("it confirms a read")
+				}
+				if _, err := replica.LeaderReport(ctx, s.third.id.Server(0)); err == nil {
+					t.Error("it reports as a leader")
+				}
+				cancel()
+			}
+			g, ok := s.third.host.Group(7)
+			return ok && g.IsLeader() && g.Shard().Applied().Index >= last
+		})
+		if !led {
+			t.Error("the held one never led")
+		}
+		if err := h.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+	})
+}
+
+// A leader is not held while others live: it hands over first.
+func TestLeaderHandsOverBeforeItIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		old := s.leader
+		h := s.hold(old)
+		s.leader = s.testCluster.leader(7)
+		if s.leader == old {
+			t.Error("it leads")
+		}
+		s.write(3)
+		if err := h.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+	})
+}
+
+// Alone it cannot be held: nothing has changed then.
+func TestLeaderWhomNobodyFollowsIsNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 1, nil)
+		c.bear(1, 7)
+		g := c.leader(7)
+		put(t, g, "dev", 1, 1)
+		if _, err := g.TakeHold(context.Background(), "job"); !errors.Is(err, ErrNoTarget) {
+			t.Errorf("held: %v", err)
+		}
+		put(t, g, "dev", 2, 1)
+		if got := readAll(t, c.leader(7), "dev"); len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+// A damaged log of a held replica is dealt with as ever, and the hold stands.
+func TestHoldOutlivesARestartOfItsInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		replica := s.replica()
+		h := s.hold(replica)
+		at := h.View().Index()
+		before, _ := replica.running()
+		replica.host.LogDamaged(7, errors.New("entry 3: flip"))
+		await(t, "another instance", 30*time.Second, func() bool {
+			in, err := replica.running()
+			return err == nil && in != before
+		})
+		last := s.write(5)
+		await(t, "its log", 30*time.Second, func() bool { return replica.Status().LogLast >= last })
+		if st := replica.Status(); st.State != ReplicaSyncing || st.AppliedIndex != at.Index || replica.Shard() != nil {
+			t.Errorf("it applies: %+v", st)
+		}
+		c := s.cut()
+		if err := s.install(h, c, false); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+	})
+}
+
+// The host closes, or dies, under a hold of either kind.
+func TestHostClosesUnderAHold(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t, false, nil)
+			s.applied(7, s.write(5))
+			s.hold(s.replica())
+			other, _ := s.third.host.Group(7)
+			other.host.damaged(7, errors.New("page 7: bad"))
+			await(t, "the quarantine", 10*time.Second, func() bool { return !other.Running() })
+			if h, err := other.TakeHold(context.Background(), "job"); err != nil || h.View() != nil {
+				t.Errorf("a quarantined file is a base: %v", err)
+			}
+			for _, n := range []*testNode{s.target, s.third} {
+				if kill {
+					s.crash(n)
+				} else {
+					s.stop(n, true)
+				}
+				s.start(n)
+			}
+			s.equal()
+		})
+	}
+}

@@ -1,0 +1,120 @@
+package raftgroup
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The target dies at every step of an install and starts again: it is what it was
+// or what it was to become, the others go on, and a second try brings it home.
+func TestTargetDiesAtEveryStepOfAnInstall(t *testing.T) {
+	for i, name := range InstallSteps {
+		for _, way := range []struct {
+			name    string
+			inPlace bool
+			trimmed bool
+			bolt    bool
+		}{{"InPlace", true, true, false}, {"Full", false, true, false}, {"FullBolt", false, true, true}, {"InPlaceLogKept", true, false, false}} {
+			t.Run(name+way.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					died := errors.New("the process ends here")
+					step := func(uint32, string) error { return nil }
+					s := newScene(t, way.bolt, func(c *HostConfig) {
+						c.InstallStep = func(group uint32, at string) error { return step(group, at) }
+					})
+					s.applied(7, s.write(5))
+					if way.trimmed {
+						s.net.setMute(s.target.id.Name)
+						s.write(20)
+						s.trim(s.leader)
+					}
+					h := s.hold(s.replica())
+					before := h.View().Index()
+					c := s.cut()
+					s.write(2)
+					step = func(_ uint32, at string) error {
+						if at == name {
+							return died
+						}
+						return nil
+					}
+					if err := s.install(h, c, way.inPlace); !errors.Is(err, died) {
+						t.Fatalf("install: %v", err)
+					}
+					step = func(uint32, string) error { return nil }
+					s.write(3) // the others go on
+					s.crash(s.target)
+					s.net.setMute("")
+					s.net.setMute(s.target.id.Name) // so that it is seen as it starts
+					s.start(s.target)
+					r := s.replica()
+					if !r.Running() {
+						t.Fatalf("it does not start: %s", r.Status().Why)
+					}
+					at, err := r.Report()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if i < stepIntent && at.Applied != before {
+						t.Errorf("before the intent it went from %v to %v", before, at.Applied)
+					}
+					if i >= stepIntent && at.Applied != c.cut.Position {
+						t.Errorf("behind the intent it is at %v, the cut at %v", at.Applied, c.cut.Position)
+					}
+					if way.trimmed == (at.Last >= c.cut.Index+1) && i >= stepIntent {
+						t.Errorf("its log is %d..%d, the cut at %d", at.First, at.Last, c.cut.Index)
+					}
+					if _, err := os.Stat(r.host.intentPath(7)); err == nil {
+						t.Error("the intent is left")
+					}
+					if i < stepIntent {
+						h = s.hold(r)
+						if err := s.install(h, c, way.inPlace); err != nil {
+							t.Fatal(err)
+						}
+					}
+					s.net.setMute("")
+					s.equal()
+					s.serves(s.target.id.Server(0).String())
+				})
+			})
+		}
+	}
+}
+
+// The record of an install that is damaged decides nothing.
+func TestDamagedIntentKeepsTheGroupClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		c := s.cut()
+		path := s.replica().host.intentPath(7)
+		s.stop(s.target, true)
+		n := intent{Lineage: c.lineage, Cut: c.cut.Position, Log: logReset}
+		b := n.append(nil)
+		b[len(b)-6] ^= 1
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.startRefused(s.target); !errors.Is(err, errIntent) {
+			t.Errorf("it starts: %v", err)
+		}
+		if g := s.replica(); g.Running() || g.Status().Why == "" {
+			t.Errorf("it runs: %+v", g.Status())
+		}
+		s.write(3)
+		// A new install replaces it.
+		h := s.hold(s.replica())
+		if h.View() == nil {
+			t.Error("no base")
+		}
+		if err := s.install(h, c, false); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+		time.Sleep(time.Second)
+	})
+}
