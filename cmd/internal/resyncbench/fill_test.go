@@ -11,7 +11,7 @@ import (
 )
 
 // stopped makes the data directory of a node whose groups were written once.
-func stopped(t *testing.T, groups []uint32, at storage.Position) string {
+func stopped(t testing.TB, groups []uint32, at storage.Position) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, g := range groups {

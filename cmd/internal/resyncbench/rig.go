@@ -28,16 +28,18 @@ const (
 
 // rig is the cluster that is measured. The last node is the one that is copied to.
 type rig struct {
-	fleet  *fleet.Fleet
-	admin  *apiclient.Client
-	series *[totalGroups]seriesBySlot
-	shape  shape
-	say    func(format string, args ...any)
+	binary  string
+	fleet   *fleet.Fleet
+	admin   *apiclient.Client
+	series  *[totalGroups]seriesBySlot
+	shape   shape
+	bytes   int64 // of all leaves of a node, when filled
+	changes int   // how often leaves were changed below Raft
+	say     func(format string, args ...any)
 }
 
 // open starts the nodes and makes every group live.
 func (r *rig) open(ctx context.Context, binary, dir string) (err error) {
-	// Nothing is to happen by itself that is not measured: no scrubbing, no log that is trimmed for its age.
 	args := []string{"--log-level", "warn"}
 	if r.fleet, err = fleet.New(fleet.Options{Binary: binary, Dir: dir, Nodes: nodes, Args: args}); err != nil {
 		return err

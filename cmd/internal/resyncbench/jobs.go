@@ -1,0 +1,133 @@
+package resyncbench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+)
+
+// rows are the jobs of one scene.
+type rows []api.Job
+
+// jobs lists the jobs of the target that began at or after a moment.
+func (r *rig) jobs(ctx context.Context, since time.Time) (rows, error) {
+	body, err := r.admin.List(ctx, "/v1/admin/jobs", nil)
+	if err != nil {
+		return nil, err
+	}
+	var l api.JobList
+	if err := json.Unmarshal(body, &l); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(l.Jobs, func(j api.Job) bool {
+		return j.Kind != api.JobResync || j.Target == nil || *j.Target != r.target().Name || j.StartedAt.Before(since)
+	}), nil
+}
+
+// ended waits until the jobs that began since then are all final and every replica is well, and returns them. Each must
+// have ended well.
+func (r *rig) ended(ctx context.Context, since time.Time) (rows, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for said := time.Now(); ; {
+		all, err := r.jobs(ctx, since)
+		open := 0
+		for i := range all {
+			if !all[i].Final() {
+				open++
+			}
+		}
+		if err == nil && open == 0 {
+			// What is not well yet may still get a job.
+			if err := r.settled(ctx); err != nil {
+				return nil, err
+			}
+			if again, err := r.jobs(ctx, since); err == nil && len(again) == len(all) {
+				return all, all.done()
+			}
+		}
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
+			r.say("%d jobs, %d of them not ended", len(all), open)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for %d of %d jobs: %w", open, len(all), ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+func (all rows) done() error {
+	for i := range all {
+		if j := &all[i]; j.Status != api.StatusDone {
+			why := "no error"
+			if j.Error != nil {
+				why = *j.Error
+			}
+			return fmt.Errorf("job %s of group %d is %s: %s", j.ID, value(j.GroupID), j.Status, why)
+		}
+	}
+	return nil
+}
+
+// of keeps those of a verdict.
+func (all rows) of(verdict string) rows {
+	return slices.DeleteFunc(slices.Clone(all), func(j api.Job) bool { return value(j.Verdict) != verdict })
+}
+
+// span is the time from the beginning of the first to the end of the last.
+func (all rows) span() time.Duration {
+	var first, last time.Time
+	for i := range all {
+		if j := &all[i]; first.IsZero() || j.StartedAt.Time.Before(first) {
+			first = j.StartedAt.Time
+		}
+		if j := &all[i]; j.FinishedAt.After(last) {
+			last = j.FinishedAt.Time
+		}
+	}
+	return last.Sub(first)
+}
+
+func (all rows) bytes() (sum int64) {
+	for i := range all {
+		sum += all[i].BytesDone
+	}
+	return sum
+}
+
+// verdicts counts them, for a message.
+func (all rows) verdicts() map[string]int {
+	by := map[string]int{}
+	for i := range all {
+		by[value(all[i].Verdict)]++
+	}
+	return by
+}
+
+// shares says what each source gave, as a share of all bytes.
+func (all rows) shares() map[string]float64 {
+	by, sum := map[string]float64{}, 0.0
+	for i := range all {
+		for _, s := range all[i].Sources {
+			by[s.Node] += float64(s.Bytes)
+			sum += float64(s.Bytes)
+		}
+	}
+	for node := range by {
+		by[node] /= sum
+	}
+	return by
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
