@@ -157,3 +157,6 @@ func (r *Row) End(status string, change func(*api.Job)) {
 
 // outlives reports whether jobs of this kind go on in the next process.
 func outlives(kind string) bool { return kind == api.JobResync || kind == api.JobMove }
+
+// All gives the jobs of this node, in no order.
+func (js *Jobs) All() []api.Job { return js.list("") }

@@ -86,13 +86,13 @@ func (j *syncJob) stopAsked() bool {
 	}
 }
 
-// shape makes the row of a start tell what was missed: Raft may have closed the
-// gap before the leader was asked.
+// shape makes the row of a start tell what was missed: where there is no gap any
+// more when the leader is asked again, the log has closed it.
 func (j *syncJob) shape(r *resync.Row) {
 	if j.Missed == nil || r.Verdict != walgap.None.String() {
 		return
 	}
-	r.Verdict, r.Reason = j.Missed.Kind.String(), j.Missed.Reason
+	r.Verdict, r.Reason = walgap.Replay.String(), j.Missed.Reason
 	r.EntriesPlanned, r.PlannedS = int64(j.Missed.Entries), j.Missed.Seconds
 	if r.Report != nil {
 		report := *r.Report

@@ -232,10 +232,7 @@ func (m *resyncs) lookAtStart(ctx context.Context, group uint32, report raftgrou
 	case v.Kind == walgap.None, v.Kind == walgap.Replay && a.Election:
 		return true
 	}
-	j := &syncJob{Group: group, Kind: api.JobResync, Trigger: triggerStart}
-	if v.Kind == walgap.Replay {
-		j.Missed = &v
-	}
+	j := &syncJob{Group: group, Kind: api.JobResync, Trigger: triggerStart, Missed: &v}
 	m.begin(j)
 	return true
 }

@@ -1,0 +1,224 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/client"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+)
+
+// fill writes points of many devices, so that every group has some.
+func fill(t *testing.T, n *Node, from, to int64) {
+	t.Helper()
+	var points []client.Point
+	for at := from; at < to; at++ {
+		for device := range 40 {
+			points = append(points, pointOf(fmt.Sprint("dev-", device), at*1e9, float64(at)))
+		}
+	}
+	if _, err := patientSDK(t, n).Write(t.Context(), points); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// jobsOn are the resyncs of one node.
+func jobsOn(t *testing.T, n *Node) []api.Job {
+	t.Helper()
+	return slices.DeleteFunc(n.gateway.Jobs().All(), func(j api.Job) bool { return j.Kind != api.JobResync && j.Kind != api.JobMove })
+}
+
+// awaitEqual waits until every group is whole and its replicas are equal at one
+// cut.
+func awaitEqual(t *testing.T, n *Node) {
+	t.Helper()
+	var last []api.Group
+	defer func() {
+		if t.Failed() {
+			for _, g := range last {
+				t.Logf("%+v", g)
+			}
+		}
+	}()
+	await(t, n, "not every group is healthy", func() bool {
+		groups, err := n.gateway.Groups(t.Context())
+		last = groups
+		return err == nil && len(groups) > 0 && !slices.ContainsFunc(groups, func(g api.Group) bool { return !g.Healthy() })
+	})
+	last = nil
+	job, err := n.gateway.Verify(t.Context(), nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, n, "the check does not end", func() bool {
+		job, err = n.gateway.GetJob(t.Context(), job.ID)
+		return err == nil && job.Final()
+	})
+	if job.Status != api.StatusDone || !jsonHas(job.Result, `"groups_damaged":0`) || !jsonHas(job.Result, `"groups_unchecked":0`) {
+		t.Fatalf("the check: %+v %s", job, job.Result)
+	}
+}
+
+func jsonHas(b []byte, part string) bool { return bytes.Contains(b, []byte(part)) }
+
+// awaitJobs waits until a node has so many resyncs and all have ended.
+func awaitJobs(t *testing.T, n *Node, count int) []api.Job {
+	t.Helper()
+	await(t, n, fmt.Sprintf("there are no %d resyncs that have ended", count), func() bool {
+		jobs := jobsOn(t, n)
+		return len(jobs) >= count && !slices.ContainsFunc(jobs, func(j api.Job) bool { return !j.Final() })
+	})
+	jobs := jobsOn(t, n)
+	if len(jobs) != count {
+		t.Errorf("%d resyncs, not %d", len(jobs), count)
+	}
+	return jobs
+}
+
+func showJobs(t *testing.T, n *Node) {
+	t.Helper()
+	for _, j := range jobsOn(t, n) {
+		t.Logf("%s group %d %s %s %s %q %q", j.ID, *j.GroupID, j.Status, deref(j.Stage), deref(j.Verdict), deref(j.Reason)+" by "+deref(j.BlockedBy), deref(j.Error))
+	}
+}
+
+func TestWipedNodeIsCopiedFromTheOthers(t *testing.T) {
+	nodes := three(t)
+	fill(t, nodes[0], 0, 50)
+	awaitEqual(t, nodes[0])
+	old := nodes[2]
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := old.cfg.DataDir
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, settingsOf(t, "n3", dir, nodes[0].addrs.gossip))
+	defer func() {
+		if t.Failed() {
+			showJobs(t, again)
+		}
+	}()
+	awaitReady(t, again)
+	awaitEqual(t, again)
+	for _, j := range awaitJobs(t, again, len(again.dir.Table().Assignments)) {
+		if deref(j.Verdict) != "full" || j.Status != api.StatusDone {
+			t.Errorf("job %+v", j)
+		}
+	}
+	for _, g := range again.Groups().Groups() {
+		if _, err := os.Stat(filepath.Join(again.groupDir(g.ID()), "staging")); !os.IsNotExist(err) {
+			t.Errorf("staging of group %d is left: %v", g.ID(), err)
+		}
+	}
+}
+
+func TestStoppedNodeReplaysWhatItMissed(t *testing.T) {
+	nodes := three(t)
+	fill(t, nodes[0], 0, 5)
+	awaitEqual(t, nodes[0])
+	old := nodes[2]
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, nodes[0], 5, 10)
+	again := start(t, settingsOf(t, "n3", old.cfg.DataDir, nodes[0].addrs.gossip))
+	defer func() {
+		if t.Failed() {
+			showJobs(t, again)
+		}
+	}()
+	awaitReady(t, again)
+	for _, j := range awaitJobs(t, again, len(again.dir.Table().Assignments)) {
+		if deref(j.Verdict) != "replay" || j.Status != api.StatusDone || j.BytesDone != 0 {
+			t.Errorf("job %+v", j)
+		}
+	}
+	awaitEqual(t, again)
+}
+
+func TestNodeWhoseLogWasTrimmedMeanwhileCopiesWhatDiffers(t *testing.T) {
+	nodes := three(t)
+	fill(t, nodes[0], 0, 200)
+	awaitEqual(t, nodes[0])
+	old := nodes[2]
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, nodes[0], 90000, 90005)
+	trim, err := nodes[0].gateway.Trim(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, nodes[0], "the trim does not end", func() bool {
+		trim, err = nodes[0].gateway.GetJob(t.Context(), trim.ID)
+		return err == nil && trim.Final()
+	})
+	if trim.Status != api.StatusDone {
+		t.Fatalf("%+v", trim)
+	}
+	again := start(t, settingsOf(t, "n3", old.cfg.DataDir, nodes[0].addrs.gossip))
+	defer func() {
+		if t.Failed() {
+			showJobs(t, again)
+		}
+	}()
+	awaitReady(t, again)
+	awaitEqual(t, again)
+	copied := 0
+	for _, j := range awaitJobs(t, again, len(again.dir.Table().Assignments)) {
+		switch deref(j.Verdict) {
+		case "delta":
+			copied++
+		case "replay": // of entries that were on their way while the log was trimmed
+		default:
+			t.Errorf("job %+v", j)
+		}
+		if j.Status != api.StatusDone {
+			t.Errorf("job %+v", j)
+		}
+	}
+	if copied == 0 {
+		t.Error("nothing was copied")
+	}
+}
+
+func TestMoveGivesAReplicaToAnotherNode(t *testing.T) {
+	nodes := three(t)
+	fill(t, nodes[0], 0, 20)
+	awaitEqual(t, nodes[0])
+	n4 := start(t, settingsOf(t, "n4", t.TempDir(), nodes[0].addrs.gossip))
+	awaitReady(t, n4)
+	defer func() {
+		if t.Failed() {
+			showJobs(t, n4)
+		}
+	}()
+	group := nodes[0].Groups().Groups()[0].ID()
+	job, err := nodes[1].gateway.Move(t.Context(), gateway.MoveRequest{Group: group, A: "n3", B: "n4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, n4, "the move does not end", func() bool {
+		job, err = nodes[0].gateway.GetJob(t.Context(), job.ID)
+		return err == nil && job.Final()
+	})
+	if job.Status != api.StatusDone || job.Kind != api.JobMove || deref(job.Verdict) != "full" {
+		t.Fatalf("%+v: %s", job, deref(job.Error))
+	}
+	awaitEqual(t, nodes[0])
+	if a := nodes[0].dir.Table().Assignments[group]; !a.Holds("n4") || a.Holds("n3") {
+		t.Errorf("%+v", a)
+	}
+	await(t, nodes[2], "the old replica is still there", func() bool {
+		_, open := nodes[2].Groups().Group(group)
+		_, err := os.Stat(filepath.Join(nodes[2].groupDir(group), "shard.db"))
+		return !open && os.IsNotExist(err)
+	})
+}
