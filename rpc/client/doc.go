@@ -9,8 +9,10 @@
 //
 // A Client holds one connection an address (Options.Connections changes
 // that), and on each one stream over which all callers' writes travel side by
-// side. A write is never merged with another caller's. Requests go round the
-// addresses; any node answers for the whole cluster.
+// side, and one for reads whose answers are probably small (querystream.go); the
+// others are gRPC calls of their own. stream.go is what both have in common. A
+// write is never merged with another caller's. Requests go round the addresses;
+// any node answers for the whole cluster.
 //
 // What was certainly not applied is sent again, elsewhere, until the context
 // or Options.RetryFor ends. What may have been applied is sent again too
