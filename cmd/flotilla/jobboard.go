@@ -67,7 +67,7 @@ func newJobBoard(w io.Writer, label string, several bool, every time.Duration) *
 func (b *jobBoard) draw(several bool, options ...mpb.ContainerOption) {
 	b.bars = mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(b.w), mpb.WithWidth(boardWidth)}, options...)...)
 	if several {
-		b.total = b.add(b.label, 1)
+		b.total = b.add("total", 1)
 	}
 }
 

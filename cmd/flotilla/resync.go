@@ -42,7 +42,7 @@ func copyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "max-pause", Value: "100ms", Usage: "longest pause of a group's writes; an attempt that would need more is given up"},
 		&cli.StringFlag{Name: "rate", DefaultText: "storage.sync.rate", Usage: "bytes a second of each group, such as 64MiB"},
 		&cli.StringFlag{Name: "leader-share", Value: "50%", Usage: "the most of the bytes that the leader gives; 0: nothing while another source lives"},
-		&cli.BoolFlag{Name: "yes", Usage: "do not ask, on a terminal"},
+		&cli.BoolFlag{Name: "yes", Usage: "do not ask: a terminal is asked before everything is copied, and before a replica is moved"},
 	}
 }
 
@@ -105,7 +105,7 @@ func resync(c *cli.Context, st streams) error {
 	if c.Bool("dry-run") {
 		return s.showPlan(c.Context, r)
 	}
-	if c.Bool("all") || body["mode"] == api.ModeFullSync {
+	if c.Bool("all") && body["mode"] == api.ModeFullSync { // anything else copies what has to be copied
 		question := fmt.Sprintf("resync %s of %s (%s)", countedGroups(groups), c.String("target"), body["mode"])
 		if err := askOnTerminal(c, st, question); err != nil {
 			return err
