@@ -280,9 +280,13 @@ func (g *Group) start(w Want, damage error) error {
 	}
 	o.reportDamage(damage)
 	g.host.config.Logger.Debug("group opened", "group", g.id, "action", d.Action, "server", g.self)
-	g.joining = d.Action == ActionJoin || d.Action == ActionRenew
+	suffrage, _ := suffrageOf(in.configuration(), in.self)
+	g.joining = d.Action == ActionJoin || d.Action == ActionRenew || d.Action == ActionStart && suffrage != raft.Voter
 	g.state, g.why = ReplicaReady, ""
-	if g.joining {
+	switch {
+	case g.joining && d.Why == "": // installed, say, and not added yet
+		g.state, g.why = ReplicaSyncing, whyUnadded
+	case g.joining:
 		g.state, g.why = ReplicaSyncing, d.Why
 	}
 	if d.Action == ActionRenew {

@@ -146,7 +146,7 @@ func (h *Host) Known() []uint32 {
 		}
 	}
 	slices.Sort(known)
-	return slices.Compact(known)
+	return slices.DeleteFunc(slices.Compact(known), h.removed)
 }
 
 // Want is a group that this node should run.
@@ -183,6 +183,9 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 		return g, nil
 	}
 	err := g.start(w, nil)
+	if err == nil {
+		h.unremove(w.Group)
+	}
 	if errors.Is(err, ErrUnknownGroup) && !ok {
 		h.mu.Lock()
 		delete(h.groups, w.Group)

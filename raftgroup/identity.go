@@ -106,6 +106,8 @@ func (d Decision) Server(self membership.NodeID) membership.ServerID {
 	return self.Server(d.Generation)
 }
 
+const whyUnadded = "waits to be added by the group's leader"
+
 // Decide is the rule of who may start under which id. It is a pure function.
 //
 //  1. Nothing known here: bootstrap if the birth record lists this node's
@@ -192,7 +194,7 @@ func decideUnborn(e Evidence) (d Decision, born bool) {
 		generation = e.Configured + 1
 	}
 	return Decision{Action: ActionJoin, Lineage: e.Birth.Lineage, Generation: generation,
-		Why: "waits to be added by the group's leader"}, false
+		Why: whyUnadded}, false
 }
 
 func (l LogEvidence) damaged() bool { return l.Damage != "" }

@@ -29,16 +29,14 @@ func TestStaleVoterIsInstalledAndCatchesUp(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScene(t, tt.bolt, nil)
-				if tt.tail {
-					s.deposeTarget()
-				}
 				s.applied(7, s.write(5))
 				replica := s.replica()
 				// Raft's messages are lost, the calls of a job are not: the leader's
 				// next index for the target stays below the cut.
-				s.net.setMute(s.target.id.Name)
 				if tt.tail {
-					s.appendTail(replica)
+					s.deposeTarget(3)
+				} else {
+					s.net.setMute(s.target.id.Name)
 				}
 				s.write(20)
 				if tt.trimmed {
@@ -63,15 +61,27 @@ func TestStaleVoterIsInstalledAndCatchesUp(t *testing.T) {
 	}
 }
 
-// deposeTarget makes the target lead first, and then lose the leadership to the
-// other two with whom it cannot speak.
-func (s *scene) deposeTarget() {
+// deposeTarget makes the target lead first, append what nobody else has, and
+// lose the leadership to the other two, with whom Raft cannot speak.
+func (s *scene) deposeTarget(tail int) {
 	s.t.Helper()
 	s.applied(7, s.write(3))
+	time.Sleep(2 * DefaultTimers().Commit)
 	if err := s.leader.TransferLeadership(context.Background(), s.target.id.Server(0), time.Second); err != nil {
 		s.t.Fatal(err)
 	}
+	s.leader = s.testCluster.leader(7)
+	s.applied(7, s.write(1))
 	s.net.setMute(s.target.id.Name)
+	in, err := s.leader.running()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	before := in.raft.LastIndex()
+	for i := range tail {
+		in.raft.Apply(putFrame("ghost", int64(i), 1), 0)
+	}
+	await(s.t, "a tail", time.Second, func() bool { return in.raft.LastIndex() == before+uint64(tail) })
 	await(s.t, "another leader", time.Minute, func() bool {
 		for _, n := range s.nodes {
 			if g, _ := n.host.Group(7); n != s.target && g.IsLeader() {
@@ -81,25 +91,10 @@ func (s *scene) deposeTarget() {
 		}
 		return false
 	})
-	s.third = nil
 	for _, n := range s.nodes {
 		if n != s.target && n != s.nodeOf(s.leader) {
 			s.third = n
 		}
-	}
-	s.net.setMute("")
-}
-
-// appendTail gives the cut-off target entries that nobody else has, in a term of
-// its own.
-func (s *scene) appendTail(g *Group) {
-	s.t.Helper()
-	in, err := g.running()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := in.transport.Deliver(context.Background(), appendOf(in, 3)); err != nil {
-		s.t.Fatal(err)
 	}
 }
 

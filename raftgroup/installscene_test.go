@@ -11,7 +11,6 @@ import (
 
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
-	"github.com/hashicorp/raft"
 )
 
 // scene is a group of three: a leader that stays, a target that falls behind,
@@ -235,17 +234,6 @@ func (s *scene) nodeOf2(g *Group) *testNode {
 	}
 	s.t.Fatalf("no node of %s", g.Self())
 	return nil
-}
-
-// appendOf is what a leader of the same term would send: entries behind the last
-// one.
-func appendOf(in *instance, count int) *raft.AppendEntriesRequest {
-	last, term := in.lastEntry()
-	r := &raft.AppendEntriesRequest{RPCHeader: in.header(), Term: in.raft.CurrentTerm(), PrevLogEntry: last, PrevLogTerm: term}
-	for i := range count {
-		r.Entries = append(r.Entries, &raft.Log{Index: last + 1 + uint64(i), Term: r.Term, Type: raft.LogCommand, Data: putFrame("ghost", int64(i), 1)})
-	}
-	return r
 }
 
 // applied2 waits for one node's replica.
