@@ -74,7 +74,8 @@ func (n *Node) holdGroups(ctx context.Context) {
 }
 
 // holdNow opens every group that this node should run and does not; one that is
-// refused for good is only asked. What the table no longer assigns stays open. It
+// refused for good is only asked. What the table no longer assigns is the matter of
+// removal.go. It
 // returns what failed, and says so unless that is what failed before.
 func (n *Node) holdNow(ctx context.Context, table *directory.Table, before string) (failed string) {
 	host := n.hosts.host.Load()

@@ -18,4 +18,5 @@ const (
 	methodWho       raftmux.Method = 13 // who leads a group
 	methodVerdict   raftmux.Method = 14 // what separates a replica from its leader
 	methodNudge     raftmux.Method = 15 // from a leader: a replica of yours needs a look
+	methodNamed     raftmux.Method = 16 // whether the configuration of a group names the asker
 )

@@ -186,6 +186,8 @@ func (l ledGroup) Unpin(id string) { l.group.UnpinRecord(id) }
 // cut of its own before it gets a vote (package reconcile), which is what the
 // log then holds of it.
 func (l ledGroup) Proven(_ context.Context, p resync.Proof) error {
+	l.group.NoteRoot(p.Root, storage.Position(p.Position))
+	l.node.gateway.NoteProof(l.group.ID())
 	l.node.log.Debug("a copy is proven", "group", l.group.ID(), "target", p.Target, "index", p.Position.Index, "root", p.Root)
 	return nil
 }

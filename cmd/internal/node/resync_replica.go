@@ -53,7 +53,7 @@ func (r syncReplica) Report(context.Context) (resync.Standing, error) {
 // standingOf translates a replica's report.
 func standingOf(cluster string, r raftgroup.Report) resync.Standing {
 	return resync.Standing{Server: r.Server, Target: walgap.Target{
-		Cluster: cluster, Group: r.Group, Lineage: r.Lineage, Readable: true, Damage: r.Damage, HasData: r.HasData,
+		Cluster: cluster, Group: r.Group, Lineage: r.Lineage, Readable: r.Foreign == "", Damage: r.Damage, HasData: r.HasData,
 		Applied: walgap.Position(r.Applied), First: r.First, Last: r.Last, Terms: termRuns(r.Terms), Bytes: uint64(max(r.Bytes, 0)),
 	}}
 }

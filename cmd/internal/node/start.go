@@ -146,6 +146,7 @@ func (n *Node) memberLoops() {
 	n.stages.add("resync answers", func(context.Context) error { return n.syncs.close() })
 	n.stages.loop("holdings", n.holdGroups)
 	n.stages.loop("resyncs", n.syncs.run)
+	n.stages.loop("removal", (&removal{node: n}).run)
 	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
 	n.stages.loop("primaries", newPrimaries(n).run)
 	n.stages.loop("retention", (&retention{node: n, done: make(map[retentionKey]int64)}).run)

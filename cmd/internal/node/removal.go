@@ -1,0 +1,109 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/raftgroup"
+)
+
+const (
+	// removalPoll is the pause between two looks at replicas that nobody assigns.
+	removalPoll = 2 * time.Second
+	// removalLimit bounds the questions about one of them.
+	removalLimit = 5 * time.Second
+)
+
+// removal closes the replicas of this node that were moved away, and removes
+// their data: only when neither the table nor the group's configuration names
+// them, which is asked once more when the replica has stopped. A move that
+// failed leaves such a replica behind, too.
+type removal struct{ node *Node }
+
+func (r *removal) run(ctx context.Context) {
+	tick := time.NewTicker(removalPoll)
+	defer tick.Stop()
+	for {
+		table := r.node.dir.Table()
+		for _, g := range r.node.hosts.host.Load().Groups() {
+			a, known := table.Assignments[g.ID()]
+			if known && !a.Holds(r.node.id.Name) && r.node.syncs.jobOf(g.ID()) == nil && ctx.Err() == nil {
+				r.remove(ctx, g)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *removal) remove(ctx context.Context, g *raftgroup.Group) {
+	ctx, cancel := context.WithTimeout(ctx, removalLimit)
+	defer cancel()
+	err := r.unwanted(ctx, g.ID())
+	if err == nil {
+		err = r.node.hosts.host.Load().Remove(ctx, g.ID(), func(ctx context.Context) error { return r.unwanted(ctx, g.ID()) })
+	}
+	if err != nil {
+		r.node.log.Debug("a replica that is not assigned stays", "group", g.ID(), "err", err)
+	}
+}
+
+// errStillNamed: somebody counts on the replica.
+var errStillNamed = errors.New("the replica is still named")
+
+// unwanted is nil when the table as of now does not assign the group to this
+// node, and its leader's configuration does not name this node either.
+func (r *removal) unwanted(ctx context.Context, group uint32) error {
+	table, err := r.node.dir.Confirm(ctx)
+	if err != nil {
+		return err
+	}
+	if a, known := table.Assignments[group]; !known || a.Holds(r.node.id.Name) {
+		return fmt.Errorf("%w: by the table", errStillNamed)
+	}
+	answer, _, err := groupCaller{r.node}.ask(ctx, group, methodNamed, encodeGroup(group))
+	if err != nil {
+		return err
+	}
+	if len(answer) != 1 || answer[0] != notNamed {
+		return fmt.Errorf("%w: by the configuration", errStillNamed)
+	}
+	return nil
+}
+
+// The answers of answerNamed.
+const (
+	notNamed byte = iota
+	isNamed
+)
+
+// answerNamed says whether the configuration of a group that this node leads,
+// as committed by now, names the node that asks.
+func answerNamed(ctx context.Context, h *raftgroup.Host, from membership.NodeID, request []byte) ([]byte, error) {
+	group, err := decodeGroup(request)
+	if err != nil {
+		return nil, err
+	}
+	g, ok := h.Group(group)
+	if !ok {
+		return nil, raftgroup.ErrUnknownGroup
+	}
+	if err := g.ReadBarrier(ctx); err != nil {
+		return nil, err
+	}
+	members, _, err := g.Members()
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(members, func(m raftgroup.Member) bool { return m.ID.NodeID == from }) {
+		return []byte{isNamed}, nil
+	}
+	return []byte{notNamed}, nil
+}
