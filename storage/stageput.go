@@ -32,14 +32,13 @@ func (l *stagedLeaf) release() {
 type stagedPart struct {
 	key, value []byte
 	rows       int
-	series     int // bytes of the series key within key
 }
 
 // Put checks leaf bytes whole and keeps them: ErrWrongContent when they are not what is wanted. leafBytes is not kept.
 // It commits by itself when stageTxBytes wait.
 func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {
 	if s.has(want) {
-		return nil
+		return s.usable()
 	}
 	l, err := s.verify(leafBytes, want) // without the lock: several cores may do it
 	if err != nil {
@@ -69,11 +68,17 @@ func (s *Stage) forget(leaf digest.Leaf) {
 	delete(s.leaves, leaf)
 }
 
-// rawPart is a block in leaf bytes.
+// usable is why the stage is not; nil while it is.
+func (s *Stage) usable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// rawPart is a part in leaf bytes.
 type rawPart struct {
-	series, block []byte
-	number        uint32
-	rows          int
+	part
+	series []byte
 }
 
 // verify makes records of leaf bytes that are what is wanted, and what a shard may hold.
@@ -95,7 +100,7 @@ func (s *Stage) verify(leafBytes []byte, want digest.Entry) (*stagedLeaf, error)
 			if h.First < lo || h.Last >= hi {
 				return fmt.Errorf("block of %d..%d lies outside of its window", h.First, h.Last)
 			}
-			raw = append(raw, rawPart{series, b, number, h.Rows})
+			raw = append(raw, rawPart{part{number, h, b}, series})
 			size += leafKeyBytes + len(series) + partBytes + len(b) + crcBytes
 			number++
 			return nil
@@ -110,7 +115,40 @@ func (s *Stage) verify(leafBytes []byte, want digest.Entry) (*stagedLeaf, error)
 	if p.FormatVersion != blocks.FormatVersion {
 		return nil, fmt.Errorf("%w: block format %d, this binary reads %d", ErrWrongContent, p.FormatVersion, blocks.FormatVersion)
 	}
+	if err := checkCut(raw, lo, hi); err != nil {
+		return nil, err
+	}
 	return newStagedLeaf(want, raw, size), nil
+}
+
+// checkCut makes sure that the blocks of each series are those of the canonical cut: others would come out of the shard
+// with another content id. Only where their headers leave a doubt, they are made anew.
+func checkCut(raw []rawPart, lo, hi int64) error {
+	for len(raw) > 0 {
+		n := 1
+		for n < len(raw) && raw[n].number > 0 {
+			n++
+		}
+		parts := make([]part, n)
+		for i := range parts {
+			parts[i] = raw[i].part
+		}
+		raw = raw[n:]
+		if isCanonical(parts, blocks.FormatVersion) {
+			continue
+		}
+		same := 0
+		err := canonical(partLayers(parts, nil), lo, hi, func(block []byte, _ int) error {
+			if same < n && string(block) == string(parts[same].block) {
+				same++
+			}
+			return nil
+		})
+		if err != nil || same != n {
+			return fmt.Errorf("%w: %d blocks that are not the canonical ones, %v", ErrWrongContent, n, err)
+		}
+	}
+	return nil
 }
 
 // newStagedLeaf copies the parts into one buffer, as records.
@@ -127,7 +165,7 @@ func newStagedLeaf(e digest.Entry, raw []rawPart, size int) *stagedLeaf {
 		key := buf[start:len(buf):len(buf)]
 		start = len(buf)
 		buf = appendSum(append(buf, r.block...), key, r.block)
-		l.parts[i] = stagedPart{key: key, value: buf[start:len(buf):len(buf)], rows: r.rows, series: len(r.series)}
+		l.parts[i] = stagedPart{key: key, value: buf[start:len(buf):len(buf)], rows: r.header.Rows}
 	}
 	return l
 }
