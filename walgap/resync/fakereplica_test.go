@@ -19,24 +19,26 @@ import (
 
 // fakeReplica is the target's own. The world's lock guards it.
 type fakeReplica struct {
-	w         *world
-	server    membership.ServerID
-	lineage   string
-	damage    string
-	hasData   bool
-	applied   uint64
-	term      uint64
-	data      contents
-	running   bool
-	member    bool
-	voter     bool
-	dismissed bool
-	hold      *fakeHeld
-	moved     time.Time // when it last applied
-	installs  int
-	addedAt   time.Time
-	stages    map[string]contents // committed leaves of stage files, by path
-	lies      bool                // claims the leader's own root for a proof
+	w          *world
+	server     membership.ServerID
+	lineage    string
+	damage     string
+	hasData    bool
+	applied    uint64
+	term       uint64
+	data       contents
+	running    bool
+	member     bool
+	voter      bool
+	dismissed  bool
+	hold       *fakeHeld
+	moved      time.Time // when it last applied
+	installs   int
+	addedAt    time.Time
+	stages     map[string]contents  // committed leaves of stage files, by path
+	rotten     map[digest.Leaf]bool // leaves of its own file whose bytes are not what their digests say
+	commitEach bool                 // stage files commit each leaf
+	lies       bool                 // claims the leader's own root for a proof
 }
 
 const replayRate = 2000 // entries/s
@@ -205,6 +207,7 @@ func (h *fakeHeld) Install(_ context.Context, i Installation) error {
 	if !w.sums[fmt.Sprintf("%s@%d", h.owner, at.Index)] {
 		w.violated("installed at %d without an equal proof", at.Index)
 	}
+	r.rotten = nil
 	r.data, r.applied, r.term, r.lineage, r.hasData, r.running, r.damage = result, at.Index, at.Term, i.Lineage, true, true, ""
 	r.hold, r.moved = nil, time.Now()
 	r.installs++
@@ -255,12 +258,15 @@ func (b *fakeBuild) Put(leaf []byte, want digest.Entry) error {
 		leaf = append(bytes.Clone(leaf[:len(leaf)-1]), leaf[len(leaf)-1]^1)
 	}
 	b.pending[want.Leaf] = leaf
+	if b.r.commitEach {
+		return b.Commit()
+	}
 	return nil
 }
 
 func (b *fakeBuild) Copy(_ context.Context, leaves []digest.Entry, progress func(int64)) error {
 	for _, e := range leaves {
-		if data := b.r.data[e.Leaf]; sha256.Sum256(data) == e.ID {
+		if data := b.r.read(e.Leaf); sha256.Sum256(data) == e.ID {
 			if err := b.Put(data, e); err != nil {
 				return err
 			}
@@ -287,7 +293,15 @@ func (b *fakeBuild) at(e digest.Entry) []byte {
 	if data, ok := b.pending[e.Leaf]; ok || !b.b.InPlace {
 		return data
 	}
-	return b.r.data[e.Leaf]
+	return b.r.read(e.Leaf)
+}
+
+// read is what lies on disk of the replica's own file.
+func (r *fakeReplica) read(leaf digest.Leaf) []byte {
+	if r.rotten[leaf] {
+		return []byte("rotten")
+	}
+	return r.data[leaf]
 }
 
 // Staged trusts what was verified when it was put.

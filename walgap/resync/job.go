@@ -89,7 +89,7 @@ func (j *job) drive(life, ctx context.Context) Result {
 	}
 	for stage != Ended {
 		outcome, err := j.perform(life, ctx, stage)
-		if life.Err() != nil {
+		if life.Err() != nil && (stage != Ending || err != nil) {
 			return j.interrupted(life)
 		}
 		if stage, err = j.follow(life, ctx, stage, outcome, err); err != nil {

@@ -18,13 +18,18 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.remote.keep(lease{})
 	opened := j.opened()
 	for {
-		p, err := j.ask(ctx, opened)
+		if opened != nil { // without a lease first: its own entry would be a gap
+			p, err := j.ask(ctx, opened, true)
+			if err != nil {
+				return 0, err
+			}
+			if !p.Verdict.Decided || p.Verdict.Kind != walgap.Replay {
+				opened = nil
+			}
+		}
+		p, err := j.ask(ctx, opened, j.req.DryRun)
 		if err != nil {
 			return 0, err
-		}
-		if opened != nil && (!p.Verdict.Decided || p.Verdict.Kind != walgap.Replay) {
-			opened = nil
-			continue
 		}
 		v := p.Verdict
 		if err := j.adopt(p); err != nil {
@@ -52,8 +57,8 @@ func (j *job) opened() *Standing {
 	return j.req.Opened
 }
 
-// ask reports the target, as it was opened or as it is, and gets the verdict.
-func (j *job) ask(ctx context.Context, opened *Standing) (*planAnswer, error) {
+// ask reports the target, as it was opened or as it is, and gets the verdict. A probe takes no lease.
+func (j *job) ask(ctx context.Context, opened *Standing, probe bool) (*planAnswer, error) {
 	standing, err := j.replica.Report(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("report the replica: %w", err)
@@ -67,15 +72,15 @@ func (j *job) ask(ctx context.Context, opened *Standing) (*planAnswer, error) {
 	}
 	j.standing = standing
 	before := j.state.Asked
-	if err := j.mayLease(); err != nil {
-		return nil, err
-	}
-	j.step(Plan, "asked")
-	if !j.req.DryRun {
+	if !probe {
+		if err := j.mayLease(); err != nil {
+			return nil, err
+		}
+		j.step(Plan, "asked")
 		j.remote.touch()
 	}
 	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
-		Rates: j.config.Rates.Rates(), DryRun: j.req.DryRun}}
+		Rates: j.config.Rates.Rates(), DryRun: probe}}
 	a, err := j.remote.ask(ctx, q, j.board.block)
 	if err != nil {
 		return nil, err

@@ -177,7 +177,7 @@ func (r *rig) isOver(row Row) {
 // settle lets the log do what it can, and compares the replica with the truth at its index.
 func (r *rig) settle() {
 	r.t.Helper()
-	_ = pause(context.Background(), time.Minute)
+	_ = pause(context.Background(), 3*time.Minute)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.target.advance()

@@ -40,6 +40,8 @@ type world struct {
 	held    map[string]bool     // records that Raft is shown
 	faults  faults
 
+	forge bool // answers to proofs say equal
+
 	nodes      [3]*node
 	target     *fakeReplica
 	violations []string
@@ -235,6 +237,14 @@ func (w *world) Call(ctx context.Context, group uint32, raw []byte) ([]byte, mem
 	a, err := w.nodes[leader].responder.Answer(ctx, w.nodes[2].id, raw)
 	if err == nil && len(a) > maxMessage {
 		w.t.Errorf("answer of %d bytes", len(a))
+	}
+	if w.forge && q.Op == opProve && err == nil {
+		var forged answer
+		if err := decode("answer", a, &forged); err != nil {
+			w.t.Error(err)
+		}
+		forged.Equal = true
+		a, err = encode("answer", forged)
 	}
 	if after != nil {
 		err = after

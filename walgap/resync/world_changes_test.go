@@ -1,0 +1,304 @@
+package resync
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
+)
+
+// slowly has each leaf take some time.
+func (r *rig) slowly(each time.Duration) {
+	r.faults.fetch = func(string, int) error { return pause(r.t.Context(), each) }
+}
+
+func TestLogIsNotTrimmedUnderALivingJob(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(20 * time.Second)
+		n, lowest := 0, uint64(0)
+		r.at = func(s Stage, point string) {
+			if s == Ending {
+				return
+			}
+			n++
+			r.write(n, n)
+			if r.trim(); s == Plan && point == "judged" {
+				lowest = r.first
+			}
+			if lowest > 0 && r.first != lowest {
+				t.Errorf("%s: the log begins at %d, began at %d at plan", s, r.first, lowest)
+			}
+		}
+		if r.mustBe(r.run(request7()), Done); r.target.installs != 1 {
+			t.Fatalf("%d installs", r.target.installs)
+		}
+		if r.trim(); r.first != r.last()+1 {
+			t.Fatalf("the lease outlived its job: %d..%d, %v", r.first, r.last(), r.leases)
+		}
+	})
+}
+
+// The target's process never comes back: what it held ends by itself, on the leader too.
+func TestLeasesOfATargetThatIsGoneForGoodRunOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Install, "recorded", r.kill)
+		if _, killed := r.once(request7(), nil); !killed || len(r.held) != 1 || len(r.leases) == 0 {
+			t.Fatalf("killed %v, %v, %v", killed, r.held, r.leases)
+		}
+		_ = pause(t.Context(), leaseTTL+leaseSlack)
+		if r.trim(); r.first != r.last()+1 || len(r.held) != 0 {
+			t.Fatalf("%d..%d, %v", r.first, r.last(), r.held)
+		}
+	})
+}
+
+// No leader comes back: the job ends all the same, and only when its leases have run out (the rig checks that).
+func TestJobWithoutALeaderEndsInBoundedTime(t *testing.T) {
+	for _, s := range []Stage{Plan, Cut, Explore, Fetch, Install, Replay, Ending} {
+		inWorld(t, func(t *testing.T, r *rig) {
+			r.stale(10)
+			r.firstPoint(s, func() { r.leader = -1 })
+			began := time.Now()
+			result := r.run(request7())
+			if took := time.Since(began); !result.Status.Final() || took > time.Hour {
+				t.Fatalf("%s: %s after %v", s, result.Status, took)
+			}
+			if result.Status == Failed && !strings.Contains(result.Row.Error, "no leader answers") {
+				t.Errorf("%s: %s", s, result.Row.Error)
+			}
+		})
+	}
+}
+
+func TestChangeOfLeaderKeepsFetchedLeaves(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(5 * time.Second)
+		r.target.commitEach = true
+		n := 0
+		r.onceAt(Fetch, "fetching", func() {})
+		was := r.at
+		r.at = func(s Stage, p string) {
+			was(s, p)
+			if s == Fetch && p == "fetching" {
+				if n++; n == 8 {
+					r.elect(1)
+				}
+			}
+		}
+		result := r.run(request7())
+		r.mustBe(result, Done)
+		if rep := result.Row.Report; rep.BytesMoved != 20*1200 || rep.Restarts != 1 || rep.Attempts != 1 {
+			t.Fatalf("%+v", rep)
+		}
+	})
+}
+
+func TestChangeOfEpochPlansAnew(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Hold, "held", func() { r.epoch++ })
+		if r.mustBe(r.run(request7()), Done); r.passed["plan judged"] != 2 {
+			t.Fatalf("%v", r.passed)
+		}
+	})
+}
+
+func TestChangeOfLineagePlansAnewIntoIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Fetch, "gathered", func() { r.lineage = "l2" })
+		if r.mustBe(r.run(request7()), Done); r.target.lineage != "l2" || r.passed["plan judged"] != 2 {
+			t.Fatalf("%v", r.passed)
+		}
+	})
+}
+
+func TestReplicaThatLostItsPlaceIsNotCopiedTo(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Hold, "held", func() { r.target.dismissed = true })
+		if r.mustBe(r.run(request7()), Failed); r.target.installs != 0 {
+			t.Fatal("installed")
+		}
+	})
+}
+
+func TestLostLogLeaseLeadsBackToPlan(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(5 * time.Second)
+		r.onceAt(Fetch, "fetching", func() { r.mu.Lock(); delete(r.leases, "job-1"); r.mu.Unlock() })
+		result := r.run(request7())
+		if r.mustBe(result, Done); result.Row.Report.Restarts != 1 || result.Row.Report.BytesMoved != 20*1200 {
+			t.Fatalf("%+v", result.Row.Report)
+		}
+	})
+}
+
+func TestAbortedCutsAreCountedAndTheLongestPauseIsShown(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.faults.aborts = 3
+		result := r.run(request7())
+		r.mustBe(result, Done)
+		if rep := result.Row.Report; rep.CutsAborted != 3 || rep.Cuts != 4 || result.Row.Fence != 50*time.Millisecond || rep.FenceMaxMs != 50 {
+			t.Fatalf("%+v, %v", rep, result.Row.Fence)
+		}
+	})
+}
+
+func TestCutsThatAreAlwaysAbortedEndTheJob(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.faults.aborts = 1000
+		result := r.run(request7())
+		if r.mustBe(result, Failed); result.Row.Attempt != 3 || result.Row.Report.CutsAborted != 3*maxAborts {
+			t.Fatalf("%+v", result.Row.Report)
+		}
+	})
+}
+
+func TestRecordHeldForAnotherJobIsWaitedFor(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.faults.busy = 20
+		if r.mustBe(r.run(request7()), Done); r.passed["plan judged"] != 1 {
+			t.Fatalf("%v", r.passed)
+		}
+	})
+}
+
+func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.fall(10)
+		r.target.running = false
+		time.AfterFunc(2*time.Minute, func() {
+			r.mu.Lock()
+			r.target.running, r.target.moved = true, time.Now()
+			r.mu.Unlock()
+		})
+		r.mustBe(r.run(request7()), Done)
+		var after time.Duration
+		stalled := false
+		for _, row := range r.rows {
+			if row.Status == Stalled {
+				stalled = true
+				if row.BlockedBy == "" {
+					t.Error("stalled without a reason")
+				}
+			}
+			if row.Status == Running && stalled {
+				after = row.LastProgressAt.Sub(row.StartedAt)
+			}
+		}
+		if !stalled || after < 2*time.Minute {
+			t.Fatalf("stalled: %v, ran again after %v", stalled, after)
+		}
+	})
+}
+
+func TestGapAtOpenIsAReplayEvenIfRaftClosedItAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.fall(1)
+		opened, _ := r.target.Report(t.Context())
+		_ = pause(t.Context(), time.Minute)
+		q := request7()
+		q.Opened = &opened
+		if now, _ := r.target.Progress(t.Context()); now.Applied != r.last() {
+			t.Fatal("Raft was meant to have closed the gap")
+		}
+		if r.mustBe(r.run(q), Done); r.verdict() != "replay" {
+			t.Fatal(r.verdict())
+		}
+	})
+}
+
+// The gap at open needed a copy, and another leader's log has closed it since.
+func TestCopyIsJudgedByWhatTheReplicaHoldsNow(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		opened, _ := r.target.Report(t.Context())
+		opened.Applied = walgap.Position{Index: 3, Term: 2}
+		opened.First, opened.Last = 4, 3
+		r.trim()
+		q := request7()
+		q.Opened = &opened
+		if r.mustBe(r.run(q), Done); r.verdict() != "none" || r.target.installs != 0 {
+			t.Fatal(r.verdict())
+		}
+	})
+}
+
+func TestOnlySourceThatWasAskedForGives(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		q := request7()
+		q.From = "n2"
+		result := r.run(q)
+		if r.mustBe(result, Done); len(result.Row.Sources) != 1 || result.Row.Sources[0].Node != "n2" {
+			t.Fatalf("%v", result.Row.Sources)
+		}
+		r.rows = nil
+		r.wiped()
+		q.From = "n9"
+		if r.mustBe(r.run(q), Failed); !strings.Contains(r.rows[len(r.rows)-1].Error, "n9") {
+			t.Fatal(r.rows[len(r.rows)-1].Error)
+		}
+	})
+}
+
+func TestTargetThatLeadsHasNothingToDo(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.elect(2)
+		r.target.catchUp(r.last())
+		if r.mustBe(r.run(request7()), Done); r.verdict() != "none" {
+			t.Fatal(r.verdict())
+		}
+		r.rows = nil
+		q := request7()
+		q.Mode = walgap.FullSync
+		r.mustBe(r.run(q), Failed)
+	})
+}
+
+func TestFullSyncComparesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		q := request7()
+		q.Mode = walgap.FullSync
+		result := r.run(q)
+		if r.mustBe(result, Done); result.Row.LeavesEqual != 0 || result.Row.Report.BytesMoved != 20*1200 {
+			t.Fatalf("%+v", result.Row)
+		}
+	})
+}
+
+// The row's keeper fails for a while: the job is not final before its end was kept.
+func TestEndIsKeptBeforeTheStagingGoes(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Ending, "leases ended", func() { r.rowsMu.Lock(); r.refuses = 3; r.rowsMu.Unlock() })
+		r.onceAt(Ending, "told", func() {
+			if r.told() != Done {
+				t.Error("the staging goes, and nobody knows how the job ended")
+			}
+		})
+		r.mustBe(r.run(request7()), Done)
+	})
+}
+
+func TestProcessThatEndsDuringABackoffReturnsAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.leader = -1
+		result, _ := r.once(request7(), func(_ *Engine, die context.CancelFunc) {
+			_ = pause(t.Context(), 5*time.Minute+500*time.Millisecond)
+			die()
+		})
+		if result.Status != Interrupted {
+			t.Fatal(result.Status)
+		}
+	})
+}
