@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,21 +31,53 @@ func (s *session) printWhole(j *finishedJob) error {
 	return s.print.table(t)
 }
 
+// copyReport is the part of a copy's result that the table shows beside its row.
+type copyReport struct {
+	Verdict         string  `json:"verdict"`
+	PlannedEntries  uint64  `json:"planned_entries"`
+	EntriesReplayed uint64  `json:"entries_replayed"`
+	BytesKept       int64   `json:"bytes_kept"`
+	BytesCopied     int64   `json:"bytes_copied"`
+	Root            string  `json:"root"`
+	CutIndex        uint64  `json:"cut_index"`
+	ElapsedS        float64 `json:"elapsed_s"`
+	ProofS          float64 `json:"proof_s"`
+	CutsAborted     int     `json:"cuts_aborted"`
+}
+
 // copyTable is the plan of a resync or move against what it did.
 func copyTable(j *api.Job) *table {
 	t := &table{columns: []column{{heading: "WHAT"}, {heading: "PLANNED"}, {heading: "ACTUAL"}}}
+	var r copyReport
+	if len(j.Result) > 0 && json.Unmarshal(j.Result, &r) != nil {
+		r = copyReport{} // of another version: the row tells the rest
+	}
 	took := absent
 	if s := tookOf(j); s > 0 {
 		took = secondsCell(s)
-	} else if !j.StartedAt.IsZero() && !j.Final() {
-		took = "runs"
+		if r.ElapsedS > 0 && s-r.ElapsedS > 1 {
+			took += fmt.Sprintf(" (%s of it waiting)", secondsCell(s-r.ElapsedS))
+		}
 	}
-	t.add("verdict", pointerCell(j.Verdict), textCell(strings.TrimPrefix(pointerCell(j.Reason), absent)))
+	t.add("verdict", pointerCell(j.Verdict), textCell(r.Verdict))
 	t.add("bytes", bytesCell(j.PlannedBytes), bytesCell(j.BytesDone))
 	t.add("time", secondsCell(j.PlannedS), took)
+	if r.PlannedEntries > 0 || r.EntriesReplayed > 0 {
+		t.add("log entries", countCell(r.PlannedEntries), countCell(r.EntriesReplayed))
+	}
 	t.add("leaves", absent, leavesCell(j))
+	if r.BytesKept > 0 || r.BytesCopied > 0 {
+		t.add("not fetched", absent, fmt.Sprintf("%s kept, %s copied from the old file", bytesCell(r.BytesKept), bytesCell(r.BytesCopied)))
+	}
 	t.add("sources", absent, sourcesCell(j))
-	t.add("longest pause of writes", absent, secondsCell(j.FenceMs/1000))
+	pause := secondsCell(j.FenceMs / 1000)
+	if r.CutsAborted > 0 {
+		pause += fmt.Sprintf(" (%s given up)", counted(r.CutsAborted, "attempt"))
+	}
+	t.add("longest pause of writes", absent, pause)
+	if r.Root != "" {
+		t.add("proof", absent, fmt.Sprintf("root %s at %d, in %s", short(r.Root), r.CutIndex, secondsCell(r.ProofS)))
+	}
 	t.add("attempts", absent, countCell(j.Attempt))
 	return t
 }
