@@ -124,6 +124,8 @@ func TestAssemblerRefusesWhatIsNotDue(t *testing.T) {
 		"raw too large":       {[][]byte{change(m[0], 4, 0x7f)}, ErrMessage},
 		"other window":        {[][]byte{change(m[0], first, 9)}, ErrMessage},
 		"other slot":          {[][]byte{change(m[0], first+8, 9)}, ErrMessage},
+		"other leaf goes on":  {[][]byte{m[0], change(m[1], first+8, 9)}, ErrMessage},
+		"other total goes on": {[][]byte{m[0], change(m[1], first+16, 9)}, ErrMessage},
 		"total of the future": {[][]byte{change(m[0], first+9, 9)}, ErrMessage},
 		"offset":              {[][]byte{change(m[0], first+17, 9)}, ErrMessage},
 	} {
