@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"go.uber.org/goleak"
 )
@@ -38,6 +39,9 @@ func shardOf(sizes ...int) (shard, []digest.Entry) {
 func entryOf(leaf digest.Leaf, b []byte) digest.Entry {
 	return digest.Entry{Leaf: leaf, LeafDigest: digest.LeafDigest{ID: sha256.Sum256(b), Points: 1, Bytes: uint64(len(b))}}
 }
+
+// A cut of a real shard can be served.
+var _ LeafReader = (*storage.View)(nil)
 
 // replica serves a shard through a Server and is its own Source: messages are encoded and decoded, but no byte leaves
 // the process. Time is virtual.

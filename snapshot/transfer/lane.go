@@ -147,11 +147,13 @@ func (l *lane) store(ctx context.Context, i int, e digest.Entry, leafBytes []byt
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
-	r.sched.Stored(l.batch.ID, i, err == nil)
+	look := r.sched.Stored(l.batch.ID, i, err == nil)
 	if err == nil {
 		r.stored.moved(time.Now(), len(leafBytes))
 	}
-	r.changed()
+	if look {
+		r.changed()
+	}
 	r.mu.Unlock()
 	switch {
 	case err == nil || errors.Is(err, errUseless):

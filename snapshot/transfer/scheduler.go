@@ -130,8 +130,9 @@ func (s *Scheduler) Claim(batch, i int) bool {
 	return true
 }
 
-// Stored says how the storing of a claimed leaf ended: with ok false it is wanted again.
-func (s *Scheduler) Stored(batch, i int, ok bool) {
+// Stored says how the storing of a claimed leaf ended: with ok false it is wanted again. It reports whether that may
+// have made another batch useless, or all leaves are stored.
+func (s *Scheduler) Stored(batch, i int, ok bool) (look bool) {
 	b := s.batches[batch]
 	leaf := &s.leaves[b.leaves[i]]
 	leaf.storing, leaf.stored = false, ok
@@ -143,6 +144,7 @@ func (s *Scheduler) Stored(batch, i int, ok bool) {
 	} else if leaf.holders == 0 {
 		s.waiting.push(b.leaves[i], leaf.entry.Bytes)
 	}
+	return !ok || leaf.holders > 1 || s.Done()
 }
 
 // Ended says that a batch is over: what it did not bring goes back. An error drops the source, but for ErrBusy.
