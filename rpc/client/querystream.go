@@ -13,8 +13,8 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/pb"
 )
 
-// A Query is a gRPC call of its own, which costs both ends three times what a
-// pair of messages on an open stream does. An answer over a bound of the node
+// A Query is a gRPC call of its own, which costs both ends more than twice
+// what a pair of messages on an open stream does (BenchmarkBareRead). An answer over a bound of the node
 // (256 KiB) is not given on the stream: such a read is asked for twice. So the
 // stream carries the queries whose answers are known to be small, and those of
 // a range of few devices, whose answers mostly are.

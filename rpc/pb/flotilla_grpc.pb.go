@@ -69,7 +69,7 @@ type FlotillaClient interface {
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryReply], error)
 	// QueryStream carries many independent reads with small answers at once. Each
 	// has its own id and gets its own answer, in any order; answers that are ready
-	// together share a message. It costs a third of a Query of its own.
+	// together share a message. It costs less than half of a Query of its own.
 	QueryStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[QueryCall, QueryAnswers], error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteReply, error)
 	ListDatabases(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
@@ -420,7 +420,7 @@ type FlotillaServer interface {
 	Query(*QueryRequest, grpc.ServerStreamingServer[QueryReply]) error
 	// QueryStream carries many independent reads with small answers at once. Each
 	// has its own id and gets its own answer, in any order; answers that are ready
-	// together share a message. It costs a third of a Query of its own.
+	// together share a message. It costs less than half of a Query of its own.
 	QueryStream(grpc.BidiStreamingServer[QueryCall, QueryAnswers]) error
 	Delete(context.Context, *DeleteRequest) (*DeleteReply, error)
 	ListDatabases(context.Context, *ListRequest) (*Document, error)
