@@ -56,7 +56,7 @@ func (s *Stage) commit() error {
 	return nil
 }
 
-// Drop removes leaves, those that are not there too.
+// Drop removes leaves, those that are not there too. What is dropped may be damaged, so the rest is counted anew.
 func (s *Stage) Drop(leaves ...digest.Leaf) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,6 +69,7 @@ func (s *Stage) Drop(leaves ...digest.Leaf) error {
 				return err
 			}
 		}
+		w.uncounted = true
 		return w.tidyIndexes()
 	})
 	if err != nil {
