@@ -86,6 +86,7 @@ func TestMatrixOfGapsAndMishaps(t *testing.T) {
 	for _, gap := range gaps {
 		for _, mishap := range mishaps {
 			t.Run(fmt.Sprintf("%s, %s", gap.name, mishap.name), func(t *testing.T) {
+				t.Parallel()
 				inWorld(t, func(t *testing.T, r *rig) {
 					gap.set(r)
 					before := r.target.data

@@ -19,6 +19,7 @@ func everyPoint(t *testing.T, test func(t *testing.T, r *rig, s Stage, point str
 				"new":   func(r *rig) { r.brand() },
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", info.Stage, point, name), func(t *testing.T) {
+					t.Parallel() // most of it waits for the disk
 					inWorld(t, func(t *testing.T, r *rig) {
 						prepare(r)
 						test(t, r, info.Stage, point)
