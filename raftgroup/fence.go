@@ -19,6 +19,14 @@ const (
 
 type fenceEnd uint8
 
+// FenceStats counts the fences of one group on this node since it was opened.
+type FenceStats struct {
+	Raised  uint64
+	Expired uint64        // of Raised: they reached their deadline, and what was begun under them was given up
+	Paused  time.Duration // all together
+	Longest time.Duration
+}
+
 // Fence is a pause of one group's writes at its propose point. Writes that
 // arrive wait in order; nothing else of the group stops. It has one owner, and
 // a deadline at which it lifts itself, whatever became of the owner.
@@ -26,6 +34,7 @@ type Fence struct {
 	q     *proposer
 	owner string
 	since time.Time
+	limit time.Duration
 	timer *time.Timer
 	done  chan struct{}
 
@@ -46,14 +55,21 @@ func (q *proposer) raise(owner string, limit time.Duration) (*Fence, error) {
 	if q.fence != nil {
 		return nil, fmt.Errorf("held by %s: %w", q.fence.owner, ErrFenced)
 	}
-	f := &Fence{q: q, owner: owner, since: time.Now(), done: make(chan struct{})}
+	f := &Fence{q: q, owner: owner, since: time.Now(), limit: limit, done: make(chan struct{})}
 	f.timer = time.AfterFunc(limit, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.liftLocked(f, fenceExpired)
 	})
 	q.fence = f
+	q.fences.Raised++
 	return f, nil
+}
+
+func (q *proposer) fenceStats() FenceStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.fences
 }
 
 // liftLocked ends f if it is the one that is held.
@@ -63,6 +79,11 @@ func (q *proposer) liftLocked(f *Fence, end fenceEnd) {
 	}
 	q.fence = nil
 	f.end, f.length = end, time.Since(f.since)
+	q.fences.Paused += f.length
+	q.fences.Longest = max(q.fences.Longest, f.length)
+	if end == fenceExpired || f.length >= f.limit { // its owner may see the deadline first
+		q.fences.Expired++
+	}
 	f.timer.Stop()
 	close(f.done)
 	q.kickLocked()

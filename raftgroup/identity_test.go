@@ -126,6 +126,31 @@ func TestDecide(t *testing.T) {
 			e.Birth = birthOf(lineageOne, nodeB, nodeC)
 			e.Log, e.Shard = LogEvidence{Known: true, Next: 1}, ShardEvidence{Present: true, Lineage: lineageOne}
 		}, Decision{Action: ActionStart, Lineage: lineageOne}},
+		{"InstalledBehindAnEmptyLog", func(e *Evidence) { e.Log = LogEvidence{Known: true, Next: 61} },
+			Decision{Action: ActionStart, Lineage: lineageOne}},
+		{"InstalledAndTheLogKept", func(e *Evidence) { e.Log.First, e.Log.Last = 60, 90 },
+			Decision{Action: ActionStart, Lineage: lineageOne}},
+		{"InstalledNewServer", func(e *Evidence) {
+			e.Birth = birthOf(lineageOne, nodeB, nodeC)
+			e.Vote.CurrentTerm, e.Vote.Generation = 4, 2
+			e.Log = LogEvidence{Known: true, Next: 61, Generation: 2}
+		}, Decision{Action: ActionStart, Lineage: lineageOne, Generation: 2}},
+		{"InstalledWithoutRaisingTheTerm", func(e *Evidence) {
+			e.Vote.CurrentTerm, e.Log = 3, LogEvidence{Known: true, Next: 61}
+		}, Decision{Action: ActionRenew, Lineage: lineageOne, Generation: 1, ResetLog: 61, RaiseTerm: 4, Why: "below"}},
+		{"InstalledNewServerWithoutAVoteRecord", func(e *Evidence) {
+			e.Birth, e.Vote, e.Log = birthOf(lineageOne, nodeB, nodeC), VoteEvidence{}, LogEvidence{Known: true, Next: 61}
+		}, Decision{Action: ActionRenew, Lineage: lineageOne, Generation: 1, ResetLog: 61, RaiseTerm: 4, Why: "missing"}},
+		{"InstalledOverALogThatLostItsEnd", func(e *Evidence) { e.Log.Damage, e.Log.DamagedAt = "flip", 90 },
+			Decision{Action: ActionRenew, Lineage: lineageOne, Generation: 1, ResetLog: 61, RaiseTerm: 4, Why: "damaged"}},
+		{"InstalledIntoAnotherLineage", func(e *Evidence) {
+			e.Birth = birthOf(lineageTwo, nodeB, nodeC)
+			e.Vote.Lineage, e.Shard.Lineage, e.Log = lineageTwo, lineageTwo, LogEvidence{Known: true, Next: 61}
+		}, Decision{Action: ActionStart, Lineage: lineageTwo}},
+		{"InstalledIntoAnotherLineageButTheVote", func(e *Evidence) {
+			e.Birth = birthOf(lineageTwo, nodeB, nodeC)
+			e.Shard.Lineage, e.Log = lineageTwo, LogEvidence{Known: true, Next: 61}
+		}, Decision{Action: ActionRefuse, Lineage: lineageTwo, Why: "lineage"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -138,6 +138,9 @@ func (h *Hold) install(ctx context.Context, i *Installation) error {
 	if err == nil {
 		err = g.replace(i)
 	}
+	if err == nil {
+		g.noteInstalled(i)
+	}
 	if errors.Is(err, errCutShort) {
 		g.mu.Lock()
 		g.decided = true

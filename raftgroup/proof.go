@@ -5,11 +5,20 @@ import (
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
-// NoteRoot remembers, for Status, the root that this replica's data has at a
-// cut which was hashed without Root: a copy was proven there. What was known
-// before may be of data that the copy has replaced.
+// NoteRoot remembers, for Status, the root of this replica at a cut that was
+// hashed elsewhere than in Root: a copy was proven against it.
 func (g *Group) NoteRoot(root digest.ID, at storage.Position) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.root, g.rootAt = root, at
+	if at.Index >= g.rootAt.Index {
+		g.root, g.rootAt = root, at
+	}
+}
+
+// noteInstalled remembers the root of what was installed. The one before was of
+// data that is no more, whatever its index.
+func (g *Group) noteInstalled(i *Installation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.root, g.rootAt = digest.Root(i.Manifest), i.Cut.Position
 }

@@ -51,6 +51,7 @@ type proposer struct {
 	queuedBytes int           // guarded by mu; frames of queue
 	workers     int           // guarded by mu
 	fence       *Fence        // guarded by mu; while set, nothing is taken from queue
+	fences      FenceStats    // guarded by mu
 	held        *time.Timer   // guarded by mu; while set, a refused batch waits for its next try
 	idle        chan struct{} // guarded by mu; closed when workers falls to 0, for drain
 	closed      bool          // guarded by mu

@@ -56,6 +56,7 @@ type Status struct {
 	// negative if none ever was.
 	LastContact time.Duration
 	Queued      int // writes that wait at the propose point
+	Fences      FenceStats
 	Members     []Member
 	Gaps        []Gap // of a leader: peers that its log no longer reaches
 }
@@ -110,6 +111,7 @@ func (in *instance) status(s *Status) {
 		s.LastContact = time.Since(contact)
 	}
 	s.Queued = in.proposer.queued()
+	s.Fences = in.proposer.fenceStats()
 	if s.Role == RoleLeader {
 		s.Gaps = in.gaps.standing()
 	}

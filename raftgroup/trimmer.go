@@ -114,8 +114,9 @@ func (t *trimmer) round(now time.Time, stop <-chan struct{}) {
 	if err := t.complete(); err != nil {
 		t.host.config.Logger.Debug("logs are not compacted", "error", err)
 	}
-	sizes := t.observe(now)
 	retention := t.host.config.LogRetention
+	t.endLeases(retention)
+	sizes := t.observe(now)
 	total := t.host.config.Engine.Bytes()
 	if total <= retention {
 		return
