@@ -254,7 +254,6 @@ func (m *resyncs) engage(ctx context.Context, j *syncJob) (status, why string) {
 		why = result.Err.Error()
 	}
 	j.row.Change(func(r *api.Job) { showRow(r, result.Row) })
-	m.noteProof(j.Group, result.Row.Report)
 	if errors.Is(result.Err, resync.ErrCancelled) {
 		why = "cancelled on request"
 	}
