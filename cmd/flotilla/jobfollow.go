@@ -25,10 +25,10 @@ func (s *session) follow(ctx context.Context, jobs []*finishedJob, show *jobBoar
 	pause, answered := firstPoll, time.Now()
 	for {
 		open := openJobs(jobs)
-		show.show(jobs)
 		if len(open) == 0 {
 			return nil
 		}
+		show.show(jobs)
 		select {
 		case <-ctx.Done():
 			return goesOn(open, ctx.Err())
