@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/snapshot/transfer"
 )
 
@@ -22,6 +23,23 @@ type Client struct {
 // of a round trip.
 func NewClient(name string, conn func(context.Context) (grpc.ClientConnInterface, error)) *Client {
 	return &Client{name: name, conn: conn}
+}
+
+// Dialer gives the connection to a node. *raftmux.Mux is one.
+type Dialer interface {
+	Conn(ctx context.Context, to membership.NodeID) (*grpc.ClientConn, error)
+}
+
+// NewPeer makes the Source of a node that a Dialer reaches. Conn is called for each batch: it says soon that a node is
+// gone.
+func NewPeer(id membership.NodeID, dialer Dialer) *Client {
+	return NewClient(id.Name, func(ctx context.Context) (grpc.ClientConnInterface, error) {
+		conn, err := dialer.Conn(ctx, id)
+		if err != nil {
+			return nil, err // not a nil connection in an interface
+		}
+		return conn, nil
+	})
 }
 
 // Name is the node's.

@@ -5,9 +5,13 @@ import "time"
 // A source leaves others that are at least comparable of its speed their part: keepPart of all bytes over the number
 // of such sources. With two it is a third, so that neither ends with more than 67%. Comparable sources would nearly get
 // there by themselves: it costs little, but keeps one that was a little slow to begin from finding nothing left.
+//
+// A source counts as slower only after trustAfter of busy time: on a busy machine one of two equal sources easily gets
+// nothing done for a part of a second, which is as long as a small group takes.
 const (
 	keepPart   = 2.0 / 3
 	comparable = 0.4
+	trustAfter = time.Second
 )
 
 // mayGive bounds what a source may be given now, from its rank alone: sources of the first rank are unbounded; others
@@ -48,7 +52,10 @@ func (s *Scheduler) keepsFor(now time.Time, i int, rates []float64) uint64 {
 	var others []int
 	least := true
 	for j := range s.sources {
-		if j == i || !s.usable(now, j) || rates[j] < comparable*rates[i] {
+		if j == i || !s.usable(now, j) {
+			continue
+		}
+		if rates[j] < comparable*rates[i] && s.sources[j].speed.seconds > trustAfter.Seconds() {
 			continue
 		}
 		if s.sources[j].rank != s.sources[i].rank && !s.sources[j].leader && !s.sources[i].leader {

@@ -60,7 +60,6 @@ type replica struct {
 	server   *Server
 	messages atomic.Int32
 	open     atomic.Int32 // views that were not released
-	wire     sync.Mutex   // one message at a time has the link
 }
 
 func (r *replica) View(context.Context, uint32, string) (LeafReader, func(), error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // MaxStreams is how many answers a Server gives at once; further ones are refused with ErrBusy.
-const MaxStreams = 12
+const MaxStreams = 16
 
 // messageTime is the time that one message may take of the rate, so that all answers move.
 const messageTime = 250 * time.Millisecond

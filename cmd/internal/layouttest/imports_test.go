@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"rpc/pb":           {"storage/blocks", "rpc/api"},
 	"rpc/lineproto":    {"storage", "storage/blocks", "rpc/api"},
 	"rpc/raftmux":      {"membership"},
-	"rpc/leafstream":   {"storage/digest", "snapshot/transfer"},
+	"rpc/leafstream":   {"membership", "storage/digest", "snapshot/transfer"},
 	"rpc/gateway":      {"storage", "storage/blocks", "storage/digest", "membership", "rpc/api", "rpc/pb"},
 	"rpc/server":       {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
 	"rpc/httpapi":      {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
