@@ -189,6 +189,13 @@ func (w *world) trim() {
 	w.first = max(w.first, floor)
 }
 
+// set changes the world.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
 // elect makes another node the leader. Views of a cut stay pinned; what the old one held in memory does not.
 func (w *world) elect(n int) {
 	w.mu.Lock()
