@@ -7,9 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/leafstream"
 	"github.com/flotilla-db/flotilla/snapshot/transfer"
@@ -37,7 +34,7 @@ func (f leafFetcher) Fetch(ctx context.Context, p resync.FetchPlan, sink resync.
 	}
 	for _, s := range p.Sources {
 		plan.Sources = append(plan.Sources, transfer.SourceInfo{
-			Source: f.source(s.Server.NodeID), Leader: s.Leader, SameZone: s.Zone != "" && s.Zone == f.node.cfg.Zone,
+			Source: leafstream.NewPeer(s.Server.NodeID, f.node.mux), Leader: s.Leader, SameZone: s.Zone != "" && s.Zone == f.node.cfg.Zone,
 		})
 	}
 	var one sync.Mutex // the sink of a resync is called by one goroutine at a time
@@ -96,17 +93,6 @@ func sourceBytes(reports []transfer.SourceReport) []resync.SourceBytes {
 		}
 	}
 	return out
-}
-
-// source is a node as a source of leaves.
-func (f leafFetcher) source(id membership.NodeID) transfer.Source {
-	return leafstream.NewClient(id.Name, func(ctx context.Context) (grpc.ClientConnInterface, error) {
-		conn, err := f.node.mux.Conn(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return conn, nil
-	})
 }
 
 // viewWait bounds how long a source that is behind is waited for to reach a cut.
