@@ -90,7 +90,7 @@ func (s *session) refresh(ctx context.Context, open []*finishedJob) error {
 			}
 		}
 		if body == nil {
-			by := "its node does not answer"
+			by := fmt.Sprintf("%s, which does not answer", pointerCell(j.Target))
 			j.BlockedBy, j.Status, j.Rate, j.EtaS = &by, api.StatusStalled, 0, nil
 			continue
 		}

@@ -103,7 +103,10 @@ func jobQuery(c *cli.Context) (url.Values, error) {
 		}
 		query.Set("group", fmt.Sprint(id))
 	}
-	statuses := c.StringSlice("status")
+	var statuses []string
+	for _, v := range c.StringSlice("status") {
+		statuses = append(statuses, strings.Split(v, ",")...)
+	}
 	for _, v := range statuses {
 		if !slices.Contains(api.JobStatuses, v) {
 			return nil, usagef("--status %q is not one of %s", v, strings.Join(api.JobStatuses, ", "))

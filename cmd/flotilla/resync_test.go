@@ -255,7 +255,7 @@ func TestJobIsWatchedToItsEnd(t *testing.T) {
 	if code, out, errs := n.run("job", "resync-n3-42", "--watch"); code != exitOK || !strings.Contains(out, "done") {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
-	if code, out, _ := n.run("jobs", "--kind", "resync", "--status", "done", "--status", "failed", "--group", "42", "--target", "n3", "-o", "csv"); code != exitOK ||
+	if code, out, _ := n.run("jobs", "--kind", "resync", "--status", "done,failed", "--group", "42", "--target", "n3", "-o", "csv"); code != exitOK ||
 		!strings.HasPrefix(out, "id,kind,group_id,target,mode,verdict,reason,stage,sources,planned_bytes,planned_s,bytes_done,bytes_total,leaves_total") {
 		t.Errorf("%d %s", code, out)
 	}
