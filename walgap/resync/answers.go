@@ -57,6 +57,12 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 
 // serve does what a job asks under its session.
 func (v *visit) serve(ctx context.Context, led Led, q *request, target membership.ServerID) (*answer, error) {
+	v.mu.Lock()
+	pinned := v.pin
+	v.mu.Unlock()
+	if q.CutID != "" && q.CutID != pinned && !ownedBy(q.Job, q.CutID) {
+		return nil, fmt.Errorf("%w: record %.64q", storage.ErrNotPinned, q.CutID)
+	}
 	switch q.Op {
 	case opRenew:
 		return v.renew(ctx, led, q)
@@ -117,11 +123,14 @@ func (v *visit) record(ctx context.Context, led Led, q *request) (*answer, error
 	if q.Pin != "" {
 		led.Unpin(q.Pin)
 	}
-	made, err := led.PinRecord(ctx, pinTTL)
+	made, err := led.PinRecord(ctx, q.Job, pinTTL)
 	if err != nil {
 		return nil, err
 	}
 	v.keep(func() { led.Unpin(made.ID) })
+	v.mu.Lock()
+	v.pin = made.ID
+	v.mu.Unlock()
 	return &answer{Cut: &cutAnswer{ID: made.ID, Position: made.Position}}, nil
 }
 
@@ -176,7 +185,7 @@ func (v *visit) judge(ctx context.Context, led Led, q *request, target membershi
 // hold has Raft shown the cut's record. The state is the leader's own, never the target's word.
 func (v *visit) hold(ctx context.Context, led Led, q *request) (*answer, error) {
 	v.mu.Lock()
-	held := v.held[q.CutID]
+	held := v.held[q.CutID] || v.pin == q.CutID // Raft is shown a pinned record
 	v.mu.Unlock()
 	if held {
 		return &answer{}, nil

@@ -48,6 +48,16 @@ func TestDryRunOfReplayMovesNoLeaves(t *testing.T) {
 	})
 }
 
+func TestDryRunBesideAnotherJobsRecordIsAnEstimate(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.held["job-9"] = true
+		if row := r.dryRun(t).Row; row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
+			t.Fatalf("%+v", row)
+		}
+	})
+}
+
 func TestDryRunWithoutALeaderEnds(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.leader = -1

@@ -202,6 +202,9 @@ func (j *job) result() Result {
 	if row.Status != Done {
 		err = errors.New(j.state.Error)
 	}
+	if row.Status == Cancelled {
+		err = ErrCancelled
+	}
 	return Result{Status: row.Status, Row: row, Err: err}
 }
 

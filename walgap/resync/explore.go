@@ -2,6 +2,7 @@ package resync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -14,6 +15,9 @@ import (
 func (j *job) explore(ctx context.Context) (Outcome, error) {
 	if j.req.DryRun {
 		made, err := j.pinRecord(ctx)
+		if errors.Is(err, ErrBusy) { // with another job of the group: the price stays an estimate
+			return Priced, nil
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -147,13 +147,19 @@ func (l *fakeLed) Cut(ctx context.Context, ask CutAsk) (CutMade, error) {
 	return CutMade{ask.ID, w.position(index), time.Millisecond}, ctx.Err()
 }
 
-func (l *fakeLed) PinRecord(_ context.Context, ttl time.Duration) (CutMade, error) {
+func (l *fakeLed) PinRecord(_ context.Context, owner string, ttl time.Duration) (CutMade, error) {
 	w := l.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := l.leads(); err != nil {
 		return CutMade{}, err
 	}
+	for other := range w.held {
+		if other != owner {
+			return CutMade{}, ErrBusy
+		}
+	}
+	w.held[owner] = true
 	index := w.last()
 	if w.alone {
 		index = w.record()
@@ -169,6 +175,9 @@ func (l *fakeLed) PinRecord(_ context.Context, ttl time.Duration) (CutMade, erro
 func (l *fakeLed) Unpin(id string) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
+	if _, found := l.w.pinned[id]; found {
+		clear(l.w.held)
+	}
 	delete(l.w.pinned, id)
 }
 
@@ -229,7 +238,7 @@ func (l *fakeLed) HoldRecord(_ context.Context, owner string, state []byte) (fun
 	w := l.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.faults.busy > 0 {
+	if w.faults.busy > 0 || len(w.held) > 0 && !w.held[owner] {
 		w.faults.busy--
 		return nil, ErrBusy
 	}

@@ -127,7 +127,10 @@ func (r *fakeReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
 }
 
 func (r *fakeReplica) Hold(ctx context.Context, owner string) (Held, error) {
-	if err := pause(ctx, r.w.faults.slow+1); err != nil {
+	r.w.mu.Lock()
+	slow := r.w.faults.slow
+	r.w.mu.Unlock()
+	if err := pause(ctx, slow+1); err != nil {
 		return nil, err
 	}
 	r.w.mu.Lock()

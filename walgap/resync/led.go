@@ -60,9 +60,10 @@ type LedCuts interface {
 	// fence, and has a no-op follow. ErrAborted: the pause was over before; CutMade says how long it was, and a cut of
 	// that id may still commit.
 	Cut(ctx context.Context, ask CutAsk) (CutMade, error)
-	// PinRecord flushes and pins a view of the snapshot record in memory, and stops this node's trimming of the group,
-	// until Unpin, the ttl, or the end of the leadership. Nothing goes into the log.
-	PinRecord(ctx context.Context, ttl time.Duration) (CutMade, error)
+	// PinRecord flushes, pins a view of the snapshot record in memory for owner, a job, has Raft shown it (as HoldRecord
+	// does), and stops this node's trimming of the group, until Unpin, the ttl, or the end of the leadership. Nothing
+	// goes into the log. ErrBusy: a record is held for another job.
+	PinRecord(ctx context.Context, owner string, ttl time.Duration) (CutMade, error)
 	// Unpin ends a PinRecord.
 	Unpin(id string)
 	// View is the pinned view of a cut or record; storage.ErrNotPinned when there is none and will be none.

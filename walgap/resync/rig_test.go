@@ -157,7 +157,7 @@ func (r *rig) isOver(row Row) {
 			r.t.Errorf("%s, and record %s is pinned", row.Status, id)
 		}
 	}
-	if len(r.held) > 0 && r.leader >= 0 {
+	if r.held[row.ID] && r.leader >= 0 {
 		r.t.Errorf("%s, and the leader holds a record", row.Status)
 	}
 	if row.DryRun {

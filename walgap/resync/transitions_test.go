@@ -134,7 +134,7 @@ func (r *rig) moveIn(s Stage) {
 		if s == Hold {
 			go func() { // the second hold is quick
 				_ = pause(r.t.Context(), 20*time.Second)
-				r.faults.slow = 0
+				r.set(func() { r.faults.slow = 0 })
 			}()
 		}
 		if s == Fetch {

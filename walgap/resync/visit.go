@@ -22,6 +22,7 @@ type visit struct {
 	closed  bool
 	release []func()        // ends what was pinned and held
 	held    map[string]bool // cuts whose record Raft is shown
+	pin     string          // the record that is pinned
 	listing *listing
 	trial   *trial
 }

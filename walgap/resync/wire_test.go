@@ -153,29 +153,42 @@ func TestResponderGivesBackWhatAJobThatAsksNoMoreHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := r.good(opHold)
+		holds := func(n int) (so bool) {
+			r.set(func() { so = len(r.held) == n && len(r.pinned) == n })
+			return so
+		}
+		if q.CutID = "another"; !errors.Is(second(r.ask(t, 0, n3, q)), storage.ErrNotPinned) {
+			t.Fatal("a record of somebody else's was held")
+		}
 		q.CutID = a.Cut.ID
-		if _, err := r.ask(t, 0, n3, q); err != nil || len(r.held) != 1 || len(r.pinned) != 1 {
-			t.Fatal(err, r.held, r.pinned)
+		if _, err := r.ask(t, 0, n3, q); err != nil || !holds(1) {
+			t.Fatal(err)
 		}
 		alive := r.good(opRenew)
 		alive.Renew.Record = true
 		for range 5 {
 			_ = pause(t.Context(), leaseTTL-time.Second)
-			if _, err := r.ask(t, 0, n3, alive); err != nil || len(r.held) != 1 || len(r.pinned) != 1 {
-				t.Fatal("it still asked: ", err, r.held, r.pinned)
+			if _, err := r.ask(t, 0, n3, alive); err != nil || !holds(1) {
+				t.Fatal("it still asked: ", err)
 			}
 		}
 		_ = pause(t.Context(), leaseTTL+time.Second)
-		if len(r.held) != 0 || len(r.pinned) != 0 || len(r.nodes[0].responder.visits) != 0 {
-			t.Fatal(r.held, r.pinned)
+		responder := r.nodes[0].responder
+		responder.mu.Lock()
+		defer responder.mu.Unlock()
+		if !holds(0) || len(responder.visits) != 0 {
+			t.Fatalf("%d visits", len(responder.visits))
 		}
 	})
 }
+
+func second(_ *answer, err error) error { return err }
 
 func TestResponderIsBounded(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		for i := range maxVisits + 1 {
 			q := r.good(opRenew)
+			q.CutID = ""
 			q.Job, q.Renew.Record = strings.Repeat("j", 1+i/64)+string(rune('A'+i%64)), true
 			if _, err := r.ask(t, 0, r.nodes[2].id, q); (err != nil) != (i == maxVisits) || err != nil && !errors.Is(err, ErrBusy) {
 				t.Fatal(i, err)

@@ -174,8 +174,8 @@ type recordView struct{ *storage.View }
 func (recordView) Close() error { return nil }
 
 // PinRecord implements resync.LedCuts.
-func (l ledGroup) PinRecord(ctx context.Context, ttl time.Duration) (resync.CutMade, error) {
-	r, err := l.group.PinRecord(ctx, "resync", ttl)
+func (l ledGroup) PinRecord(ctx context.Context, owner string, ttl time.Duration) (resync.CutMade, error) {
+	r, err := l.group.PinRecord(ctx, owner, ttl)
 	return resync.CutMade{ID: r.ID, Position: r.Durable.Position}, ledError(err)
 }
 
