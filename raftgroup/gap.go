@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// gapLife is how long an alarm stands: Raft repeats it at least every 10 s
-	// while the peer is behind.
+	// gapLife is how long an alarm stands: it is repeated while the peer's install
+	// is waited for, and by Raft at least every 10 s after that.
 	gapLife = 25 * time.Second
 	// maxGaps bounds the alarms that one group keeps.
 	maxGaps = 16
@@ -35,10 +35,12 @@ type Gap struct {
 var errGap = errors.New("behind the log")
 
 const (
-	// gapProbe is the pause between two questions to a peer that is to be
-	// installed, and the least time between two equal answers of success.
+	// gapProbe is the pause between two questions to a peer for which a record is
+	// held, and the least time between two equal answers of success.
 	gapProbe = 100 * time.Millisecond
-	// gapWait bounds the wait for its install: Raft's next try comes up to 10 s
+	// gapLook is that pause while no job of the group has come so far.
+	gapLook = time.Second
+	// gapWait bounds the wait for an install: Raft's next try comes up to 10 s
 	// after an error, and then waits again.
 	gapWait = 5 * time.Minute
 )
@@ -46,8 +48,9 @@ const (
 // gap is what Raft is told in place of an InstallSnapshot, which never crosses.
 // A peer that contains the recorded entry needs none: success, and Raft goes on
 // at the next entry. One in a higher term: that term, no success. Otherwise the
-// alarm and an error; while a record is held for a job, the install of this peer
-// is waited for, since Raft backs off for up to 10 s after each error.
+// alarm, and the peer's install is waited for: after an error Raft would leave
+// the peer alone for up to 10 s, and an installed one with it. What waits is the
+// replication to this peer only; heartbeats go on.
 func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse) error {
 	resp.Term, resp.Success = req.Term, false
 	entry := storage.Position{Index: req.LastLogIndex, Term: req.LastLogTerm}
@@ -66,19 +69,21 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 			in.gaps.settle(peer)
 			return nil
 		}
-		held := in.records.current()
-		if held == nil || held.at != entry || time.Since(begun) > gapWait {
+		term, leads := in.leads()
+		if !leads || term != req.Term || time.Since(begun) > gapWait {
 			return fmt.Errorf("%s of group %d needs an entry at or below %d: %w", peer, in.group, entry.Index, errGap)
 		}
-		timer := time.NewTimer(gapProbe)
+		pause := gapLook
+		if in.records.current() != nil {
+			pause = gapProbe
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-held.ended: // by its owner, or with the leadership
 		case <-in.stop:
 			timer.Stop()
 			return fmt.Errorf("group %d: %w", in.group, ErrClosed)
 		}
-		timer.Stop()
 	}
 }
 

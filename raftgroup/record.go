@@ -21,8 +21,7 @@ var ErrNoRecord = errors.New("record is not pinned")
 type heldRecord struct {
 	owner   string
 	at      storage.Position
-	release func()        // of the snapshot store
-	ended   chan struct{} // closed when it ends
+	release func() // of the snapshot store
 
 	// Of a pinned one:
 	id    string
@@ -51,7 +50,6 @@ func (r *heldRecords) end(h *heldRecord) {
 	}
 	h, r.held = r.held, nil
 	h.release()
-	close(h.ended)
 	if h.timer != nil {
 		h.timer.Stop()
 	}
@@ -71,7 +69,7 @@ func (r *heldRecords) hold(store *snapshot.Store, d storage.Durable, h *heldReco
 		}
 		r.end(old)
 	}
-	h.at, h.ended = d.Position, make(chan struct{})
+	h.at = d.Position
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h.release, err = store.Hold(d); err != nil {
@@ -82,8 +80,7 @@ func (r *heldRecords) hold(store *snapshot.Store, d storage.Durable, h *heldReco
 }
 
 // HoldRecord has a leader's snapshot store list the record of a cut, so that
-// Raft goes on behind the cut with a replica that was brought to it, and makes
-// the gap alarm of a peer wait for its install. It ends with release, or when
+// Raft goes on behind the cut with a replica that was brought to it. It ends with release, or when
 // this replica stops leading. ErrHeld while another owner holds one; the same
 // owner replaces its own. It keeps nothing in the log: that is the lease's part.
 func (g *Group) HoldRecord(owner string, cut storage.Durable) (release func(), err error) {
