@@ -150,7 +150,7 @@ func (h *Hold) install(ctx context.Context, i *Installation) error {
 	if err := errors.Join(err, g.start(g.wanted, nil)); err != nil {
 		return err
 	}
-	g.host.config.Logger.Info("replica was installed", "group", g.id, "index", i.Cut.Index, "term", i.Cut.Term, "lineage", i.Lineage, "in_place", i.InPlace)
+	g.host.config.Logger.Debug("replica was installed", "group", g.id, "index", i.Cut.Index, "term", i.Cut.Term, "lineage", i.Lineage, "in_place", i.InPlace)
 	return nil
 }
 

@@ -199,7 +199,7 @@ func (j *job) follow(life, ctx context.Context, from Stage, on Outcome, cause er
 	if j.config.Hooks.Change != nil {
 		j.config.Hooks.Change(j.req.ID, t)
 	}
-	j.log.Info("resync: stage ended", "stage", from.String(), "outcome", on.String(), "next", t.To.String(), "error", cause)
+	j.log.Debug("resync: stage ended", "stage", from.String(), "outcome", on.String(), "next", t.To.String(), "error", cause)
 	if t.To == Ending {
 		j.conclude(from, t.End, cause)
 		return Ending, nil
