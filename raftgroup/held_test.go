@@ -21,6 +21,7 @@ func TestI5HeldReplicaVotesAndDoesNothingElse(t *testing.T) {
 		at := h.View().Index()
 		s.crash(s.third)
 		last := s.write(10) // acks
+		time.Sleep(2 * DefaultTimers().Commit)
 		if st := replica.Status(); st.State != ReplicaSyncing || st.Why == "" || st.LogLast < last || st.AppliedIndex >= last {
 			t.Errorf("status %+v", st)
 		}
@@ -108,8 +109,9 @@ func TestHeldReplicaLeadsOnlyToHandItsLogOver(t *testing.T) {
 		await(t, "the third to lead", 2*time.Minute, func() bool {
 			if replica.IsLeader() {
 				led = true
-				if _, err := replica.Propose(context.Background(), putFrame("dev", 1000, 1)); OutcomeOf(err) != OutcomeNotApplied {
-					t.Errorf("it takes a write: %v", err)
+				begun := time.Now()
+				if _, err := replica.Propose(context.Background(), putFrame("dev", 1000, 1)); OutcomeOf(err) != OutcomeNotApplied || time.Since(begun) > 0 {
+					t.Errorf("it takes a write: %v after %v", err, time.Since(begun))
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 				if err := replica.ReadBarrier(ctx); err == nil {

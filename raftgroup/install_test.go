@@ -14,7 +14,7 @@ func TestStaleVoterIsInstalledAndCatchesUp(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		trimmed bool // the leader's log begins behind what the target has
-		tail    bool // the target was the leader, and has an unacked tail
+		tail    int  // the target was the leader, and has so many entries that nobody acked
 		whole   bool // a whole copy, not the leaves that differ
 		bolt    bool
 	}{
@@ -23,8 +23,10 @@ func TestStaleVoterIsInstalledAndCatchesUp(t *testing.T) {
 		{name: "LogTrimmed", trimmed: true},
 		{name: "LogTrimmedFull", trimmed: true, whole: true},
 		{name: "LogTrimmedBolt", trimmed: true, bolt: true},
-		{name: "DivergedTail", tail: true},
-		{name: "DivergedTailLogTrimmed", tail: true, trimmed: true, whole: true},
+		{name: "DivergedTail", tail: 3},
+		{name: "DivergedTailBeyondTheCut", tail: 60},
+		{name: "DivergedTailLogTrimmed", tail: 3, trimmed: true, whole: true},
+		{name: "DivergedTailBeyondTheCutLogTrimmedBolt", tail: 60, trimmed: true, bolt: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -33,8 +35,8 @@ func TestStaleVoterIsInstalledAndCatchesUp(t *testing.T) {
 				replica := s.replica()
 				// Raft's messages are lost, the calls of a job are not: the leader's
 				// next index for the target stays below the cut.
-				if tt.tail {
-					s.deposeTarget(3)
+				if tt.tail > 0 {
+					s.deposeTarget(tt.tail)
 				} else {
 					s.net.setMute(s.target.id.Name)
 				}

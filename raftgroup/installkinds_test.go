@@ -324,3 +324,42 @@ func TestDeposedLeaderWithAnUnackedTailIsReplayed(t *testing.T) {
 		}
 	})
 }
+
+// A server that promised nothing gets a vote record with the cut's term. One that
+// has forgotten gets none, and what was voted stays.
+func TestTermIsRaisedAndVotesAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCluster(t, 1, nil)
+		h := c.nodes[0].host
+		n := intent{Lineage: lineageOne, Cut: storage.Position{Index: 9, Term: 4}}
+		record := func() raftlog.VoteRecord {
+			r, ok, err := h.config.Votes.Record(9)
+			if err != nil || !ok {
+				return raftlog.VoteRecord{}
+			}
+			return r
+		}
+		if err := h.raiseTerm(9, n, 2); err != nil || record().Group != 0 {
+			t.Errorf("one that has forgotten: %+v %v", record(), err)
+		}
+		n.Joiner = true
+		if err := h.raiseTerm(9, n, 2); err != nil || record().CurrentTerm != 4 || record().Generation != 2 || record().Lineage != lineageOne {
+			t.Errorf("a new server: %+v %v", record(), err)
+		}
+		voted := record()
+		voted.CurrentTerm, voted.LastVoteTerm, voted.LastVoteCand = 6, 6, []byte("n2.00000002.0")
+		if err := h.config.Votes.Put(voted); err != nil {
+			t.Fatal(err)
+		}
+		for _, term := range []uint64{5, 8} {
+			n.Cut.Term = term
+			if err := h.raiseTerm(9, n, 2); err != nil || record().CurrentTerm != max(6, term) || record().LastVoteTerm != 6 || string(record().LastVoteCand) != "n2.00000002.0" {
+				t.Errorf("cut of term %d: %+v %v", term, record(), err)
+			}
+		}
+		n.Lineage = lineageTwo
+		if err := h.raiseTerm(9, n, 2); err != nil || record().Lineage != lineageTwo || record().LastVoteTerm != 6 {
+			t.Errorf("another lineage: %+v %v", record(), err)
+		}
+	})
+}

@@ -191,6 +191,7 @@ func TestHandShakeAsksThePeer(t *testing.T) {
 		}
 		peer, at := s.target.id.Server(0), s.leader.Shard().Applied()
 		ask := func(index, term, now uint64) (raft.InstallSnapshotResponse, error) {
+			time.Sleep(gapProbe)
 			var resp raft.InstallSnapshotResponse
 			err := in.gap(peer, &raft.InstallSnapshotRequest{Term: now, LastLogIndex: index, LastLogTerm: term}, &resp)
 			return resp, err
@@ -217,6 +218,11 @@ func TestHandShakeAsksThePeer(t *testing.T) {
 		}
 		if gaps := s.leader.Status().Gaps; len(gaps) != 1 || gaps[0].Peer != peer {
 			t.Errorf("gaps %+v", gaps)
+		}
+		// The peer has it, and this log could send nothing behind it.
+		s.trim(s.leader)
+		if r, err := ask(3, at.Term, term); !errors.Is(err, errGap) || r.Success {
+			t.Errorf("below the log: %+v %v", r, err)
 		}
 		s.stop(s.target, true)
 		if r, err := ask(at.Index, at.Term, term); !errors.Is(err, errGap) {
