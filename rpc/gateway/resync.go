@@ -133,8 +133,7 @@ func (g *Gateway) checkResync(ctx context.Context, r ResyncRequest) (ResyncReque
 	if r.Groups, err = g.existing(ctx, r.Groups); err != nil {
 		return r, membership.NodeID{}, err
 	}
-	t := g.cfg.Directory.Table()
-	target, known := t.node(r.Target)
+	t, target, known := g.tableWith(ctx, r.Target)
 	if !known {
 		return r, target, api.E(api.NodeNotFound, "see `flotilla nodes`", "node %q does not exist", r.Target)
 	}
@@ -152,6 +151,18 @@ func (g *Gateway) checkResync(ctx context.Context, r ResyncRequest) (ResyncReque
 		}
 	}
 	return r, target, nil
+}
+
+// tableWith gives the table and a node in it: a fresh one where this node has
+// not heard of that one.
+func (g *Gateway) tableWith(ctx context.Context, name string) (*Table, membership.NodeID, bool) {
+	t := g.cfg.Directory.Table()
+	id, known := t.node(name)
+	if !known && name != "" && g.freshTable(ctx) == nil {
+		t = g.cfg.Directory.Table()
+		id, known = t.node(name)
+	}
+	return t, id, known
 }
 
 func (g *Gateway) checkFrom(t *Table, from, target string) error {
@@ -175,8 +186,7 @@ func (g *Gateway) checkMove(ctx context.Context, r MoveRequest) (MoveRequest, me
 	if err := g.checkGroup(ctx, r.Group); err != nil {
 		return r, membership.NodeID{}, err
 	}
-	t := g.cfg.Directory.Table()
-	target, known := t.node(r.B)
+	t, target, known := g.tableWith(ctx, r.B)
 	hint := fmt.Sprintf("see `flotilla group %d`", r.Group)
 	switch a := t.Assignments[r.Group]; {
 	case r.A == "" || r.B == "":

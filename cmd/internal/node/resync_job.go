@@ -288,7 +288,21 @@ func (m *resyncs) ended(j *syncJob, status, why string) {
 	}
 	past.next = time.Now().Add(pause)
 	m.past[j.Group] = past
-	m.log.Info("resync has ended", "group", j.Group, "job", j.row.ID(), "status", status, "why", why)
+	row := j.row.Job()
+	m.tally.bytes += row.BytesDone
+	switch status {
+	case api.StatusDone:
+		m.tally.done++
+	case api.StatusCancelled:
+		m.tally.cancelled++
+	default:
+		m.tally.failed++
+		m.log.Warn("resync failed", "group", j.Group, "job", row.ID, "verdict", deref(row.Verdict), "why", why)
+	}
+	if len(m.jobs) == 0 {
+		m.log.Info("resyncs have ended", "done", m.tally.done, "failed", m.tally.failed, "cancelled", m.tally.cancelled, "bytes", m.tally.bytes)
+		m.tally = syncTally{}
+	}
 }
 
 // stagingDir is where the job of a group keeps what it has fetched.

@@ -46,6 +46,7 @@ type resyncs struct {
 	mu      sync.Mutex
 	jobs    map[uint32]*syncJob // guarded by mu: what waits or runs, by group
 	past    map[uint32]pastSync // guarded by mu
+	tally   syncTally           // guarded by mu
 	stopped bool                // guarded by mu
 	running bool                // guarded by mu: run has begun
 }
@@ -57,6 +58,13 @@ type pastSync struct {
 	failed int       // in a row
 	log    bool      // the last verdict was that the log brings it up to date
 	why    string    // "": all is well
+}
+
+// syncTally counts what has ended since there was nothing to do: one line tells
+// of it, not one a group.
+type syncTally struct {
+	done, failed, cancelled int
+	bytes                   int64
 }
 
 // newResyncs makes it; nothing happens until run.
@@ -143,7 +151,7 @@ func (m *resyncs) openLocked(j *syncJob, row api.Job) (*syncJob, error) {
 		return nil, api.E(api.Busy, "wait for jobs to end", "%d jobs wait on this node", maxQueuedJobs)
 	}
 	m.jobs[j.Group] = j
-	m.log.Info("resync", "group", j.Group, "job", row.ID, "trigger", j.Trigger)
+	m.log.Debug("resync begins", "group", j.Group, "job", row.ID, "trigger", j.Trigger)
 	return j, nil
 }
 
