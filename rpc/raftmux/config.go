@@ -42,6 +42,7 @@ type Timings struct {
 	Silent       time.Duration // without a frame from a peer until PeerSilent: 2 s
 	Break        time.Duration // without a frame until the stream is torn down and redialled: 5 s
 	RaftDeadline time.Duration // of a Raft RPC; it ends at most one Ping later: 1.6 s, so under half of a 4 s lease
+	AppendWait   time.Duration // for a peer that is gone, of an AppendEntries that is no heartbeat: 60 s
 	CallDeadline time.Duration // of a Call whose context has none: 5 s
 	Redial       time.Duration // first pause between dials: 50 ms
 	RedialMax    time.Duration // longest pause between dials: 500 ms
@@ -59,6 +60,7 @@ func DefaultTimings() Timings {
 		Silent:       2 * time.Second,
 		Break:        5 * time.Second,
 		RaftDeadline: 1600 * time.Millisecond,
+		AppendWait:   time.Minute,
 		CallDeadline: 5 * time.Second,
 		Redial:       50 * time.Millisecond,
 		RedialMax:    500 * time.Millisecond,
@@ -78,7 +80,7 @@ func (t Timings) withDefaults() Timings {
 		value time.Duration
 	}{
 		{&t.Ping, d.Ping}, {&t.Silent, d.Silent}, {&t.Break, d.Break},
-		{&t.RaftDeadline, d.RaftDeadline}, {&t.CallDeadline, d.CallDeadline},
+		{&t.RaftDeadline, d.RaftDeadline}, {&t.AppendWait, d.AppendWait}, {&t.CallDeadline, d.CallDeadline},
 		{&t.Redial, d.Redial}, {&t.RedialMax, d.RedialMax},
 		{&t.DialTimeout, d.DialTimeout}, {&t.Hello, d.Hello},
 		{&t.Lazy, d.Lazy}, {&t.Gather, d.Gather}, {&t.SnapshotStep, d.SnapshotStep},

@@ -32,7 +32,7 @@ type pipeline struct {
 
 // AppendEntriesPipeline implements raft.Transport.
 func (t *Transport) AppendEntriesPipeline(_ raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
-	r, s, _, err := t.begin(target)
+	r, s, err := t.begin(target, time.Now().Add(t.mux.timings.RaftDeadline))
 	if err != nil {
 		return nil, err
 	}

@@ -149,6 +149,7 @@ func TestFailedPipelineRequestIsNoSignOfLife(t *testing.T) {
 	})
 }
 
+// An append to a node that is gone is another matter: away_test.go.
 func TestRPCsEndWithinTheirDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, nodes := cluster(t, 2)
@@ -157,8 +158,11 @@ func TestRPCsEndWithinTheirDeadline(t *testing.T) {
 		defer a.Close()
 		defer b.Close() // nobody consumes there
 		for name, call := range map[string]func(raft.ServerAddress) error{
-			"append": func(to raft.ServerAddress) error {
-				return a.AppendEntries("", to, entries(1, 1), &raft.AppendEntriesResponse{})
+			"append": func(raft.ServerAddress) error {
+				return a.AppendEntries("", addr, entries(1, 1), &raft.AppendEntriesResponse{})
+			},
+			"heartbeat": func(to raft.ServerAddress) error {
+				return a.AppendEntries("", to, &raft.AppendEntriesRequest{Term: 1}, &raft.AppendEntriesResponse{})
 			},
 			"vote": func(to raft.ServerAddress) error {
 				return a.RequestVote("", to, &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})

@@ -19,7 +19,7 @@ var errSnapshotAborted = errors.New("snapshot ended early")
 
 // sendSnapshot sends a snapshot of the meta group.
 func (t *Transport) sendSnapshot(target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	r, s, _, err := t.begin(target)
+	r, s, err := t.begin(target, time.Now().Add(t.mux.timings.RaftDeadline))
 	if err != nil {
 		return err
 	}

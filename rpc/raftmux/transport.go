@@ -214,14 +214,20 @@ func (t *Transport) header(r *route, id uint64) raftHeader {
 }
 
 // ask sends a request and waits for its answer, at most until the deadline of
-// Raft RPCs. A peer whose stream is just being opened is waited for.
+// Raft RPCs, which counts the time that the stream is waited for.
 func (t *Transport) ask(addr raft.ServerAddress, f outFrame, answer any, encode func([]byte, *session, raftHeader) []byte) error {
-	r, s, deadline, err := t.begin(addr)
+	deadline := time.Now().Add(t.mux.timings.RaftDeadline)
+	r, s, err := t.begin(addr, deadline)
 	if err != nil {
 		return err
 	}
+	return t.askOn(r, s, deadline, f, answer, encode)
+}
+
+// askOn is ask on an open stream.
+func (t *Transport) askOn(r *route, s *session, deadline time.Time, f outFrame, answer any, encode func([]byte, *session, raftHeader) []byte) error {
 	p := &pending{owner: t, answer: answer, from: r.address, deadline: deadline, done: make(chan struct{})}
-	_, err = s.request(p, f, func(dst []byte, id uint64) []byte { return encode(dst, s, t.header(r, id)) })
+	_, err := s.request(p, f, func(dst []byte, id uint64) []byte { return encode(dst, s, t.header(r, id)) })
 	if err != nil {
 		return err
 	}
@@ -229,12 +235,11 @@ func (t *Transport) ask(addr raft.ServerAddress, f outFrame, answer any, encode 
 	return p.err
 }
 
-// begin finds the open stream of an address.
-func (t *Transport) begin(addr raft.ServerAddress) (*route, *session, time.Time, error) {
-	deadline := time.Now().Add(t.mux.timings.RaftDeadline)
+// begin finds the open stream of an address. One that is not open is waited for.
+func (t *Transport) begin(addr raft.ServerAddress, deadline time.Time) (*route, *session, error) {
 	r, err := t.route(addr)
 	if err != nil {
-		return nil, nil, deadline, err
+		return nil, nil, err
 	}
 	s, err := r.peer.out.open(t.closed, deadline, true)
 	if err != nil {
@@ -243,9 +248,9 @@ func (t *Transport) begin(addr raft.ServerAddress) (*route, *session, time.Time,
 			delete(t.routes, addr) // the node was forgotten, and may be known anew
 			t.mu.Unlock()
 		}
-		return nil, nil, deadline, err
+		return nil, nil, err
 	}
-	return r, s, deadline, nil
+	return r, s, nil
 }
 
 // appendFrameOf says how an AppendEntries travels.
@@ -257,7 +262,13 @@ func (t *Transport) appendFrameOf(args *raft.AppendEntriesRequest) outFrame {
 	return f
 }
 
-// AppendEntries implements raft.Transport.
+// maxWaitingAppend bounds the bytes of entries that wait for a peer that is gone.
+const maxWaitingAppend = 64 << 10
+
+// AppendEntries implements raft.Transport. One with entries, or that asks what
+// the peer has, waits for a peer that is gone: Raft leaves a peer alone for up to
+// 10 s after each error, so a node that comes back would be left behind for as
+// long. A heartbeat, which is what counts as contact, does not wait.
 func (t *Transport) AppendEntries(_ raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if err := checkAppend(args); err != nil {
 		return err
@@ -266,7 +277,16 @@ func (t *Transport) AppendEntries(_ raft.ServerID, target raft.ServerAddress, ar
 	if r, err := t.route(target); err == nil {
 		clock = r.peer.out.known()
 	}
-	return t.ask(target, t.appendFrameOf(args), resp, func(dst []byte, s *session, h raftHeader) []byte {
+	wait := t.mux.timings.RaftDeadline
+	if !isHeartbeat(args) && appendSize(args) <= maxWaitingAppend {
+		wait = max(wait, t.mux.timings.AppendWait)
+	}
+	r, s, err := t.begin(target, time.Now().Add(wait))
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(t.mux.timings.RaftDeadline)
+	return t.askOn(r, s, deadline, t.appendFrameOf(args), resp, func(dst []byte, s *session, h raftHeader) []byte {
 		return appendAppend(dst, h, clock.on(s), args)
 	})
 }
