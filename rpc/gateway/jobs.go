@@ -257,7 +257,8 @@ func (js *Jobs) cancel(id string) bool {
 }
 
 type jobRequest struct {
-	ID string `json:"id"`
+	ID   string    `json:"id"`
+	Only JobFilter `json:"only"`
 }
 
 type jobReply struct {
@@ -270,7 +271,7 @@ func (g *Gateway) serveJobs(payload []byte) ([]byte, error) {
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return nil, fmt.Errorf("jobs: %w", errPayload)
 	}
-	return json.Marshal(jobReply{Jobs: g.jobs.list(m.ID)})
+	return json.Marshal(jobReply{Jobs: m.Only.of(g.jobs.list(m.ID))})
 }
 
 func (g *Gateway) serveCancel(payload []byte) ([]byte, error) {
@@ -283,7 +284,7 @@ func (g *Gateway) serveCancel(payload []byte) ([]byte, error) {
 
 // askJobs asks all nodes for their jobs. Nodes that do not answer are named:
 // what they ran is known to nobody else.
-func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs []api.Job, known bool, silent []string) {
+func (g *Gateway) askJobs(ctx context.Context, method Method, request jobRequest) (jobs []api.Job, known bool, silent []string) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	var mu sync.Mutex
@@ -297,7 +298,7 @@ func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs [
 		}
 		wg.Go(func() {
 			var reply jobReply
-			err := g.askJSON(ctx, node.NodeID, method, jobRequest{id}, &reply)
+			err := g.askJSON(ctx, node.NodeID, method, request, &reply)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -322,8 +323,9 @@ func (g *Gateway) askJobs(ctx context.Context, method Method, id string) (jobs [
 
 // ListJobs gives the jobs of every node that answers, newest first, and names
 // the nodes that did not: their jobs are missing.
-func (g *Gateway) ListJobs(ctx context.Context) (jobs []api.Job, silent []string, err error) {
-	jobs, _, silent = g.askJobs(ctx, MethodJobs, "")
+func (g *Gateway) ListJobs(ctx context.Context, only JobFilter) (jobs []api.Job, silent []string, err error) {
+	jobs, _, silent = g.askJobs(ctx, MethodJobs, jobRequest{Only: only})
+	jobs = only.of(jobs) // a node of an earlier version gives all
 	if jobs == nil {
 		jobs = []api.Job{}
 	}
@@ -343,7 +345,7 @@ func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
 	if jobs := g.jobs.list(id); len(jobs) > 0 {
 		return jobs[0], nil
 	}
-	jobs, _, silent := g.askJobs(ctx, MethodJobs, id)
+	jobs, _, silent := g.askJobs(ctx, MethodJobs, jobRequest{ID: id})
 	if len(jobs) == 0 {
 		return api.Job{}, noJob(id, silent)
 	}
@@ -353,7 +355,7 @@ func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
 // CancelJob asks a job to end and gives its row; it ends soon after.
 func (g *Gateway) CancelJob(ctx context.Context, id string) (api.Job, error) {
 	if id == "" || !g.jobs.cancel(id) {
-		if _, known, silent := g.askJobs(ctx, MethodCancelJob, id); !known {
+		if _, known, silent := g.askJobs(ctx, MethodCancelJob, jobRequest{ID: id}); !known {
 			return api.Job{}, noJob(id, silent)
 		}
 	}

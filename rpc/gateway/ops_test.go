@@ -195,7 +195,7 @@ func TestJobsOfAllNodesNewestFirstAndKeptOverRestarts(t *testing.T) {
 		ids = append([]string{job.ID}, ids...)
 	}
 	listed := func(c *fakecluster.Cluster) (out []string) {
-		jobs, _, err := c.Nodes[1].Gateway.ListJobs(t.Context())
+		jobs, _, err := c.Nodes[1].Gateway.ListJobs(t.Context(), gateway.JobFilter{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,11 +225,11 @@ func TestNodesThatGaveNoJobsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	finished(t, c.Nodes[0].Gateway, job.ID)
-	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) != 1 || len(silent) != 0 {
+	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context(), gateway.JobFilter{}); err != nil || len(jobs) != 1 || len(silent) != 0 {
 		t.Errorf("all up: %v %v %v", jobs, silent, err)
 	}
 	c.SetDown("n2", true)
-	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) != 0 || !slices.Equal(silent, []string{"n2"}) {
+	if jobs, silent, err := c.Nodes[0].Gateway.ListJobs(t.Context(), gateway.JobFilter{}); err != nil || len(jobs) != 0 || !slices.Equal(silent, []string{"n2"}) {
 		t.Errorf("n2 down: %v %v %v", jobs, silent, err)
 	}
 	_, err = c.Nodes[0].Gateway.GetJob(t.Context(), job.ID)

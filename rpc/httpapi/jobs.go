@@ -149,15 +149,14 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	keep, err := jobFilter(values)
+	only, err := jobFilter(values)
 	if err != nil {
 		return err
 	}
-	list, silent, err := h.g.ListJobs(r.Context())
+	list, silent, err := h.g.ListJobs(r.Context(), only)
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(j api.Job) bool { return !keep(&j) })
 	if len(silent) > 0 {
 		w.Header().Set(api.SilentNodesHeader, strings.Join(silent, ","))
 	}
@@ -170,26 +169,25 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 }
 
 // jobFilter reads which jobs are asked for.
-func jobFilter(values url.Values) (keep func(*api.Job) bool, err error) {
-	kind, target, statuses, group := values.Get("kind"), values.Get("target"), []string(nil), values.Get("group")
+func jobFilter(values url.Values) (gateway.JobFilter, error) {
+	f := gateway.JobFilter{Kind: values.Get("kind"), Target: values.Get("target")}
 	if s := values.Get("status"); s != "" {
-		statuses = strings.Split(s, ",")
+		f.Statuses = strings.Split(s, ",")
 	}
-	for _, s := range statuses {
+	for _, s := range f.Statuses {
 		if !slices.Contains(api.JobStatuses, s) {
-			return nil, api.E(api.InvalidArgument, strings.Join(api.JobStatuses, ", "), "status %q is not known", s)
+			return f, api.E(api.InvalidArgument, strings.Join(api.JobStatuses, ", "), "status %q is not known", s)
 		}
 	}
-	id := uint64(0)
-	if group != "" {
-		if id, err = strconv.ParseUint(group, 10, 32); err != nil {
-			return nil, api.E(api.InvalidArgument, "a number such as 42", "group %q is no group id", group)
+	if s := values.Get("group"); s != "" {
+		id, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return f, api.E(api.InvalidArgument, "a number such as 42", "group %q is no group id", s)
 		}
+		group := uint32(id)
+		f.Group = &group
 	}
-	return func(j *api.Job) bool {
-		return (kind == "" || j.Kind == kind) && (target == "" || j.Target != nil && *j.Target == target) &&
-			(statuses == nil || slices.Contains(statuses, j.Status)) && (group == "" || j.GroupID != nil && uint64(*j.GroupID) == id)
-	}, nil
+	return f, nil
 }
 
 func (h *Handler) getJob(w http.ResponseWriter, r *http.Request) error {

@@ -96,7 +96,7 @@ func (s *Server) PlanStepDown(ctx context.Context, m *pb.GroupRequest) (*pb.Docu
 
 // ListJobs lists jobs, newest first.
 func (s *Server) ListJobs(ctx context.Context, m *pb.ListRequest) (*pb.Document, error) {
-	list, _, err := s.g.ListJobs(ctx)
+	list, _, err := s.g.ListJobs(ctx, gateway.JobFilter{})
 	page, next, err := paged(list, err, m, func(j api.Job) string { return j.ID })
 	return document(api.JobList{Jobs: page, NextPageToken: next}, err)
 }

@@ -257,7 +257,7 @@ func TestPlansOverGRPC(t *testing.T) {
 			t.Errorf("%s: %s %v", kind, m.GetJson(), err)
 		}
 	}
-	if jobs, _, err := c.Nodes[0].Gateway.ListJobs(t.Context()); err != nil || len(jobs) > 0 || c.Leader(3) != "n1" {
+	if jobs, _, err := c.Nodes[0].Gateway.ListJobs(t.Context(), gateway.JobFilter{}); err != nil || len(jobs) > 0 || c.Leader(3) != "n1" {
 		t.Errorf("jobs %v, leader %s, %v", jobs, c.Leader(3), err)
 	}
 }
