@@ -98,6 +98,17 @@ func (l *Loop) Poke() {
 	}
 }
 
+// Look asks for a look at one group soon, whenever its turn would be: what it
+// waits for may be there.
+func (l *Loop) Look(group uint32) {
+	l.mu.Lock()
+	if known := l.groups[group]; known != nil {
+		known.next = time.Time{}
+	}
+	l.mu.Unlock()
+	l.Poke()
+}
+
 // PeerBack says that a node is there again, under what ids has to be asked.
 func (l *Loop) PeerBack(node membership.NodeID) {
 	l.mu.Lock()

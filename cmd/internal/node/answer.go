@@ -31,6 +31,7 @@ func (n *Node) answer() {
 	n.mux.Handle(methodVerdict, n.syncs.answerVerdict)
 	n.mux.Handle(methodNudge, n.syncs.answerNudge)
 	n.mux.Handle(methodNamed, n.withHost(answerNamed))
+	n.mux.Handle(methodCopied, n.answerCopied)
 	n.mux.Handle(methodClock, func(context.Context, membership.NodeID, []byte) ([]byte, error) { return n.clock.answer(), nil })
 	for _, m := range gateway.Methods() {
 		n.mux.Handle(raftmux.Method(m), func(ctx context.Context, from membership.NodeID, b []byte) ([]byte, error) {

@@ -19,4 +19,5 @@ const (
 	methodVerdict   raftmux.Method = 14 // what separates a replica from its leader
 	methodNudge     raftmux.Method = 15 // from a leader: a replica of yours needs a look
 	methodNamed     raftmux.Method = 16 // whether the configuration of a group names the asker
+	methodCopied    raftmux.Method = 17 // to a leader: a replica of mine has its copy
 )

@@ -25,6 +25,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
+	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
 // StopLimit bounds a graceful stop, whatever the peers do.
@@ -41,6 +42,8 @@ type Options struct {
 	Gossip      func(*gossip.Config) // changes the gossip's config before it starts
 	GroupTimers raftgroup.Timers     // zero: the defaults
 	MetaTimers  directory.Timers     // zero: the defaults
+	SyncHooks   resync.Hooks         // of the resyncs whose target is this node
+	InstallStep func(group uint32, step string) error
 }
 
 // Node is one running node.

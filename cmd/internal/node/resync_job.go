@@ -69,6 +69,10 @@ type syncJob struct {
 	resumed bool          // an earlier process has begun to copy
 	judged  atomic.Bool   // the verdict was written down
 	spare   int           // of the last verdict
+	after   atomic.Bool   // its copy is installed
+
+	slotMu sync.Mutex // held while a slot is waited for
+	slot   func()     // guarded by slotMu: gives the slot back; nil: it has none
 }
 
 func (j *syncJob) mode() walgap.Mode {
@@ -148,25 +152,46 @@ func (m *resyncs) carryOut(ctx context.Context, j *syncJob) (status, why string)
 			return m.engage(ctx, j)
 		}
 	}
+	defer j.giveSlot()
+	err := m.takeSlot(waiting, j)
+	switch {
+	case ctx.Err() != nil:
+		return "", ""
+	case err != nil && !j.resumed:
+		return api.StatusCancelled, "cancelled on request"
+	}
+	return m.engage(ctx, j) // one that was resumed gives back what it took, cancelled or not
+}
+
+// takeSlot waits until the job may copy, unless it may already.
+func (m *resyncs) takeSlot(ctx context.Context, j *syncJob) error {
+	j.slotMu.Lock()
+	defer j.slotMu.Unlock()
+	if j.slot != nil {
+		return nil
+	}
 	by := m.slots.busy()
 	j.row.Change(func(r *api.Job) {
 		if r.Status = api.StatusQueued; by != "" {
 			r.BlockedBy = &by
 		}
 	})
-	release, err := m.slots.acquire(waiting, urgency{j.resumed, j.spare, j.Group})
-	switch {
-	case ctx.Err() != nil:
-		if err == nil {
-			release()
-		}
-		return "", ""
-	case err == nil:
-		defer release()
-	case !j.resumed:
-		return api.StatusCancelled, "cancelled on request"
+	slot, err := m.slots.acquire(ctx, urgency{j.resumed, j.spare, j.Group})
+	if err == nil {
+		j.slot = slot
+		j.row.Progress(func(r *api.Job) { r.Status, r.BlockedBy = api.StatusRunning, nil })
 	}
-	return m.engage(ctx, j) // one that was resumed gives back what it took, cancelled or not
+	return err
+}
+
+// giveSlot lets another group copy.
+func (j *syncJob) giveSlot() {
+	j.slotMu.Lock()
+	defer j.slotMu.Unlock()
+	if j.slot != nil {
+		j.slot()
+		j.slot = nil
+	}
 }
 
 // await asks the leader until it has a verdict. A status ends the job.

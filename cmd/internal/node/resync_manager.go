@@ -76,7 +76,7 @@ func newResyncs(n *Node) *resyncs {
 	m.slots = newSyncSlots(func() int { return m.settings().MaxConcurrent })
 	m.engine = resync.New(resync.Config{
 		Node: n.id, Replica: m.replicaOf, StagingDir: m.stagingDir, Room: m.room, Caller: m.caller,
-		Fetcher: leafFetcher{n, transfer.NewLimits(0)}, Jobs: m, Rates: m.meter, Logger: n.log,
+		Fetcher: leafFetcher{n, transfer.NewLimits(0)}, Jobs: m, Rates: m.meter, Hooks: n.opts.SyncHooks, Logger: n.log,
 	})
 	m.responder = resync.NewResponder(resync.ResponderConfig{Led: m.led, Logger: n.log})
 	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Logger: n.log}))
@@ -180,6 +180,10 @@ func (m *resyncs) Update(r resync.Row) error {
 	})
 	if r.Verdict != "" && !j.judged.Swap(true) {
 		j.row.Keep()
+	}
+	if installed := r.Stage == resync.Replay || r.Stage == resync.Promote; installed != j.after.Swap(installed) && installed {
+		j.giveSlot() // what is left moves no leaves
+		m.copied(j.Group)
 	}
 	return nil
 }

@@ -165,6 +165,26 @@ func (m *resyncs) tell(ctx context.Context, node membership.NodeID, groups []uin
 	}
 }
 
+// copied tells the leader of a group that a replica of this node has its copy:
+// it may be given its vote now, and not at the leader's next look.
+func (m *resyncs) copied(group uint32) {
+	m.node.errands.send(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, nudgeLimit)
+		defer cancel()
+		if _, _, err := m.caller.ask(ctx, group, methodCopied, encodeGroup(group)); err != nil {
+			m.log.Debug("the leader was not told of a copy", "group", group, "err", err)
+		}
+	})
+}
+
+func (n *Node) answerCopied(_ context.Context, _ membership.NodeID, request []byte) ([]byte, error) {
+	group, err := decodeGroup(request)
+	if loop := n.hosts.reconcile.Load(); err == nil && loop != nil {
+		loop.Look(group)
+	}
+	return nil, err
+}
+
 // answerNudge looks at the replicas that another node names, and says what is
 // done about them.
 func (m *resyncs) answerNudge(_ context.Context, _ membership.NodeID, request []byte) ([]byte, error) {

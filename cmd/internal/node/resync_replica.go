@@ -14,6 +14,7 @@ import (
 
 // syncReplica is a replica of this node as the target of a resync.
 type syncReplica struct {
+	syncs   *resyncs
 	group   *raftgroup.Group
 	cluster string
 	stage   storage.StageOptions // without a path and an identity
@@ -25,7 +26,7 @@ func (m *resyncs) replicaOf(group uint32) (resync.Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	return syncReplica{g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Logger: m.log.With("group", group)}}, nil
+	return syncReplica{m, g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Logger: m.log.With("group", group)}}, nil
 }
 
 // groupOf finds this node's copy of a group.
@@ -93,8 +94,14 @@ func (r syncReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
 	return entries, err
 }
 
-// Hold implements resync.Replica.
+// Hold implements resync.Replica. A job that goes back to copying once its copy
+// was installed, or that was not going to copy at first, waits for its slot here.
 func (r syncReplica) Hold(ctx context.Context, owner string) (resync.Held, error) {
+	if j := r.syncs.jobOf(r.group.ID()); j != nil && j.ID == owner {
+		if err := r.syncs.takeSlot(ctx, j); err != nil {
+			return nil, err
+		}
+	}
 	hold, err := r.group.TakeHold(ctx, owner)
 	if err != nil {
 		return nil, err
