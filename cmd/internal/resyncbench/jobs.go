@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap"
 )
 
 // rows are the jobs of one scene.
@@ -28,20 +29,21 @@ func (r *rig) jobs(ctx context.Context, since time.Time) (rows, error) {
 	}), nil
 }
 
+// sayInterval is how often a wait says what it waits for.
+const sayInterval = 5 * time.Second
+
 // ended waits until the jobs that began since then are all final and every replica is well, and returns them. Each must
 // have ended well.
 func (r *rig) ended(ctx context.Context, since time.Time) (rows, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var last rows
 	for said := time.Now(); ; {
 		all, err := r.jobs(ctx, since)
-		open := 0
-		for i := range all {
-			if !all[i].Final() {
-				open++
-			}
+		if err == nil {
+			last = all
 		}
-		if err == nil && open == 0 {
+		if err == nil && all.open() == 0 {
 			// What is not well yet may still get a job.
 			if err := r.settled(ctx); err != nil {
 				return nil, err
@@ -50,16 +52,54 @@ func (r *rig) ended(ctx context.Context, since time.Time) (rows, error) {
 				return all, all.done()
 			}
 		}
-		if time.Since(said) > 5*time.Second {
+		if time.Since(said) > sayInterval {
 			said = time.Now()
-			r.say("%d jobs, %d of them not ended", len(all), open)
+			r.say("%d jobs, %d of them not ended (%v)", len(last), last.open(), err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for %d of %d jobs: %w", open, len(all), ctx.Err())
+			return nil, fmt.Errorf("wait for %d of %d jobs: %w", last.open(), len(last), ctx.Err())
 		case <-time.After(poll):
 		}
 	}
+}
+
+// copied waits until every group has been copied to the target since then; the first row that is seen is told to begun.
+// Writes may go on: replicas are not waited for.
+func (r *rig) copied(ctx context.Context, since time.Time, begun func()) (rows, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var last rows
+	for said := time.Now(); ; {
+		all, err := r.jobs(ctx, since)
+		if err == nil && len(all) > 0 && len(last) == 0 {
+			begun()
+		}
+		if err == nil {
+			last = all
+		}
+		if len(last) >= totalGroups && last.open() == 0 {
+			return last.of(walgap.Full.String()), last.done()
+		}
+		if time.Since(said) > sayInterval {
+			said = time.Now()
+			r.say("%d jobs, %d of them not ended", len(last), last.open())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for %d of %d jobs: %w", last.open(), len(last), ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+func (all rows) open() (n int) {
+	for i := range all {
+		if !all[i].Final() {
+			n++
+		}
+	}
+	return n
 }
 
 func (all rows) done() error {

@@ -2,36 +2,39 @@ package resyncbench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
-	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
 
 const (
-	connections   = 8
-	loadRate      = 1000 // writes a second
-	loadInFlight  = 1024
-	loadDevices   = 2000
-	loadWarmup    = 3 * time.Second
-	loadBefore    = 10 * time.Second
-	maxPauseMs    = 100.0 // what an attempt to pause may take before it is aborted
-	lastLoadWrite = 2 * time.Second
+	connections  = 8
+	loadRate     = 1000 // writes a second
+	loadInFlight = 1024
+	loadDevices  = 2000
+	loadWarmup   = 3 * time.Second
+	loadBefore   = 10 * time.Second
+	maxPauseMs   = 100.0 // the default of --max-pause: an attempt that would take longer is aborted
 )
 
-// playLoad copies every group to the target, whatever it has, while 1,000 writes a second go on: what that costs the
-// writers, and how long a cut holds them.
+// playLoad copies everything to a target whose disk was wiped while 1,000 writes a second go on at the other nodes: what
+// that costs the writers, and how long a cut holds them.
 func playLoad(ctx context.Context, r *rig, l *ledger) error {
+	if err := r.stop(ctx, r.target()); err != nil {
+		return err
+	}
+	if err := wipe(r.target()); err != nil {
+		return err
+	}
+	if err := r.led(ctx); err != nil {
+		return err
+	}
 	conns, closeAll, err := r.conns(connections)
 	if err != nil {
 		return err
@@ -50,49 +53,37 @@ func playLoad(ctx context.Context, r *rig, l *ledger) error {
 		return err
 	}
 	before := load.Mark()
-	all, err := r.copyAll(ctx)
-	during := load.Mark()
+	since := time.Now()
+	if err := r.target().Start(); err != nil {
+		return err
+	}
+	all, err := r.copied(ctx, since, func() { load.Mark() })
 	if err != nil {
 		return err
 	}
+	during := load.Mark()
+	load.Stop()
+	l.load(before, during, all)
+	if _, err := r.ended(ctx, since); err != nil {
+		return err
+	}
+	return r.equal(ctx)
+}
+
+func (l *ledger) load(before, during bench.Spell, all rows) {
 	l.add("load", "p99 before a copy", "ms", before.P99Ms)
 	l.add("load", "p99 during a copy", "ms", during.P99Ms)
 	l.add("load", "p99 during a copy against before", "x", during.P99Ms/before.P99Ms)
+	l.add("load", "writes a second during a copy", "writes/s", float64(during.Writes)/during.Seconds)
 	l.add("load", "writes failed during a copy", "writes", float64(failed(during)))
 	l.add("load", "full copy under load", "MB/s", megabytes(all.bytes())/all.span().Seconds())
 	pauses, aborted := all.pauses()
 	l.add("load", "write pause, p50", "ms", quantile(pauses, 0.50))
 	l.add("load", "write pause, p99", "ms", quantile(pauses, 0.99))
 	l.add("load", "write pauses aborted", "%", 100*float64(aborted)/float64(max(1, len(all))))
-	if err := sleep(ctx, lastLoadWrite); err != nil {
-		return err
+	if n := failed(during); n > 0 {
+		l.note("writes that failed during a copy: %v", during.Errors)
 	}
-	load.Stop()
-	if err := r.settled(ctx); err != nil {
-		return err
-	}
-	return r.equal(ctx)
-}
-
-// copyAll runs `flotilla resync` as an operator would.
-func (r *rig) copyAll(ctx context.Context) (rows, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, r.binary, "resync", "--all", "--target", r.target().Name, "--mode", api.ModeFullSync,
-		"--max-pause", strconv.Itoa(int(maxPauseMs))+"ms", "--yes", "-o", "json", "--addr", strings.Join(r.fleet.HTTPAddrs(), ","))
-	out, err := command.Output()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		err = fmt.Errorf("%w: %s", err, failed.Stderr)
-	}
-	var list api.JobList
-	if len(out) > 0 {
-		err = errors.Join(err, json.Unmarshal(out, &list))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("flotilla resync --all: %w", err)
-	}
-	return list.Jobs, rows(list.Jobs).done()
 }
 
 // pauses are those of the cuts that were made, in order, and how many were given up: fence_ms is the longest of a job,

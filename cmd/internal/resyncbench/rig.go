@@ -28,7 +28,6 @@ const (
 
 // rig is the cluster that is measured. The last node is the one that is copied to.
 type rig struct {
-	binary  string
 	fleet   *fleet.Fleet
 	admin   *apiclient.Client
 	series  *[totalGroups]seriesBySlot

@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the benchmark: %w", err)
 	}
-	r := &rig{binary: o.Binary, series: seriesOfGroups(), shape: sh, say: o.Say}
+	r := &rig{series: seriesOfGroups(), shape: sh, say: o.Say}
 	defer func() {
 		if err != nil && ctx.Err() == nil && r.fleet != nil {
 			r.tails()
