@@ -62,7 +62,11 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 		case err == nil && c.here && c.currentTerm > req.Term:
 			resp.Term = c.currentTerm
 			return nil
-		case err != nil || !c.contains || !in.goesOn(entry.Index):
+		case err == nil && c.contains && !in.goesOn(entry.Index):
+			// The record is not the one that is listed now: Raft has to look again.
+			in.gaps.raise(peer, entry.Index)
+			return fmt.Errorf("the log does not go on behind entry %d of group %d: %w", entry.Index, in.group, errGap)
+		case err != nil || !c.contains:
 			in.gaps.raise(peer, entry.Index)
 		case !in.gaps.again(peer, entry.Index):
 			resp.Success = true
@@ -70,7 +74,8 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 			return nil
 		}
 		term, leads := in.leads()
-		if !leads || term != req.Term || time.Since(begun) > gapWait {
+		_, member := suffrageOf(in.configuration(), peer)
+		if !leads || !member || term != req.Term || time.Since(begun) > gapWait {
 			return fmt.Errorf("%s of group %d needs an entry at or below %d: %w", peer, in.group, entry.Index, errGap)
 		}
 		pause := gapLook

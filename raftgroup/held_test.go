@@ -171,6 +171,38 @@ func TestLeaderWhomNobodyFollowsIsNotHeld(t *testing.T) {
 	})
 }
 
+// A hold that does not come about leaves a replica that applies.
+func TestReplicaThatCouldNotBeHeldApplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		in, err := s.replica().running()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.hold(ctx); err == nil || in.held() {
+			t.Fatalf("held: %v", err)
+		}
+		// Entries are dropped before the view fails.
+		if err := in.fsm.drop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		last := s.write(5)
+		time.Sleep(2 * DefaultTimers().Commit)
+		if err := in.shard.Abandon(); err != nil { // nothing can be viewed
+			t.Fatal(err)
+		}
+		if _, err := s.replica().TakeHold(context.Background(), "job"); err == nil {
+			t.Fatal("held")
+		}
+		s.applied2(s.target, last)
+		s.equal()
+		s.serves(s.target.id.Server(0).String())
+	})
+}
+
 // A damaged log of a held replica is dealt with as ever, and the hold stands.
 func TestHoldOutlivesARestartOfItsInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

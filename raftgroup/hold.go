@@ -87,6 +87,9 @@ func (g *Group) TakeHold(ctx context.Context, owner string) (*Hold, error) {
 		err = h.openBase(ctx)
 	}
 	if err != nil {
+		if in != nil && in.held() { // it has dropped entries: only a new instance can apply them
+			err = errors.Join(err, g.stop(ReplicaSyncing, "starts again: it was not held"), g.start(g.wanted, nil))
+		}
 		return nil, fmt.Errorf("hold group %d: %w", g.id, err)
 	}
 	g.setHold(h)
@@ -212,9 +215,7 @@ func (in *instance) hold(ctx context.Context) (*storage.View, error) {
 		view, err = nil, nil
 	}
 	if err != nil {
-		if !in.release() {
-			in.log.Warn("replica was not held, and has dropped entries: it has to be released")
-		}
+		in.release()
 		return nil, err
 	}
 	in.reload()

@@ -100,6 +100,34 @@ func (s *scene) deposeTarget(tail int) {
 	}
 }
 
+// The alarm stands long before the job comes, and waits for a record that the
+// leader has left behind by then. The installed replica does not wait for it.
+func TestAlarmOfAnOlderRecordDoesNotHoldTheInstalledUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		s.stop(s.target, true)
+		s.write(20)
+		s.trim(s.leader)
+		s.write(5)
+		s.start(s.target)
+		await(t, "the alarm", 30*time.Second, func() bool { return len(s.leader.Status().Gaps) == 1 })
+		time.Sleep(time.Minute)
+		h := s.hold(s.replica())
+		c := s.cut()
+		s.write(5)
+		if err := s.install(h, c, true); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		s.equal()
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("it goes on after %v", took)
+		}
+		await(t, "the alarm to end", time.Second, func() bool { return len(s.leader.Status().Gaps) == 0 })
+	})
+}
+
 // The third voter is dead the whole time and the target is behind the log: the
 // group has no quorum until the target is installed from the leader's record.
 func TestGroupWithoutQuorumComesBackByTheInstall(t *testing.T) {

@@ -80,9 +80,10 @@ func (r *heldRecords) hold(store *snapshot.Store, d storage.Durable, h *heldReco
 }
 
 // HoldRecord has a leader's snapshot store list the record of a cut, so that
-// Raft goes on behind the cut with a replica that was brought to it. It ends with release, or when
-// this replica stops leading. ErrHeld while another owner holds one; the same
-// owner replaces its own. It keeps nothing in the log: that is the lease's part.
+// Raft goes on behind the cut with a replica that was brought to it. It ends with
+// release, or when this replica stops leading. ErrHeld while another owner holds
+// one; the same owner replaces its own. It keeps nothing in the log: that is the
+// lease's part.
 func (g *Group) HoldRecord(owner string, cut storage.Durable) (release func(), err error) {
 	in, err := g.running()
 	if err != nil {
