@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"fmt"
+	"slices"
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
@@ -110,8 +111,8 @@ func (v *visit) renew(ctx context.Context, led Led, q *request) (*answer, error)
 }
 
 func (v *visit) cut(ctx context.Context, led Led, q *request) (*answer, error) {
-	if len(q.Drop) > 0 { // best effort: they run out by themselves, and views are few
-		_ = led.End(ctx, q.Drop)
+	if old := slices.DeleteFunc(slices.Clone(q.Drop), func(id string) bool { return !led.Leased(id) }); len(old) > 0 {
+		_ = led.End(ctx, old) // best effort: they run out by themselves
 	}
 	made, err := led.Cut(ctx, *q.Cut)
 	a := &answer{Fenced: made.Fenced, Cut: &cutAnswer{ID: made.ID, Position: made.Position}}

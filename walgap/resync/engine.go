@@ -27,9 +27,6 @@ type Request struct {
 	MaxAttempts int           `json:"max_attempts"`   // 0: DefaultMaxAttempts
 	Trigger     string        `json:"trigger,omitempty"`
 	StartedAt   time.Time     `json:"started_at"`
-	// Opened is what the replica held when its process opened it: a gap that Raft has closed since was one. Nil: only
-	// what it holds now counts. Only a verdict of replay is taken from it.
-	Opened *Standing `json:"opened,omitempty"`
 }
 
 // Config is what an Engine works with.

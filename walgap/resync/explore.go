@@ -40,7 +40,7 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	j.board.edit(func(r *Row) {
 		r.LeavesTotal, r.LeavesEqual = int64(len(j.manifest)), int64(len(c.Equal))
 		r.LeavesMissing, r.LeavesDiffering, r.LeavesOrphan = int64(len(c.Missing)), int64(len(c.Differing)), int64(len(c.Orphans))
-		r.PlannedBytes, r.PlannedS, r.BytesTotal = c.MovedBytes, v.Seconds, c.WantBytes
+		r.PlannedBytes, r.PlannedS, r.BytesTotal, r.BytesDone = c.MovedBytes, v.Seconds, c.WantBytes, 0
 		eta := v.Seconds
 		r.EtaS = &eta
 	})

@@ -31,6 +31,7 @@ func (j *job) fetch(ctx context.Context) (Outcome, error) {
 				return 0, err
 			}
 		}
+		j.board.fetched(j.compared.WantBytes-bytesOf(want), nil)
 		j.board.plan(Work{FetchBytes: bytesOf(want), CopyBytes: bytesOf(copies), ProofBytes: bytesOf(j.manifest)})
 		if len(want) == 0 && len(copies) == 0 {
 			break

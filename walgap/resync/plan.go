@@ -16,18 +16,8 @@ const planAgain = time.Second // between two questions when the verdict is: wait
 func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.closeBuild()
 	j.remote.keep(lease{})
-	opened := j.opened()
 	for {
-		if opened != nil { // without a lease first: its own entry would be a gap
-			p, err := j.ask(ctx, opened, true)
-			if err != nil {
-				return 0, err
-			}
-			if !p.Verdict.Decided || p.Verdict.Kind != walgap.Replay {
-				opened = nil
-			}
-		}
-		p, err := j.ask(ctx, opened, j.req.DryRun)
+		p, err := j.ask(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -49,22 +39,11 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 	}
 }
 
-// opened is what the first plan of a job asks with, where it began with the process.
-func (j *job) opened() *Standing {
-	if j.state.Verdict != "" || j.req.Mode != walgap.Auto {
-		return nil
-	}
-	return j.req.Opened
-}
-
-// ask reports the target, as it was opened or as it is, and gets the verdict. A probe takes no lease.
-func (j *job) ask(ctx context.Context, opened *Standing, probe bool) (*planAnswer, error) {
+// ask reports the target and gets the verdict.
+func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 	standing, err := j.replica.Report(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("report the replica: %w", err)
-	}
-	if opened != nil && opened.Server == standing.Server {
-		standing = *opened
 	}
 	if extra := len(standing.Terms) - maxTermRuns; extra > 0 { // it knows less, which is safe
 		standing.Terms = standing.Terms[extra:]
@@ -72,15 +51,13 @@ func (j *job) ask(ctx context.Context, opened *Standing, probe bool) (*planAnswe
 	}
 	j.standing = standing
 	before := j.state.Asked
-	if !probe {
-		if err := j.mayLease(); err != nil {
-			return nil, err
-		}
-		j.step(Plan, "asked")
-		j.remote.touch()
+	if err := j.mayLease(); err != nil {
+		return nil, err
 	}
+	j.step(Plan, "asked")
+	j.remote.touch()
 	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
-		Rates: j.config.Rates.Rates(), DryRun: probe}}
+		Rates: j.config.Rates.Rates(), DryRun: j.req.DryRun}}
 	a, err := j.remote.ask(ctx, q, j.board.block)
 	if err != nil {
 		return nil, err

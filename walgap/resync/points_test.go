@@ -199,3 +199,16 @@ func TestTwoJobsOfAGroupDoNotRunAtOnce(t *testing.T) {
 		r.mustBe(result, Done)
 	})
 }
+
+// All was staged before the crash: what is shown as done is all of it.
+func TestResumedJobShowsWhatItHas(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.target.commitEach = true
+		r.onceAt(Fetch, "gathered", r.kill)
+		result := r.run(request7())
+		if r.mustBe(result, Done); result.Row.BytesDone != 20*1200 || result.Row.BytesTotal != 20*1200 || result.Row.Report.BytesKept != 20*1200 {
+			t.Fatalf("%+v", result.Row)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,13 +164,23 @@ func (r *Responder) end(ctx context.Context, led Led, q *request) (*answer, erro
 	if q.Pin != "" {
 		led.Unpin(q.Pin)
 	}
-	if len(q.Drop) == 0 {
-		return &answer{}, nil
+	return &answer{}, endAll(ctx, led, q)
+}
+
+// endAll ends leases through the log. The job's own goes first: when that is applied, whatever was proposed for the job
+// before is applied too, and what lives of it can be seen.
+func endAll(ctx context.Context, led Led, q *request) error {
+	rest := slices.Clone(q.Drop)
+	if i := slices.Index(rest, q.Job); i >= 0 {
+		if err := led.End(ctx, rest[i:i+1]); err != nil {
+			return err
+		}
+		rest = slices.DeleteFunc(rest, func(id string) bool { return id == q.Job || !led.Leased(id) })
 	}
-	if err := led.End(ctx, q.Drop); err != nil {
-		return nil, err
+	if len(rest) == 0 {
+		return nil
 	}
-	return &answer{}, nil
+	return led.End(ctx, rest)
 }
 
 // Close ends what is held for targets, and waits.

@@ -208,37 +208,6 @@ func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
 	})
 }
 
-func TestGapAtOpenIsAReplayEvenIfRaftClosedItAtOnce(t *testing.T) {
-	inWorld(t, func(t *testing.T, r *rig) {
-		r.fall(1)
-		opened, _ := r.target.Report(t.Context())
-		_ = pause(t.Context(), time.Minute)
-		q := request7()
-		q.Opened = &opened
-		if now, _ := r.target.Progress(t.Context()); now.Applied != r.last() {
-			t.Fatal("Raft was meant to have closed the gap")
-		}
-		if r.mustBe(r.run(q), Done); r.verdict() != "replay" {
-			t.Fatal(r.verdict())
-		}
-	})
-}
-
-// The gap at open needed a copy, and another leader's log has closed it since.
-func TestCopyIsJudgedByWhatTheReplicaHoldsNow(t *testing.T) {
-	inWorld(t, func(t *testing.T, r *rig) {
-		opened, _ := r.target.Report(t.Context())
-		opened.Applied = walgap.Position{Index: 3, Term: 2}
-		opened.First, opened.Last = 4, 3
-		r.trim()
-		q := request7()
-		q.Opened = &opened
-		if r.mustBe(r.run(q), Done); r.verdict() != "none" || r.target.installs != 0 {
-			t.Fatal(r.verdict())
-		}
-	})
-}
-
 func TestOnlySourceThatWasAskedForGives(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.wiped()
