@@ -244,6 +244,16 @@ func TestNewCutKeepsWhatStillMatches(t *testing.T) {
 		}
 	}
 	missing, _ := Assembly{Stage: stage, Manifest: next.manifest}.Missing(t.Context())
+	next.fetch(t, stage, missing[:1])
+	if err := errors.Join(stage.Commit(), stage.Close()); err != nil {
+		t.Fatal(err)
+	}
+	shard := testOptions(t)
+	shard.Path = o.Path
+	if _, err := OpenShard(shard); !errors.Is(err, ErrIdentity) {
+		t.Fatalf("half of another cut opened as a shard: %v", err)
+	}
+	stage = mustStage(t, o)
 	next.fetch(t, stage, missing)
 	next.prove(t, Assembly{Stage: stage, Manifest: next.manifest})
 	checkInstalled(t, install(t, stage, next), next)

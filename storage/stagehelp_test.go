@@ -74,6 +74,9 @@ func (c cutCopy) prove(t testing.TB, a Assembly) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if known := digest.Proof([]byte("nonce"), c.manifest); known == want {
+		t.Fatal("the proof can be given without reading the leaves")
+	}
 	got, err := a.Prove(t.Context(), []byte("nonce"))
 	if err != nil || got != want {
 		t.Fatalf("proof %v, %v, want %v", got, err, want)
