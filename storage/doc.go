@@ -6,6 +6,9 @@
 // of one group and its file: Apply brings entries to an in-memory head, the flusher writes heads to bbolt, Scan
 // reads parts and heads as one. A cut pins a View: the shard at exactly one index, with its leaves and root.
 //
+// A Stage is a file of leaves that were fetched and verified; an Assembly is a replica in the making: a stage over a base.
+// Seal makes a shard's file of a stage, ApplyStage brings a stage into a closed shard's file.
+//
 // Who changes what. Apply is called by one goroutine (the group's FSM) and is the only way in. The flusher, one
 // goroutine a shard, is the only writer of the file. Scan, Stats, AwaitView and Flush may be called by anyone.
 // Budget is shared by all shards of a node and decides which head is flushed when memory runs short.

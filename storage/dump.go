@@ -42,6 +42,9 @@ func OpenReadOnly(path string) (*Dump, error) {
 	}
 	d := &Dump{file: f}
 	err = f.view("open", func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketStage) != nil {
+			return fmt.Errorf("open %s: a stage that was not sealed: a copy under way, no shard yet", path)
+		}
 		for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDigests, bucketSeries} {
 			if tx.Bucket(name) == nil {
 				return fmt.Errorf("open %s: not a shard file: no bucket %s", path, name)
