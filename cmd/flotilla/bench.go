@@ -18,8 +18,8 @@ const benchSeed = 1
 func benchVerb(s streams) *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
-		Usage:     "measure a cluster with simulated devices",
-		ArgsUsage: "write|read",
+		Usage:     "measure a cluster with simulated devices, or copies on one of its own",
+		ArgsUsage: "write|read|resync",
 		Subcommands: []*cli.Command{
 			{
 				Name:  "write",
@@ -45,9 +45,11 @@ flotilla bench write --callers 1 --addr 127.0.0.1:7601,127.0.0.1:7611,127.0.0.1:
 				Description: `flotilla bench read --duration 10s
 flotilla bench read --last --callers 64 -o json`,
 			},
+			benchResyncVerb(s),
 		},
 		Description: `flotilla bench write --duration 10s
-flotilla bench read --last`,
+flotilla bench read --last
+flotilla bench resync --size 1GB`,
 	}
 }
 
