@@ -66,23 +66,8 @@ func (j *job) persist() error {
 
 // drive runs the stages until there is none left. life is the process's; ctx ends with it, or when the job is cancelled.
 func (j *job) drive(life, ctx context.Context) Result {
-	var watchers sync.WaitGroup
-	watching, stopWatching := context.WithCancel(life)
-	defer watchers.Wait()
-	defer stopWatching()
-	watchers.Go(func() { j.board.watch(watching) })
-	renewing, stopRenewal := context.WithCancel(watching)
-	renewed := make(chan struct{})
-	watchers.Go(func() {
-		defer close(renewed)
-		j.renewals(renewing)
-	})
-	j.stopRenewal = func() {
-		stopRenewal()
-		<-renewed
-	}
-	defer stopRenewal()
-
+	stop := j.watch(life)
+	defer stop()
 	stage := Plan
 	if j.state.Ending != "" {
 		stage = Ending
@@ -96,7 +81,30 @@ func (j *job) drive(life, ctx context.Context) Result {
 			return j.interrupted(life)
 		}
 	}
+	stop() // nothing is shown behind the last row
 	return j.result()
+}
+
+// watch starts what goes on beside the stages; the function that it returns ends that, and waits.
+func (j *job) watch(life context.Context) (stop func()) {
+	var watchers sync.WaitGroup
+	watching, stopWatching := context.WithCancel(life)
+	watchers.Go(func() { j.board.watch(watching) })
+	renewing, stopRenewal := context.WithCancel(watching)
+	renewed := make(chan struct{})
+	watchers.Go(func() {
+		defer close(renewed)
+		j.renewals(renewing)
+	})
+	j.stopRenewal = func() {
+		stopRenewal()
+		<-renewed
+	}
+	return func() {
+		stopRenewal()
+		stopWatching()
+		watchers.Wait()
+	}
 }
 
 // interrupted leaves everything as it is, for Resume.
