@@ -52,6 +52,10 @@ func Stories() []Story {
 		{"weather", "Real readings: daily and hourly weather of real stations", tellWeather},
 		{"load", "A steady load: 2,000 simulated devices make all 256 groups live", tellLoad},
 		{"kill", "kill -9 of one node in mid-write", tellKill},
+		{"replay", "A node is away for a short time: its log is replayed", tellReplay},
+		{"delta", "A node is away, and the log is trimmed meanwhile: only changed leaves are copied", tellDelta},
+		{"wiped", "kill -9 of a node, and its disk is wiped: everything is copied, from both others", tellWiped},
+		{"fourth", "A fourth node takes over replicas of chosen groups", tellFourth},
 		{"blackout", "kill -9 of all three nodes at once", tellBlackout},
 	}
 }
@@ -92,6 +96,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	s.stop(ctx)
+	s.printMoves()
 	s.score.print()
 	if !s.score.held() {
 		s.tails()

@@ -80,17 +80,22 @@ func (s *stage) compare(ctx context.Context, what string, through ...*fleet.Proc
 	if err != nil {
 		return err
 	}
-	var report ledger.Report
+	var report, past ledger.Report
 	err = s.during(ctx, func() string { return fmt.Sprintf("reading %d devices back", simulated) },
 		func(ctx context.Context) (err error) {
-			report, err = s.devices.ledger.Check(ctx, source)
+			if report, err = s.devices.ledger.Check(ctx, source); err == nil {
+				past, err = s.history.Check(ctx, source)
+			}
 			return err
 		})
 	if err = errors.Join(err, source.Close()); err != nil {
 		return err
 	}
 	s.score.check(what, report.OK() && report.Acked > 0, "%s", report)
-	for _, e := range report.Examples {
+	if past.Acked > 0 {
+		s.score.check("history, "+what, past.OK(), "%s", past)
+	}
+	for _, e := range append(report.Examples, past.Examples...) {
 		s.say.line("%s", e)
 	}
 	return nil

@@ -38,7 +38,9 @@ type stage struct {
 	remotes []*ledger.Remote // one a node
 	admin   *apiclient.Client
 	devices *devices
-	weather *readings // nil until they are loaded
+	history *ledger.Ledger // what the same devices wrote before
+	weather *readings      // nil until they are loaded
+	moves   []moved        // what copies have cost so far
 }
 
 // open starts the processes.
@@ -54,7 +56,7 @@ func (s *stage) open(ctx context.Context) (err error) {
 	if s.admin, err = apiclient.New(s.fleet.HTTPAddrs(), requestLimit); err != nil {
 		return err
 	}
-	s.devices = newDevices(s.remotes)
+	s.devices, s.history = newDevices(s.remotes), newHistory()
 	s.say.line("data in %s", s.dir)
 	began := time.Now()
 	if err := s.startAll(ctx); err != nil {
