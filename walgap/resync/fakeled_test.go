@@ -89,6 +89,12 @@ func (w *world) record() uint64 {
 
 func (l *fakeLed) Lease(_ context.Context, id string, from uint64, ttl time.Duration) (uint64, error) {
 	l.w.mu.Lock()
+	before := l.w.faults.lease
+	l.w.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
 	index, err := l.command()
 	if err != nil {

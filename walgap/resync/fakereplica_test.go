@@ -35,7 +35,7 @@ type fakeReplica struct {
 	moved      time.Time // when it last applied
 	installs   int
 	addedAt    time.Time
-	stages     map[string]contents  // committed leaves of stage files, by path
+	stages     map[string]fakeStage // what was committed to stage files, by path
 	rotten     map[digest.Leaf]bool // leaves of its own file whose bytes are not what their digests say
 	commitEach bool                 // stage files commit each leaf
 	lies       bool                 // claims the leader's own root for a proof
@@ -160,21 +160,22 @@ func (h *fakeHeld) Open(_ context.Context, b Blueprint) (Build, error) {
 	h.r.w.mu.Lock()
 	defer h.r.w.mu.Unlock()
 	if h.r.stages == nil {
-		h.r.stages = map[string]contents{}
+		h.r.stages = map[string]fakeStage{}
 	}
 	if err := os.MkdirAll(filepath.Dir(b.Path), 0o755); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(b.Path); err != nil {
-		h.r.stages[b.Path] = nil
+		delete(h.r.stages, b.Path)
 		if err := os.WriteFile(b.Path, []byte("stage"), 0o644); err != nil {
 			return nil, err
 		}
 	}
-	build := &fakeBuild{r: h.r, b: b, pending: contents{}}
-	for leaf, data := range h.r.stages[b.Path] {
-		if build.wants(leaf, data) {
-			build.pending[leaf] = data
+	build := &fakeBuild{r: h.r, b: b, pending: contents{}, ids: map[digest.Leaf]digest.ID{}}
+	was := h.r.stages[b.Path]
+	for _, e := range b.Manifest {
+		if id, found := was.ids[e.Leaf]; found && id == e.ID { // what was verified once is trusted
+			build.pending[e.Leaf], build.ids[e.Leaf] = was.data[e.Leaf], id
 		}
 	}
 	return build, build.Commit()
@@ -229,21 +230,19 @@ func (h *fakeHeld) Release(context.Context) error {
 	return nil
 }
 
-// fakeBuild is a stage file: pending is what it holds, of which the world keeps what was committed.
+// fakeStage is a stage file: leaves, and what they were verified to be.
+type fakeStage struct {
+	data contents
+	ids  map[digest.Leaf]digest.ID
+}
+
+// fakeBuild is an open one: pending and ids are what it holds, of which the replica keeps what was committed.
 type fakeBuild struct {
 	r       *fakeReplica
 	b       Blueprint
 	pending contents
+	ids     map[digest.Leaf]digest.ID
 	used    int64
-}
-
-func (b *fakeBuild) wants(leaf digest.Leaf, data []byte) bool {
-	for _, e := range b.b.Manifest {
-		if e.Leaf == leaf {
-			return e.ID == sha256.Sum256(data)
-		}
-	}
-	return false
 }
 
 func (b *fakeBuild) Put(leaf []byte, want digest.Entry) error {
@@ -260,7 +259,7 @@ func (b *fakeBuild) Put(leaf []byte, want digest.Entry) error {
 		delete(b.r.w.faults.rot, want.Leaf)
 		leaf = append(bytes.Clone(leaf[:len(leaf)-1]), leaf[len(leaf)-1]^1)
 	}
-	b.pending[want.Leaf] = leaf
+	b.pending[want.Leaf], b.ids[want.Leaf] = leaf, want.ID
 	if b.r.commitEach {
 		return b.Commit()
 	}
@@ -282,12 +281,13 @@ func (b *fakeBuild) Copy(_ context.Context, leaves []digest.Entry, progress func
 func (b *fakeBuild) Drop(leaves ...digest.Leaf) error {
 	for _, l := range leaves {
 		delete(b.pending, l)
+		delete(b.ids, l)
 	}
 	return nil
 }
 
 func (b *fakeBuild) Commit() error {
-	b.r.stages[b.b.Path] = maps.Clone(b.pending)
+	b.r.stages[b.b.Path] = fakeStage{maps.Clone(b.pending), maps.Clone(b.ids)}
 	return nil
 }
 

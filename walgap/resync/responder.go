@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -120,6 +121,9 @@ func (r *Responder) visit(q *request) (*visit, error) {
 		return nil, ErrNotLeader
 	}
 	v := r.visits[q.Job]
+	if v != nil && v.over() {
+		return nil, fmt.Errorf("%w: the job has ended", ErrMoved)
+	}
 	if v != nil && v.session != q.Session {
 		delete(r.visits, q.Job)
 		v.close()
@@ -127,14 +131,23 @@ func (r *Responder) visit(q *request) (*visit, error) {
 	}
 	if v == nil {
 		if len(r.visits) >= maxVisits {
+			maps.DeleteFunc(r.visits, func(_ string, old *visit) bool { return old.over() })
+		}
+		if len(r.visits) >= maxVisits {
 			return nil, fmt.Errorf("%w: %d jobs are served", ErrBusy, maxVisits)
 		}
-		v = newVisit(q.Session)
-		v.timer = time.AfterFunc(leaseTTL, func() { r.expire(q.Job, v) })
-		r.visits[q.Job] = v
+		v = r.open(q)
 	}
 	v.enter()
 	return v, nil
+}
+
+// open makes a visit. The caller holds the lock.
+func (r *Responder) open(q *request) *visit {
+	v := newVisit(q.Session)
+	v.timer = time.AfterFunc(leaseTTL, func() { r.expire(q.Job, v) })
+	r.visits[q.Job] = v
+	return v
 }
 
 // expire ends what is held for a job that asks no more.
@@ -154,12 +167,19 @@ func (r *Responder) expire(job string, v *visit) {
 
 // end gives back what is held for a job here, and what it holds in the log.
 func (r *Responder) end(ctx context.Context, led Led, q *request) (*answer, error) {
+	// A renewal may still be under way, here or on its way: it must not bring a lease back that has ended. So the visit
+	// stays, closed, until nobody asks any more.
 	r.mu.Lock()
 	v := r.visits[q.Job]
-	delete(r.visits, q.Job)
+	if v == nil && !r.closed && len(r.visits) < maxVisits {
+		v = r.open(q)
+	}
 	r.mu.Unlock()
 	if v != nil {
-		v.close()
+		v.finish()
+		if !v.quiet(ctx) {
+			return nil, fmt.Errorf("%w: other calls of the job are being served", errPending)
+		}
 	}
 	if q.Pin != "" {
 		led.Unpin(q.Pin)

@@ -16,8 +16,9 @@ type visit struct {
 	session session
 	timer   *time.Timer // ends it when the job asks no more
 
-	mu      sync.Mutex // guards the rest
-	inside  int        // calls being served
+	mu      sync.Mutex    // guards the rest
+	inside  int           // calls being served
+	left    chan struct{} // closed when inside becomes 0, where somebody waits for that
 	last    time.Time
 	closed  bool
 	release []func()        // ends what was pinned and held
@@ -71,6 +72,40 @@ func (v *visit) leave() {
 	defer v.mu.Unlock()
 	v.inside--
 	v.last = time.Now()
+	if v.inside == 0 && v.left != nil {
+		close(v.left)
+		v.left = nil
+	}
+}
+
+// quiet waits until no call is being served any more, for as long as a call may.
+func (v *visit) quiet(ctx context.Context) bool {
+	v.mu.Lock()
+	if v.inside == 0 {
+		v.mu.Unlock()
+		return true
+	}
+	if v.left == nil {
+		v.left = make(chan struct{})
+	}
+	left := v.left
+	v.mu.Unlock()
+	timer := time.NewTimer(longPoll)
+	defer timer.Stop()
+	select {
+	case <-left:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// over reports whether the visit has been closed.
+func (v *visit) over() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.closed
 }
 
 // idle is how long nobody asked.
@@ -98,6 +133,11 @@ func (v *visit) keep(end func()) {
 // close ends all of it, and waits for the errands. Idempotent.
 func (v *visit) close() {
 	v.timer.Stop()
+	v.finish()
+}
+
+// finish is close for a visit that stays known until its time is over.
+func (v *visit) finish() {
 	v.mu.Lock()
 	v.closed = true
 	release, l, t := v.release, v.listing, v.trial

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -179,6 +180,36 @@ func TestResponderGivesBackWhatAJobThatAsksNoMoreHeld(t *testing.T) {
 		if !holds(0) || len(responder.visits) != 0 {
 			t.Fatalf("%d visits", len(responder.visits))
 		}
+	})
+}
+
+// A renewal that was under way when the job ended, or that comes late, does not bring the lease back.
+func TestRenewalBehindTheEndIsRefused(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		n3 := r.nodes[2].id
+		slow := make(chan struct{})
+		r.set(func() { r.faults.lease = func() { <-slow } })
+		late := make(chan error)
+		renew := r.good(opRenew)
+		renew.CutID = ""
+		go func() { late <- second(r.ask(t, 0, n3, renew)) }()
+		synctest.Wait()
+		end := r.good(opEnd)
+		end.Drop = []string{"job-1"}
+		if err := second(r.ask(t, 0, n3, end)); !errors.Is(err, errPending) {
+			t.Fatalf("ended beside a renewal: %v", err)
+		}
+		if err := second(r.ask(t, 0, n3, renew)); !errors.Is(err, ErrMoved) {
+			t.Fatalf("renewed behind the end: %v", err)
+		}
+		close(slow)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
+		if err := second(r.ask(t, 0, n3, end)); err != nil || len(r.leases) != 0 {
+			t.Fatal(err, r.leases)
+		}
+		_ = pause(t.Context(), 2*leaseTTL)
 	})
 }
 

@@ -146,6 +146,33 @@ func TestLostLogLeaseLeadsBackToPlan(t *testing.T) {
 	})
 }
 
+// A renewal is under way while the job ends: what it renews must not come back to life behind the end.
+func TestRenewalUnderWayDoesNotOutliveTheJob(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(5 * time.Second)
+		r.onceAt(Fetch, "opened", func() {
+			r.set(func() {
+				r.faults.lease = func() {
+					r.set(func() { r.faults.lease = nil })
+					r.cancel()
+					_ = pause(r.t.Context(), 3*time.Second)
+				}
+			})
+		})
+		result := r.run(request7())
+		_ = pause(t.Context(), 5*time.Second)
+		r.set(func() {
+			for id, l := range r.leases {
+				if time.Now().Before(l.deadline) {
+					t.Errorf("lease %s lives", id)
+				}
+			}
+		})
+		r.mustBe(result, Cancelled)
+	})
+}
+
 func TestAbortedCutsAreCountedAndTheLongestPauseIsShown(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.stale(10)

@@ -82,6 +82,7 @@ type faults struct {
 	install error
 	views   int // views that are lost when listed
 	replica func(method string) error
+	lease   func()        // before a lease is taken or renewed
 	slow    time.Duration // that taking a hold takes
 	write   error         // of the job's state
 }
