@@ -222,6 +222,7 @@ func TestReplicaThatDoesNotRunIsInstalled(t *testing.T) {
 					t.Fatal(err)
 				}
 				tt.refuse(t, r)
+				s.foreign(replica, tt.name == "AnotherLineage")
 				h := s.hold(replica)
 				if (h.View() != nil) != tt.base {
 					t.Errorf("base: %v", h.View() != nil)
@@ -251,6 +252,19 @@ func TestReplicaThatDoesNotRunIsInstalled(t *testing.T) {
 				s.equal()
 			})
 		})
+	}
+}
+
+// foreign checks what an install would think of the log of a closed group.
+func (s *scene) foreign(g *Group, want bool) {
+	s.t.Helper()
+	entries, err := g.host.config.Engine.Open(7)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f, err := g.host.installFacts(7, entries, s.leader.Lineage(), storage.Position{Index: 5, Term: 2})
+	if err := errors.Join(err, entries.Close()); err != nil || f.Foreign != want || f.Joiner {
+		s.t.Errorf("%+v, foreign %v: %v", f, want, err)
 	}
 }
 
