@@ -63,7 +63,8 @@ func tellFourth(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if _, err = s.account(ctx, "a fourth node takes replicas over", p, jobs, time.Since(began)); err != nil {
+	m, err := s.account(ctx, "a fourth node takes replicas over", p, jobs, time.Since(began))
+	if err != nil {
 		return err
 	}
 	if groups, err = s.groups(ctx); err != nil {
@@ -75,7 +76,8 @@ func tellFourth(ctx context.Context, s *stage) error {
 			held++
 		}
 	}
-	s.score.check("a fourth node holds what was moved to it", held >= movedGroups && allDone(jobs), "%d groups, of them %d moved%s", held, took, failures(jobs))
+	s.score.check("a fourth node holds what was moved to it", held >= movedGroups && allDone(jobs) && m.verdicts["full"] == movedGroups,
+		"%d groups, moved by %s, %s from %s%s", held, m.verdictsText(), size(m.bytes), m.sourcesText(), failures(jobs))
 	if err := s.verified(ctx, "with a fourth node"); err != nil {
 		return err
 	}

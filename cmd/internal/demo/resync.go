@@ -53,14 +53,14 @@ func (s *stage) equalAgain(ctx context.Context, target *fleet.Process, since tim
 	return jobs, nil
 }
 
-// resyncs are the resync jobs of a target that began since a moment.
+// resyncs are the copies into a target that began since a moment: resyncs and moves.
 func (s *stage) resyncs(ctx context.Context, target string, since time.Time) ([]api.Job, error) {
 	var l api.JobList
 	if _, err := s.admin.Get(ctx, "/v1/admin/jobs", url.Values{"limit": {"10000"}}, &l); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(l.Jobs, func(j api.Job) bool {
-		return j.Kind != "resync" || j.Target == nil || *j.Target != target || j.StartedAt.Before(since)
+		return j.Kind != api.JobResync && j.Kind != api.JobMove || j.Target == nil || *j.Target != target || j.StartedAt.Before(since)
 	}), nil
 }
 
