@@ -150,7 +150,6 @@ func (j *job) judged(ctx context.Context) (Outcome, error) {
 		return Bridgeable, nil
 	}
 	j.goal = 0
-	j.state.Installed, j.state.Switching = false, nil
 	j.remote.keep(lease{active: true, leased: !j.verdict.FromRecord && j.leader.CanCommit, record: j.verdict.FromRecord || !j.leader.CanCommit})
 	return Passed, nil
 }

@@ -304,3 +304,24 @@ func TestProcessThatEndsDuringABackoffReturnsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// What was installed once stays told, also if the job then has to copy again, and does not get there.
+func TestInstallOfAnEarlierLineageIsNotForgotten(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.onceAt(Replay, "watching", func() { r.set(func() { r.lineage = "l2" }) })
+		opened := 0
+		was := r.at
+		r.at = func(s Stage, point string) {
+			if was(s, point); s == Fetch && point == "opened" {
+				if opened++; opened == 2 {
+					r.cancel()
+				}
+			}
+		}
+		result := r.run(request7())
+		if r.mustBe(result, Cancelled); !result.Row.Report.Installed || r.target.installs != 1 {
+			t.Fatalf("%+v, %d installs", result.Row.Report, r.target.installs)
+		}
+	})
+}
