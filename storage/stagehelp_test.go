@@ -74,7 +74,7 @@ func (c cutCopy) prove(t testing.TB, a Assembly) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known := digest.Proof([]byte("nonce"), c.manifest); known == want {
+	if known := digest.Proof([]byte("nonce"), c.manifest); known == want && len(c.manifest) > 0 {
 		t.Fatal("the proof can be given without reading the leaves")
 	}
 	got, err := a.Prove(t.Context(), []byte("nonce"))

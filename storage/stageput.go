@@ -9,8 +9,9 @@ import (
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
-// stageTxBytes is how many leaf bytes wait before Put commits them: a transaction lies in memory, twice, until then.
-const stageTxBytes = 16 << 20
+// stageTxBytes is how many leaf bytes wait before Put commits them: they lie in memory, twice while they are written, and
+// a node fills several stages at once. Tried: 16 MiB take 4% less CPU.
+const stageTxBytes = 8 << 20
 
 // stagedLeaf is a verified leaf that waits for a commit.
 type stagedLeaf struct {
