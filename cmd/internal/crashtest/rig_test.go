@@ -36,6 +36,7 @@ type plan struct {
 	nodes   int
 	tag     string   // build tag of the binary
 	args    []string // of every `flotilla start`
+	env     []string // of every process
 	devices int
 	rate    float64 // points a second
 	dataDir string  // of the first node; "" for one of its own
@@ -63,7 +64,7 @@ func newRig(t *testing.T, p plan) *rig {
 		level = "debug"
 	}
 	args := append([]string{"--log-level", level}, p.args...)
-	f, err := fleet.New(fleet.Options{Binary: binary(t, p.tag), Dir: t.TempDir(), Nodes: p.nodes, Args: args})
+	f, err := fleet.New(fleet.Options{Binary: binary(t, p.tag), Dir: t.TempDir(), Nodes: p.nodes, Args: args, Env: p.env})
 	must(t, err)
 	if p.dataDir != "" {
 		f.Processes[0].DataDir = p.dataDir

@@ -20,7 +20,7 @@ func Run(ctx context.Context, cfg config.Config) error {
 	for _, w := range cfg.Warnings {
 		logger.Warn(w)
 	}
-	n, err := Start(cfg, Options{Build: version.This(), Logger: logger})
+	n, err := Start(cfg, Options{Build: version.This(), Logger: logger, SyncHooks: pauses()})
 	if err != nil {
 		return err
 	}
