@@ -19,6 +19,7 @@ import (
 	"github.com/flotilla-db/flotilla/membership/gossip/gossiptest"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
+	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
 // The ports of every host.
@@ -40,6 +41,7 @@ type Cluster struct {
 	level   slog.Level
 	root    string
 	tune    func(i int, c *config.Config)
+	hooks   func(i int) resync.Hooks // of the resyncs of the i-th node, at its next start; nil: none
 	nodes   []*Member
 	clients []*client.Client
 }
@@ -122,10 +124,15 @@ func (c *Cluster) Start(i int) {
 func (c *Cluster) tryStart(i int) error {
 	m := c.nodes[i]
 	c.Network.Revive(m.Host)
+	var hooks resync.Hooks
+	if c.hooks != nil {
+		hooks = c.hooks(i)
+	}
 	n, err := node.Start(m.Config, node.Options{
-		Logger: slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
-		Now:    m.now,
-		Out:    io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
+		SyncHooks: hooks,
+		Logger:    slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
+		Now:       m.now,
+		Out:       io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
 		Gossip: func(g *gossip.Config) { err := c.gossip(m, g); _ = err },
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/pb"
 )
@@ -72,7 +73,7 @@ func TestI7TrimsUnderWritesLoseNothing(t *testing.T) {
 // nothing old as fresh, and does not keep the others from working.
 func TestNodeBehindTheLogSaysWhy(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
-		c := StartNew(t, 3, nil)
+		c := StartNew(t, 3, func(_ int, cfg *config.Config) { cfg.Storage.Sync.Enabled = false })
 		k := c.Client(0)
 		if _, err := k.Write(t.Context(), batch("dev", 300, 1, 1)); err != nil {
 			t.Fatal(err)
