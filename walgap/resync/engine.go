@@ -60,6 +60,8 @@ type Hooks struct {
 	Change func(job string, t Transition)
 	// Write may refuse to write the job's state.
 	Write func(job string) error
+	// Leaf may give back other bytes than a source sent, in a slice of its own.
+	Leaf func(job, source string, leafBytes []byte) []byte
 }
 
 // Result is what a job has come to.

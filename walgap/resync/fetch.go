@@ -101,6 +101,9 @@ func (j *job) pull(ctx context.Context, want []digest.Entry) error {
 	before := slices.Clone(j.state.Sources)
 	stored, began := int64(0), time.Now()
 	sink := func(source string, e digest.Entry, leaf []byte) error {
+		if j.config.Hooks.Leaf != nil {
+			leaf = j.config.Hooks.Leaf(j.req.ID, source, leaf)
+		}
 		if err := j.build.Put(leaf, e); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/gossip"
 	"github.com/flotilla-db/flotilla/membership/gossip/gossiptest"
 	"github.com/flotilla-db/flotilla/rpc/client"
@@ -129,7 +130,7 @@ func (c *Cluster) tryStart(i int) error {
 		hooks = c.hooks(i)
 	}
 	n, err := node.Start(m.Config, node.Options{
-		SyncHooks: hooks,
+		SyncHooks: hooks, ObserveSnapshot: func(group uint32) { c.snapshotCrossed(m, group) },
 		Logger:    slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
 		Now:       m.now,
 		Out:       io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
@@ -140,6 +141,14 @@ func (c *Cluster) tryStart(i int) error {
 	}
 	m.set(n)
 	return nil
+}
+
+// snapshotCrossed fails the test: data of a group that is not the meta group
+// are never carried by Raft.
+func (c *Cluster) snapshotCrossed(m *Member, group uint32) {
+	if group != membership.MetaGroup {
+		c.t.Errorf("an InstallSnapshot of group %d crossed the wire, seen on %s", group, m.Name)
+	}
 }
 
 // gossip gives a node its place in the gossip's network.

@@ -44,6 +44,8 @@ type Options struct {
 	MetaTimers  directory.Timers     // zero: the defaults
 	SyncHooks   resync.Hooks         // of the resyncs whose target is this node
 	InstallStep func(group uint32, step string) error
+	// ObserveSnapshot sees the group of every InstallSnapshot that is sent or received.
+	ObserveSnapshot func(group uint32)
 }
 
 // Node is one running node.
@@ -154,7 +156,11 @@ func (n *Node) Kill() error {
 
 func (n *Node) openDirectory() error {
 	want := n.askedFor()
-	if err := examine(n.cfg.DataDir, want); err != nil {
+	examined := want
+	if n.cfg.AdoptClone { // it has the original's name
+		examined.name = ""
+	}
+	if err := examine(n.cfg.DataDir, examined); err != nil {
 		return err
 	}
 	first := noteFirstStart(n.cfg.DataDir)
@@ -164,9 +170,20 @@ func (n *Node) openDirectory() error {
 	}
 	n.first = first
 	n.stages.add("lock", func(context.Context) error { return errors.Join(n.takeBack(), lock.Close()) })
+	if n.cfg.AdoptClone {
+		if err := adoptClone(n.cfg.DataDir, want); err != nil {
+			return err
+		}
+	}
 	id, err := openIdentity(n.cfg.DataDir, want, asked{name: n.cfg.Name, cluster: n.cfg.Cluster, engine: n.cfg.LogEngine})
 	if err != nil {
 		return err
+	}
+	if err := finishAdoption(n.cfg.DataDir, id); err != nil { // an earlier start was cut short
+		return err
+	}
+	if id.Adopted != nil {
+		id.Adopted.Cleaning = false
 	}
 	n.cfg.Name, n.cfg.Cluster, n.cfg.LogEngine = id.Name, id.Cluster, id.LogEngine
 	n.identity = &identityBook{dir: n.cfg.DataDir, id: id}
@@ -227,7 +244,7 @@ func (n *Node) boltPath(group uint32) string { return filepath.Join(n.groupDir(g
 func (n *Node) openMux() (err error) {
 	n.mux, err = raftmux.New(raftmux.Config{
 		Local: n.id, ClusterID: func() string { return n.identity.get().ClusterID }, Resolve: n.resolve,
-		Dial: n.opts.Dial, Key: n.cfg.ClusterKey, Logger: n.log,
+		Dial: n.opts.Dial, Key: n.cfg.ClusterKey, ObserveSnapshot: n.opts.ObserveSnapshot, Logger: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the streams: %w", err)
