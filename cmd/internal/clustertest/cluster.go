@@ -131,9 +131,9 @@ func (c *Cluster) tryStart(i int) error {
 	}
 	n, err := node.Start(m.Config, node.Options{
 		SyncHooks: hooks, ObserveSnapshot: func(group uint32) { c.snapshotCrossed(m, group) },
-		Logger:    slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
-		Now:       m.now,
-		Out:       io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
+		Logger: slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
+		Now:    m.now,
+		Out:    io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
 		Gossip: func(g *gossip.Config) { err := c.gossip(m, g); _ = err },
 	})
 	if err != nil {
