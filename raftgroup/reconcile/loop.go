@@ -76,9 +76,12 @@ type Loop struct {
 	copies Copies // nil: nobody copies
 	log    *slog.Logger
 	wake   chan struct{} // holds at most one wake
+	slots  chan struct{} // one a group that is worked on
+	work   sync.WaitGroup
 
 	mu     sync.Mutex
 	groups map[uint32]*led                // guarded by mu: those that this node leads
+	busy   map[uint32]bool                // guarded by mu: groups that are worked on
 	back   map[membership.NodeID]struct{} // guarded by mu: came back since the last look
 }
 
@@ -86,7 +89,7 @@ type Loop struct {
 func New(host *raftgroup.Host, wanted Assignments, peers Peers, copies Copies, log *slog.Logger) *Loop {
 	return &Loop{
 		host: host, wanted: wanted, peers: peers, copies: copies, log: log, wake: make(chan struct{}, 1),
-		groups: make(map[uint32]*led), back: make(map[membership.NodeID]struct{}),
+		slots: make(chan struct{}, groupsAtOnce), groups: make(map[uint32]*led), busy: make(map[uint32]bool), back: make(map[membership.NodeID]struct{}),
 	}
 }
 
@@ -99,11 +102,11 @@ func (l *Loop) Poke() {
 }
 
 // Look asks for a look at one group soon, whenever its turn would be: what it
-// waits for may be there.
+// waits for may be there. One that is under way may have looked too early.
 func (l *Loop) Look(group uint32) {
 	l.mu.Lock()
 	if known := l.groups[group]; known != nil {
-		known.next = time.Time{}
+		known.next, known.again = time.Time{}, l.busy[group]
 	}
 	l.mu.Unlock()
 	l.Poke()
@@ -120,6 +123,7 @@ func (l *Loop) PeerBack(node membership.NodeID) {
 // Run looks until ctx ends, and waits for what it has begun. Pokes that come
 // close to each other, as those of many groups do, are one look.
 func (l *Loop) Run(ctx context.Context) error {
+	defer l.work.Wait()
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
@@ -143,13 +147,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// look settles every group that this node leads and that is due, groupsAtOnce
-// at a time.
+// look begins to settle every group that this node leads and that is due,
+// groupsAtOnce at a time. It does not wait for them: a server that does not get
+// on holds up its own group only.
 func (l *Loop) look(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
 	r := l.beginRound()
-	slots := make(chan struct{}, groupsAtOnce)
 	for _, g := range l.host.Groups() {
 		a, known := l.wanted.Of(g.ID())
 		if !known || !g.IsLeader() {
@@ -160,12 +162,14 @@ func (l *Loop) look(ctx context.Context) {
 			continue
 		}
 		select {
-		case slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		l.setBusy(g.ID(), true)
+		l.work.Go(func() {
+			defer func() { <-l.slots }()
+			defer l.setBusy(g.ID(), false)
 			limited, cancel := context.WithTimeout(ctx, stepLimit)
 			defer cancel()
 			l.note(g.ID(), a, l.settle(limited, g, a, r))

@@ -58,6 +58,7 @@ type scene struct {
 	root      func() (digest.ID, error)
 	described int // questions, without those that are made while a server catches up or is proven
 	proofs    int
+	asked     func(node membership.NodeID, group uint32) error // nil: nothing hinders an answer
 }
 
 func newScene(t *testing.T, voters ...string) *scene {
@@ -178,7 +179,13 @@ func (s *scene) Describe(ctx context.Context, node membership.NodeID, group uint
 	s.mu.Lock()
 	s.described++
 	server, made := s.runs[node.Name]
+	asked := s.asked
 	s.mu.Unlock()
+	if asked != nil {
+		if err := asked(node, group); err != nil {
+			return Replica{}, err
+		}
+	}
 	if made {
 		return Replica{Server: server, Applied: 1 << 40}, nil
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type led struct {
 	looked       bool
 	epoch, index uint64    // of the assignment and the configuration, at the last look
 	next         time.Time // the look that is due even if both are still the same
+	again        bool      // a look was asked for while one was under way
 	waits        Step      // what the group waits for; StepNone, Why "" for nothing
 	proofs       map[membership.ServerID]proof
 }
@@ -84,15 +86,37 @@ func (l *Loop) due(g *raftgroup.Group, a Assignment, r *round) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known := l.groups[g.ID()]
+	if l.busy[g.ID()] {
+		if known != nil && a.holdsAny(r.back) {
+			known.again = true
+		}
+		return false
+	}
 	if known == nil || !known.looked || !a.Settled || known.epoch != a.Epoch || known.index != index {
 		return true
 	}
-	for _, n := range a.Nodes {
-		if _, back := r.back[n]; back {
-			return true
-		}
+	return a.holdsAny(r.back) || !r.began.Before(known.next)
+}
+
+func (a Assignment) holdsAny(nodes map[membership.NodeID]struct{}) bool {
+	return slices.ContainsFunc(a.Nodes, func(n membership.NodeID) bool {
+		_, is := nodes[n]
+		return is
+	})
+}
+
+func (l *Loop) setBusy(group uint32, busy bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if busy {
+		l.busy[group] = true
+		return
 	}
-	return !r.began.Before(known.next)
+	delete(l.busy, group)
+	if known := l.groups[group]; known != nil && known.again {
+		known.again, known.next = false, time.Time{}
+		l.Poke()
+	}
 }
 
 // of gives what is known of a group; the caller holds mu.
