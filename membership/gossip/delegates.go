@@ -84,6 +84,7 @@ func (g *Gossip) judge(peer *memberlist.Node) error {
 func (g *Gossip) NotifyConflict(existing, other *memberlist.Node) {
 	if existing.Name == g.cfg.Self.String() {
 		g.noteMove()
+		g.askTwin(other.Address())
 		g.refusals.say(existing.Name, fmt.Errorf("the cluster knows this node at %s, it is at %s now: taken up when %s no longer answers; if another process runs there, the two are copies of one data directory: stop one", other.Address(), existing.Address(), other.Address()))
 		return
 	}

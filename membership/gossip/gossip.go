@@ -31,6 +31,13 @@ const (
 // other one.
 var ErrNameTaken = errors.New("name is taken")
 
+// ErrTwin: another process has this node's identity: its data directory is in
+// use twice, as a copy. This process must end.
+var ErrTwin = errors.New("identity is in use")
+
+// twinLimit bounds the question whether a process with our identity answers.
+const twinLimit = 5 * time.Second
+
 // ErrForeign: an address belongs to another cluster. Nothing was taken from it.
 var ErrForeign = errors.New("another cluster")
 
@@ -56,6 +63,9 @@ type Config struct {
 	// OnForeign is called when a seed or a known peer turns out to be of another
 	// cluster (ErrForeign). It must not block.
 	OnForeign func(addr string, err error)
+	// OnTwin is called when another process turns out to have this node's identity
+	// (ErrTwin). It must not block.
+	OnTwin    func(err error)
 	Transport memberlist.Transport // nil: UDP and TCP at BindAddr
 	Logger    *slog.Logger
 }
@@ -74,6 +84,7 @@ type Gossip struct {
 	joining  atomic.Pointer[string] // the address that is being joined now
 	trouble  atomic.Pointer[string] // the last reason why there is no cluster, or nobody to join
 	loops    sync.WaitGroup
+	asking   atomic.Bool // whether a twin answers
 
 	mu   sync.Mutex // guards meta and promised
 	meta Meta
@@ -260,6 +271,41 @@ func (g *Gossip) CheckName(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// CheckTwin asks whether a process answers at one of the addresses under this
+// node's own id: ErrTwin if one does. That of this process is not asked.
+func (g *Gossip) CheckTwin(ctx context.Context, addrs ...string) error {
+	for _, addr := range addrs {
+		host, port, err := splitAddr(addr)
+		if err != nil || addr == g.Addr() {
+			continue
+		}
+		for range 2 { // a datagram may be lost
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if _, err := g.list.Ping(g.cfg.Self.String(), &net.UDPAddr{IP: net.ParseIP(host), Port: port}); err == nil {
+				return fmt.Errorf("%w: %s answers at %s, and this process has the same identity: one data directory is a copy of the other", ErrTwin, g.cfg.Self, addr)
+			}
+		}
+	}
+	return nil
+}
+
+// askTwin looks, beside memberlist, whether an old address of ours answers.
+func (g *Gossip) askTwin(addr string) {
+	if g.cfg.OnTwin == nil || !g.asking.CompareAndSwap(false, true) {
+		return
+	}
+	g.loops.Go(func() {
+		defer g.asking.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), twinLimit)
+		defer cancel()
+		if err := g.CheckTwin(ctx, addr); errors.Is(err, ErrTwin) {
+			g.cfg.OnTwin(err)
+		}
+	})
 }
 
 // Trouble says, after a colon, what this node waits for to find the others, or

@@ -44,6 +44,10 @@ func (n *Node) openHost(ctx context.Context, clusterID string) error {
 	// cluster that restarts need no meta leader to elect their own.
 	var wants []raftgroup.Want
 	for _, group := range host.Known() {
+		// What a copied directory holds beyond its node's places may serve a move yet.
+		if n.identity.get().Adopted != nil && !n.dir.Table().Assignments[group].Holds(n.id.Name) {
+			continue
+		}
 		wants = append(wants, raftgroup.Want{Group: group, Assigned: true})
 	}
 	if err := host.EnsureAll(ctx, wants); err != nil && ctx.Err() == nil {

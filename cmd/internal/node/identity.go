@@ -50,6 +50,11 @@ type Identity struct {
 	// Promised is the set of nodes that this node has promised to make a
 	// cluster with (--bootstrap-expect); empty for none.
 	Promised []string `json:"promised,omitempty"`
+	// Adopted says that the directory is a copy of another node's.
+	Adopted *Adoption `json:"adopted,omitempty"`
+	// GossipAddr is where the node could be reached last: a process that answers
+	// there under its id, while this one runs elsewhere, is its twin.
+	GossipAddr string `json:"gossip_addr,omitempty"`
 }
 
 // NodeID is the membership id of the directory.

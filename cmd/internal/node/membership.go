@@ -30,6 +30,9 @@ func (n *Node) becomeMember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.refuseTwin(ctx); err != nil {
+		return err
+	}
 	joined := n.identity.get().Joined
 	if joined {
 		if err := n.openHost(ctx, clusterID); err != nil {
@@ -65,7 +68,7 @@ func (n *Node) becomeMember(ctx context.Context) error {
 }
 
 // finals are the errors that no repetition can help.
-var finals = []error{directory.ErrReplaced, directory.ErrForeign, directory.ErrStateLost, directory.ErrInvalid, gossip.ErrNameTaken, gossip.ErrForeign}
+var finals = []error{directory.ErrReplaced, directory.ErrForeign, directory.ErrStateLost, directory.ErrInvalid, gossip.ErrNameTaken, gossip.ErrForeign, gossip.ErrTwin}
 
 func isFinal(err error) bool {
 	return slices.ContainsFunc(finals, func(final error) bool { return errors.Is(err, final) })

@@ -81,7 +81,9 @@ type Node struct {
 	policies policyBook
 	ready    *readiness
 	member   atomic.Bool // membership is confirmed
-	killed   atomic.Bool // Kill: no hand-over, no flush, no farewell
+	// memberSince is when that was, in Unix ns; 0: it has not been.
+	memberSince atomic.Int64
+	killed      atomic.Bool // Kill: no hand-over, no flush, no farewell
 
 	handingOver atomic.Bool // leaderships are being given away, for want of room
 
@@ -156,7 +158,11 @@ func (n *Node) Kill() error {
 
 func (n *Node) openDirectory() error {
 	want := n.askedFor()
-	if err := examine(n.cfg.DataDir, want); err != nil {
+	examined := want
+	if n.cfg.AdoptClone { // it has the original's name
+		examined.name = ""
+	}
+	if err := examine(n.cfg.DataDir, examined); err != nil {
 		return err
 	}
 	first := noteFirstStart(n.cfg.DataDir)
@@ -166,9 +172,20 @@ func (n *Node) openDirectory() error {
 	}
 	n.first = first
 	n.stages.add("lock", func(context.Context) error { return errors.Join(n.takeBack(), lock.Close()) })
+	if n.cfg.AdoptClone {
+		if err := adoptClone(n.cfg.DataDir, want); err != nil {
+			return err
+		}
+	}
 	id, err := openIdentity(n.cfg.DataDir, want, asked{name: n.cfg.Name, cluster: n.cfg.Cluster, engine: n.cfg.LogEngine})
 	if err != nil {
 		return err
+	}
+	if err := finishAdoption(n.cfg.DataDir, id); err != nil { // an earlier start was cut short
+		return err
+	}
+	if id.Adopted != nil {
+		id.Adopted.Cleaning = false
 	}
 	n.cfg.Name, n.cfg.Cluster, n.cfg.LogEngine = id.Name, id.Cluster, id.LogEngine
 	n.identity = &identityBook{dir: n.cfg.DataDir, id: id}

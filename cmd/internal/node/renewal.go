@@ -32,7 +32,7 @@ var errForgot = errors.New("this node has forgotten its votes")
 // directory, or the meta group's, this node has forgotten whom it voted for: it
 // may never answer under its old id again, and goes on as a new incarnation.
 func (n *Node) openVotes() error {
-	used := n.identity.get().ClusterID != ""
+	used := n.identity.get().ClusterID != "" && !n.identity.get().fresh()
 	why := n.metaLost()
 	if why == nil {
 		why = n.tryVotes(used)

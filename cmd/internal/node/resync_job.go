@@ -100,7 +100,7 @@ func (j *syncJob) shape(r *resync.Row) {
 	r.EntriesPlanned, r.PlannedS = int64(j.Missed.Entries), j.Missed.Seconds
 	if r.Report != nil {
 		report := *r.Report
-		report.Verdict, report.EntriesPlan = r.Verdict, r.EntriesPlanned
+		report.Verdict, report.EntriesPlan, report.PlannedS = r.Verdict, r.EntriesPlanned, r.PlannedS
 		report.EntriesDone = max(report.EntriesDone, r.EntriesPlanned)
 		r.Report = &report
 	}

@@ -103,10 +103,3 @@ func (s *syncSlots) busy() string {
 	}
 	return fmt.Sprintf("%d resyncs copy into this node, and storage.sync.max_concurrent_syncs is %d", len(s.taken), s.limit())
 }
-
-// counts are how many copy, and how many wait.
-func (s *syncSlots) counts() (copying, waiting int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.taken), len(s.waiting)
-}

@@ -60,7 +60,7 @@ func (n *Node) startGossip() error {
 	c := gossip.Config{
 		Self: n.id, BindAddr: n.cfg.GossipAddr, Advertise: n.cfg.Advertise, Label: n.cfg.Cluster, Key: n.cfg.ClusterKey,
 		Seeds: n.cfg.Join, Promised: n.identity.promised(), Promise: n.identity.promise,
-		Peers: n.knownGossipAddrs, OnChange: n.dir.Poke, OnForeign: n.foreignSeed, Logger: n.log,
+		Peers: n.knownGossipAddrs, OnChange: n.dir.Poke, OnForeign: n.foreignSeed, OnTwin: n.twin, Logger: n.log,
 		Meta: gossip.Meta{
 			ClusterID: n.identity.get().ClusterID, Expect: uint32(n.cfg.BootstrapExpect), Zone: n.cfg.Zone,
 			RPCAddr: n.addrs.rpc, HTTPAddr: n.addrs.http, Version: n.version,
@@ -132,6 +132,7 @@ func (n *Node) startLoops() error {
 			}
 			return
 		}
+		n.memberSince.Store(time.Now().UnixNano())
 		n.member.Store(true)
 		n.memberLoops()
 		<-ctx.Done()
