@@ -53,16 +53,16 @@ func jobVerb(streams) *cli.Command {
 				Name: "show", ArgsUsage: "ID", Usage: "how far a job is, and what came of it",
 				Flags:       clientFlags(&cli.BoolFlag{Name: "watch", Usage: "wait for the job's end and show it live"}),
 				Action:      showJob,
-				Description: "flotilla job show 01J8ZK7Q\nflotilla job 01J8ZK7Q --watch\nflotilla job 01J8ZK7Q -o yaml",
+				Description: "flotilla job show resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1\nflotilla job resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1 --watch\nflotilla job resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1 -o yaml",
 			},
 			{
 				Name: "cancel", ArgsUsage: "ID", Usage: "end a job",
 				Flags:       clientFlags(),
 				Action:      cancelJob,
-				Description: "flotilla job cancel 01J8ZK7Q",
+				Description: "flotilla job cancel resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1",
 			},
 		},
-		Description: "flotilla job 01J8ZK7Q\nflotilla job cancel 01J8ZK7Q",
+		Description: "flotilla job resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1\nflotilla job cancel resync-n3-705ec366-2fe7-4b71-a2d1-63d068db9eb1",
 	}
 }
 
