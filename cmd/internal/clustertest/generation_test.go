@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
 // loseLog crashes a node, takes its data groups' logs away and starts it: it
@@ -83,7 +85,7 @@ func TestI5ReplicaThatLostItsLogIsAddedAgain(t *testing.T) {
 // after the time that copies may take, and counts what still syncs.
 func TestReplicaThatLostItsLogAndNeedsACopySaysSo(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
-		c := StartNew(t, 3, nil)
+		c := StartNew(t, 3, func(_ int, cfg *config.Config) { cfg.Storage.Sync.Enabled = false })
 		k := c.Client(0)
 		if _, err := k.Write(t.Context(), batch("dev", 20, 1, 1)); err != nil {
 			t.Fatal(err)
@@ -109,7 +111,7 @@ func TestReplicaThatLostItsLogAndNeedsACopySaysSo(t *testing.T) {
 				return fmt.Sprintf("no row: %v", err)
 			}
 			for _, r := range rows[at].Replicas {
-				if r.Node == "n3" && r.State == api.ReplicaSyncing && strings.Contains(r.Why, "runs under another id than") && strings.Contains(r.Why, "needs a copy") {
+				if r.Node == "n3" && r.State == api.ReplicaSyncing && strings.Contains(r.Why, "runs under another id than") && strings.Contains(r.Why, "needs a copy") && strings.Contains(r.Why, "storage.sync.enabled is false") {
 					return ""
 				}
 			}
@@ -130,6 +132,18 @@ func TestReplicaThatLostItsLogAndNeedsACopySaysSo(t *testing.T) {
 		}
 		if g, _ := c.Group(2, group); !slices.ContainsFunc(c.memberIDs(group), func(id membership.ServerID) bool { return id.Name == "n3" && id.Generation == 0 }) {
 			t.Errorf("the old id of %s was removed without another in its place: %v", g.Self(), c.memberIDs(group))
+		}
+		// What does not start by itself can be asked for, at any node.
+		jobs, err := c.nodes[0].Node().Gateway().Resync(t.Context(), gateway.ResyncRequest{Target: "n3"})
+		if err != nil || len(jobs) != groups {
+			t.Fatalf("%d jobs: %v", len(jobs), err)
+		}
+		c.awaitResyncs(t, 2, groups)
+		if lacks := n.Missing(); len(lacks) > 0 || n.Syncing() != 0 {
+			t.Errorf("n3 lacks %v, %d groups sync", lacks, n.Syncing())
+		}
+		if compared, err := c.CompareRoots(); err != nil || compared != groups {
+			t.Errorf("%d groups: %v", compared, err)
 		}
 	})
 }

@@ -56,12 +56,22 @@ func (r *readiness) Missing() []string {
 
 func halted(err error) string { return "the replica of the meta group has stopped: " + err.Error() }
 
-// Syncing is how many groups were still being brought up to date when the node
-// became ready.
+// Syncing is how many groups are still being brought up to date, of those that
+// were when the node became ready.
 func (r *readiness) Syncing() int {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.syncing
+	syncing := r.syncing
+	r.mu.Unlock()
+	if syncing == 0 {
+		return 0
+	}
+	now := 0
+	for _, a := range r.node.dir.Table().HeldBy(r.node.id.Name) {
+		if g, open := r.node.hosts.host.Load().Group(a.Group); !open || g.Status().State != raftgroup.ReplicaReady {
+			now++
+		}
+	}
+	return min(syncing, now)
 }
 
 // run looks until the node is ready or ctx ends.
