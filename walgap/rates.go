@@ -106,6 +106,18 @@ func (r Rate) with(n uint64, took time.Duration, lowest, highest Rate) Rate {
 	return r + newWeight*(seen-r)
 }
 
+// Copying are the rates for copies that may bring in so many bytes a second, 0: any number. The log is not limited.
+func (r Rates) Copying(limit int64) Rates {
+	if limit <= 0 {
+		return r
+	}
+	if !r.LocalBytesPerS.Measured() {
+		r.LocalBytesPerS = DefaultLocalBytesPerS
+	}
+	r.LocalBytesPerS = min(r.LocalBytesPerS, Rate(limit)) // of the two that bound a copy, the one that bounds nothing else
+	return r
+}
+
 // bounded puts the defaults where nothing was measured, and holds the rest between its bounds.
 func (r Rates) bounded() Rates {
 	between := func(v, unmeasured, lowest, highest Rate) Rate {

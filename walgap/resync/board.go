@@ -15,6 +15,7 @@ import (
 type board struct {
 	jobs   Jobs
 	meter  *Meter
+	limit  func() int64 // bytes/s of the copy, 0: none
 	logger *slog.Logger
 
 	publishing sync.Mutex // one Update at a time, in order
@@ -52,6 +53,20 @@ func (b *board) extend(by time.Duration, doing string) {
 	defer b.mu.Unlock()
 	b.idle += by
 	b.doing = doing
+}
+
+// queue gives the stage that runs all the time that it waits for its turn, until over is called.
+func (b *board) queue(doing string) (over func()) {
+	b.mu.Lock()
+	idle, was := b.idle, b.doing
+	b.idle, b.doing = maxTurn, doing
+	b.mu.Unlock()
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.idle, b.doing = idle, was
+		b.movedLocked()
+	}
 }
 
 // leave ends a stage.
@@ -169,6 +184,11 @@ func (b *board) tick(now time.Time) bool {
 	var rates walgap.Rates
 	if b.meter != nil {
 		rates = b.meter.Rates()
+	}
+	if b.limit != nil {
+		if limit := walgap.Rate(b.limit()); limit > 0 {
+			rates.WireBytesPerS = min(limit, walgap.Rate(rateOr(rates.WireBytesPerS, walgap.DefaultWireBytesPerS)))
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -32,6 +32,7 @@ const (
 	fetchRounds  = 3                // of one attempt: what was copied from a bad leaf is fetched in another
 	endTries     = 5                // of telling the row's keeper that the job is about to end
 	installBound = 10 * time.Minute
+	maxTurn      = 7 * 24 * time.Hour // that a job waits for the copies before it: each of those is bounded
 )
 
 // readingTime is how long reading and hashing some bytes may take, on a slow disk.

@@ -37,7 +37,9 @@ type Config struct {
 	// StagingDir is the folder of a group's job. Nothing else lives there.
 	StagingDir func(group uint32) string
 	// Room is how many bytes may be written to the data disk before the reserve is touched. Nil: not known.
-	Room    func() (int64, error)
+	Room func() (int64, error)
+	// Limit is how many bytes a second all copies may bring into this node, 0: any number. Nil: any number.
+	Limit   func() int64
 	Caller  Caller
 	Fetcher Fetcher
 	Jobs    Jobs
@@ -213,7 +215,7 @@ func (e *Engine) begin(r Request) (*job, error) {
 			return nil, errors.Join(err, sweep(j.dir))
 		}
 	}
-	j.board = &board{jobs: e.config.Jobs, meter: e.config.Rates, logger: j.log, row: j.firstRow(), progress: time.Now()}
+	j.board = &board{jobs: e.config.Jobs, meter: e.config.Rates, limit: j.limit, logger: j.log, row: j.firstRow(), progress: time.Now()}
 	return j, nil
 }
 

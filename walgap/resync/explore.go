@@ -35,7 +35,7 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	j.compared = c
 	full := j.verdict.Kind == walgap.Full
 	j.state.InPlace = inPlace(full, c, len(j.state.Suspects))
-	v := j.verdict.Reprice(j.leader, uint64(c.MovedBytes), j.config.Rates.Rates())
+	v := j.verdict.Reprice(j.leader, uint64(c.MovedBytes), j.rates())
 	j.state.PlannedBytes, j.state.PlannedS = c.MovedBytes, v.Seconds
 	j.board.edit(func(r *Row) {
 		r.LeavesTotal, r.LeavesEqual = int64(len(j.manifest)), int64(len(c.Equal))
@@ -48,7 +48,7 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	if j.req.DryRun {
 		return Priced, nil
 	}
-	if err := j.persist(); err != nil {
+	if err := j.note(); err != nil {
 		return 0, err
 	}
 	j.board.moved()

@@ -124,7 +124,8 @@ func (j *job) pull(ctx context.Context, want []digest.Entry) error {
 	j.board.edit(func(r *Row) { r.Sources = j.state.Sources })
 	commit := j.build.Commit()
 	took := time.Since(began)
-	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithFetch(uint64(stored), took) })
+	limit := j.limit()
+	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return observeFetch(r, stored, took, limit) })
 	if err != nil {
 		return fmt.Errorf("fetch leaves: %w", err)
 	}

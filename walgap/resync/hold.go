@@ -10,6 +10,9 @@ import (
 func (j *job) hold(ctx context.Context) (Outcome, error) {
 	j.step(Hold, "taking")
 	if j.held == nil {
+		if err := j.turn(ctx); err != nil {
+			return 0, err
+		}
 		held, err := j.replica.Hold(ctx, j.req.ID)
 		if err != nil {
 			return 0, fmt.Errorf("hold the replica: %w", err)
@@ -18,6 +21,20 @@ func (j *job) hold(ctx context.Context) (Outcome, error) {
 	}
 	j.step(Hold, "held")
 	return Passed, nil
+}
+
+// turn waits until the node has room for one more copy: no time of the stage's, and no attempt.
+func (j *job) turn(ctx context.Context) error {
+	q, ok := j.replica.(Queued)
+	if !ok {
+		return nil
+	}
+	over := j.board.queue("waits for other resyncs that copy into this node")
+	defer over()
+	if err := q.Turn(ctx, j.req.ID); err != nil {
+		return fmt.Errorf("wait for its turn: %w", err)
+	}
+	return nil
 }
 
 // release gives the replica back as it was: it applies from its log.

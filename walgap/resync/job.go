@@ -212,7 +212,7 @@ func (j *job) follow(life, ctx context.Context, from Stage, on Outcome, cause er
 		j.conclude(from, t.End, cause)
 		return Ending, nil
 	}
-	if !t.Attempt && t.To != Plan {
+	if !t.Attempt && t.To != Plan && on != ViewLost {
 		return t.To, nil
 	}
 	wait := backoff(j.restarts, 100*time.Millisecond, 5*time.Second)

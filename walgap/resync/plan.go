@@ -57,7 +57,7 @@ func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 	j.step(Plan, "asked")
 	j.remote.touch()
 	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
-		Rates: j.config.Rates.Rates(), DryRun: j.req.DryRun}}
+		Rates: j.rates(), DryRun: j.req.DryRun}}
 	a, err := j.remote.ask(ctx, q, j.board.block)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,12 @@ type Replica interface {
 	Hold(ctx context.Context, owner string) (Held, error)
 }
 
+// Queued is a Replica whose node copies only so much at once.
+type Queued interface {
+	// Turn returns when the job may copy; one that may already is not kept waiting.
+	Turn(ctx context.Context, owner string) error
+}
+
 // Standing is what a replica says of itself.
 type Standing struct {
 	Server membership.ServerID // under which it is, or would be, in the configuration

@@ -31,6 +31,8 @@ type rig struct {
 	passed  map[string]int
 	taken   map[Transition]int
 	room    func() (int64, error)
+	limit   int64         // of what comes into the node
+	queued  time.Duration // that the target waits for its turn
 
 	rowsMu sync.Mutex // guards rows, refuses
 }
@@ -57,7 +59,12 @@ func (r *rig) kill() {
 }
 
 func (r *rig) engine() *Engine {
-	return New(Config{Node: r.nodes[2].id, Replica: func(uint32) (Replica, error) { return r.target, nil },
+	replica := Replica(r.target)
+	if r.queued > 0 {
+		replica = queuedReplica{replica, r.queued}
+	}
+	return New(Config{Node: r.nodes[2].id, Replica: func(uint32) (Replica, error) { return replica, nil },
+		Limit:      func() int64 { return r.limit },
 		StagingDir: func(uint32) string { return r.dir }, Caller: r.world, Fetcher: &fakeFetcher{r.world}, Jobs: r, Rates: &r.meter,
 		Room: r.room, Logger: quiet(), Hooks: Hooks{Step: func(_ string, s Stage, point string) {
 			r.passed[s.String()+" "+point]++
