@@ -77,9 +77,15 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	return result, nil
 }
 
-// Lease takes, or renews, a lease on the log from its entry on.
+// Lease takes, or renews, a lease on the log from its entry on. A no-op follows
+// it, as it does a cut: a replica that waits until it has applied this entry
+// would otherwise learn with the next AppendEntries only that it may.
 func (g *Group) Lease(ctx context.Context, l storage.Lease) (uint64, error) {
-	return g.command(ctx, storage.AppendLease(nil, l))
+	index, err := g.command(ctx, storage.AppendLease(nil, l))
+	if in, running := g.running(); err == nil && running == nil {
+		in.proposer.directAsync(storage.AppendNoop(nil))
+	}
+	return index, err
 }
 
 // End ends a cut's view or a lease, by its id.
