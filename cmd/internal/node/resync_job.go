@@ -97,6 +97,9 @@ func (j *syncJob) shape(r *resync.Row) {
 		return
 	}
 	r.Verdict, r.Reason = walgap.Replay.String(), j.Missed.Reason
+	if j.Missed.Kind.Copies() { // a leader sends what it had read before its log was trimmed
+		r.Reason = "closed by entries that were on their way; at the start: " + j.Missed.Reason
+	}
 	r.EntriesPlanned, r.PlannedS = int64(j.Missed.Entries), j.Missed.Seconds
 	if r.Report != nil {
 		report := *r.Report
