@@ -29,7 +29,11 @@ func (j *job) finish(ctx context.Context) (Outcome, error) {
 	if j.state.Ending != Done { // on a full disk the state can be written only when there is room
 		j.removeStage()
 	}
-	if err := j.persist(); err != nil {
+	write := j.persist
+	if j.state.Ending == Done { // begun anew, it would find nothing to do
+		write = j.note
+	}
+	if err := write(); err != nil {
 		j.log.Warn("resync: the job's state was not written", "error", err)
 	}
 	j.step(Ending, "decided")

@@ -211,7 +211,7 @@ func (e *Engine) begin(r Request) (*job, error) {
 	}
 	if j.state == nil {
 		j.state = &state{Version: stateVersion, Request: r, Attempt: 1}
-		if err := j.persist(); err != nil {
+		if err := j.note(); err != nil {
 			return nil, errors.Join(err, sweep(j.dir))
 		}
 	}

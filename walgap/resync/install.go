@@ -46,7 +46,7 @@ func (j *job) install(ctx, life context.Context) (Outcome, error) {
 	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithCut(took) })
 	j.step(Install, "switched")
 	j.state.Installed = true
-	if err := j.persist(); err != nil { // Switching says enough
+	if err := j.note(); err != nil { // Switching says enough
 		j.log.Warn("resync: the job's state was not written", "error", err)
 	}
 	j.goal = 0

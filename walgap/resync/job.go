@@ -51,8 +51,15 @@ func (j *job) step(s Stage, point string) {
 	}
 }
 
-// persist writes the state down. A dry run leaves no trace.
-func (j *job) persist() error {
+// persist writes the state down so that it outlives the machine's power. A dry run leaves no trace.
+func (j *job) persist() error { return j.writeState(durably) }
+
+// note writes the state down so that it outlives the process. When the power goes, what comes back may be an older state, or
+// none: for what then costs work that is done again, or leases that run out by themselves, and nothing else. A job has a
+// dozen of these, and each sync waits for the disk.
+func (j *job) note() error { return j.writeState(lazily) }
+
+func (j *job) writeState(how durability) error {
 	if j.req.DryRun {
 		return nil
 	}
@@ -61,7 +68,7 @@ func (j *job) persist() error {
 			return err
 		}
 	}
-	return j.state.write(j.dir)
+	return j.state.write(j.dir, how)
 }
 
 // drive runs the stages until there is none left. life is the process's; ctx ends with it, or when the job is cancelled.
@@ -221,7 +228,7 @@ func (j *job) follow(life, ctx context.Context, from Stage, on Outcome, cause er
 		j.state.Attempt++
 		j.board.edit(func(r *Row) { r.Attempt = j.state.Attempt })
 	}
-	if err := j.persist(); err != nil {
+	if err := j.note(); err != nil {
 		j.log.Warn("resync: the job's state was not written", "error", err)
 	}
 	j.board.block(fmt.Sprintf("next try in %v: %v", wait, cause))

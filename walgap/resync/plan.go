@@ -73,7 +73,7 @@ func (j *job) mayLease() error {
 		return nil
 	}
 	j.state.Asked = true
-	return j.persist()
+	return j.note()
 }
 
 // mode is what the operator asked for, until it was done: a replica that was installed is judged by its gap.
@@ -117,7 +117,7 @@ func (j *job) adopt(p *planAnswer) error {
 			r.Reason, r.BlockedBy = v.Reason, v.BlockedBy
 		}
 	})
-	return j.persist()
+	return j.note()
 }
 
 func (j *job) noSource() string {

@@ -8,13 +8,18 @@ import (
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
-const voteEvery = 500 * time.Millisecond // between two looks at the configuration
+// Between two looks at the configuration: short at first, since a replica that had its vote all along has it back as soon as
+// its instance has started.
+const (
+	voteSoon  = 20 * time.Millisecond
+	voteEvery = 500 * time.Millisecond
+)
 
 // promote waits until a new replica has its vote: the leader's reconcile gives it, once the proof is known. A replica
 // that had its vote all along has nothing to wait for.
 func (j *job) promote(ctx context.Context) (Outcome, error) {
 	j.step(Promote, "watching")
-	for {
+	for try := 0; ; try++ {
 		p, err := j.replica.Progress(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("look at the replica: %w", err)
@@ -24,7 +29,7 @@ func (j *job) promote(ctx context.Context) (Outcome, error) {
 			return Passed, nil
 		}
 		j.board.block("the leader has not given the replica a vote")
-		if err := pause(ctx, voteEvery); err != nil {
+		if err := pause(ctx, backoff(try, voteSoon, voteEvery)); err != nil {
 			return 0, err
 		}
 	}

@@ -9,7 +9,11 @@ import (
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
-const watchEvery = 200 * time.Millisecond // of a replica that applies
+// Between two looks at a replica that applies.
+const (
+	watchSoon  = 10 * time.Millisecond
+	watchEvery = 200 * time.Millisecond
+)
 
 // watchReplay waits until the target has applied what the leader had: the entry of the job's own lease, which is a
 // command and so one that every replica applies. Raft does the work.
@@ -25,7 +29,7 @@ func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 		return 0, err
 	}
 	first, done, began := uint64(0), false, time.Now()
-	for {
+	for try := 0; ; try++ {
 		p, err := j.replica.Progress(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("look at the replica: %w", err)
@@ -47,7 +51,7 @@ func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 		if why := waitsFor(p); why != "" {
 			j.board.block(why)
 		}
-		if err := pause(ctx, watchEvery); err != nil {
+		if err := pause(ctx, backoff(try, watchSoon, watchEvery)); err != nil {
 			return 0, err
 		}
 	}

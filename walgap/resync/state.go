@@ -24,7 +24,8 @@ const (
 	maxStateFile = 4 << 20 // bytes
 )
 
-// state is what a job remembers. It is written before whatever it says is done.
+// state is what a job remembers. It is written before whatever it says is done: durably where a power failure that takes it
+// back would make a cut's id be used twice, or forget a switch; else lazily.
 type state struct {
 	Version  int     `json:"version"`
 	Request  Request `json:"request"`
@@ -111,8 +112,16 @@ func readState(dir string) (*state, error) {
 	return s, nil
 }
 
+// durability is what a written state outlives.
+type durability bool
+
+const (
+	lazily  durability = false // the process
+	durably durability = true  // the machine's power
+)
+
 // write replaces the state on disk.
-func (s *state) write(dir string) error {
+func (s *state) write(dir string, how durability) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode job state: %w", err)
@@ -121,22 +130,25 @@ func (s *state) write(dir string) error {
 		return fmt.Errorf("write job state: %w", err)
 	}
 	path := filepath.Join(dir, stateFile)
-	if err := writeSynced(path+".new", raw); err != nil {
+	if err := writeFile(path+".new", raw, how); err != nil {
 		return fmt.Errorf("write job state: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("write job state: %w", err)
 	}
+	if how == lazily {
+		return nil
+	}
 	return syncDir(dir)
 }
 
-func writeSynced(path string, raw []byte) (err error) {
+func writeFile(path string, raw []byte, how durability) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(raw); err != nil {
+	if _, err := f.Write(raw); err != nil || how == lazily {
 		return err
 	}
 	return f.Sync()

@@ -20,7 +20,7 @@ func TestStateComesBackAsItWasWritten(t *testing.T) {
 		Attempt: 2, Asked: true, Cuts: 3, Sources: []SourceBytes{{"n1", 5}}, Suspects: []digest.Leaf{{Window: -3, Slot: 2}},
 		Switching: &switched{CutID: "x.c3", Lineage: "l", Position: storage.Position{Index: 4, Term: 2}, Root: digest.ID{7}}, Ending: Failed, Error: "e"}
 	for range 2 { // over an older one too
-		if err := want.write(dir); err != nil {
+		if err := want.write(dir, durably); err != nil {
 			t.Fatal(err)
 		}
 	}
