@@ -79,8 +79,12 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 			return fmt.Errorf("%s of group %d needs an entry at or below %d: %w", peer, in.group, entry.Index, errGap)
 		}
 		pause := gapLook
-		if in.records.current() != nil {
+		if h := in.records.current(); h != nil {
 			pause = gapProbe
+			if h.at != entry {
+				// The peer is brought to that one, and may never get this one but by Raft.
+				return fmt.Errorf("entry %d of group %d is the record now, not %d: %w", h.at.Index, in.group, entry.Index, errGap)
+			}
 		}
 		timer := time.NewTimer(pause)
 		select {

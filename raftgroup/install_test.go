@@ -128,6 +128,40 @@ func TestAlarmOfAnOlderRecordDoesNotHoldTheInstalledUp(t *testing.T) {
 	})
 }
 
+// The alarm comes while the copy is on its way, and waits for a record above the
+// cut: the leader has flushed since. The installed replica does not wait for it.
+func TestAlarmOfALaterRecordDoesNotHoldTheInstalledUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		s.stop(s.target, true)
+		s.write(20)
+		c := s.cutOnly()
+		s.write(20)
+		s.trim(s.leader)
+		s.write(5)
+		s.start(s.target)
+		await(t, "the alarm", 30*time.Second, func() bool {
+			gaps := s.leader.Status().Gaps
+			return len(gaps) == 1 && gaps[0].SnapshotIndex > c.cut.Index
+		})
+		time.Sleep(time.Minute)
+		h := s.hold(s.replica())
+		if _, err := s.leader.HoldRecord("job", c.cut); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.install(h, c, true); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		s.equal()
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("it goes on after %v", took)
+		}
+		await(t, "the alarm to end", time.Second, func() bool { return len(s.leader.Status().Gaps) == 0 })
+	})
+}
+
 // The third voter is dead the whole time and the target is behind the log: the
 // group has no quorum until the target is installed from the leader's record.
 func TestGroupWithoutQuorumComesBackByTheInstall(t *testing.T) {

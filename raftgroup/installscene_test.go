@@ -91,6 +91,16 @@ type copied struct {
 // cut makes one, as stages 1 and 3 would, and holds its record.
 func (s *scene) cut() copied {
 	s.t.Helper()
+	c := s.cutOnly()
+	if _, err := s.leader.HoldRecord("job", c.cut); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// cutOnly holds no record: that comes with the install.
+func (s *scene) cutOnly() copied {
+	s.t.Helper()
 	ctx := context.Background()
 	if _, err := s.leader.Lease(ctx, storage.Lease{ID: "job", Purpose: "resync", TTL: time.Hour}); err != nil {
 		s.t.Fatal(err)
@@ -103,11 +113,7 @@ func (s *scene) cut() copied {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c := s.look(view)
-	if _, err := s.leader.HoldRecord("job", c.cut); err != nil {
-		s.t.Fatal(err)
-	}
-	return c
+	return s.look(view)
 }
 
 func (s *scene) look(view *storage.View) (c copied) {
