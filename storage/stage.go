@@ -45,11 +45,13 @@ type Stage struct {
 	mu      sync.Mutex
 	leaves  map[digest.Leaf]digest.LeafDigest // committed or waiting
 	waiting map[digest.Leaf]*stagedLeaf
-	pending int64 // leaf bytes that wait
-	bytes   int64 // leaf bytes of all leaves
-	totals  totals
-	sealed  bool  // the file is a shard: the next write makes it a stage again
-	err     error // of the write that failed
+	// waitsSince is when the first of them came.
+	waitsSince time.Time
+	pending    int64 // leaf bytes that wait
+	bytes      int64 // leaf bytes of all leaves
+	totals     totals
+	sealed     bool  // the file is a shard: the next write makes it a stage again
+	err        error // of the write that failed
 }
 
 // OpenStage makes the file, or goes on with what a crash left: everything that was committed, which had been verified.

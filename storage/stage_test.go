@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -189,7 +190,9 @@ func TestLeafThatNoShardMayHoldIsRefused(t *testing.T) {
 	}
 }
 
-func TestStageGoesOnAfterARestart(t *testing.T) {
+func TestStageGoesOnAfterARestart(t *testing.T) { synctest.Test(t, stageGoesOnAfterARestart) }
+
+func stageGoesOnAfterARestart(t *testing.T) {
 	_, c := leaderCut(t)
 	o := stageOptions(t)
 	stage := mustStage(t, o)
@@ -212,6 +215,28 @@ func TestStageGoesOnAfterARestart(t *testing.T) {
 	}
 	c.fetch(t, stage, missing)
 	checkInstalled(t, install(t, stage, c), c)
+}
+
+// TestSlowLinkLosesASecondAtMost: what came in over a link too slow to fill a commit is on disk all the same when the
+// process dies.
+func TestSlowLinkLosesASecondAtMost(t *testing.T) { synctest.Test(t, slowLinkLosesASecondAtMost) }
+
+func slowLinkLosesASecondAtMost(t *testing.T) {
+	_, c := leaderCut(t)
+	o := stageOptions(t)
+	stage := mustStage(t, o)
+	const came = 5
+	for i := range came {
+		c.fetch(t, stage, c.manifest[i:i+1])
+		time.Sleep(stageTxAge / 2)
+	}
+	if err := stage.Close(); err != nil { // as a crash does: without a commit
+		t.Fatal(err)
+	}
+	stage = mustStage(t, o)
+	if kept, err := stage.Leaves(); err != nil || len(kept) < came-2 {
+		t.Fatalf("%d of %d leaves are kept, %v", len(kept), came, err)
+	}
 }
 
 // TestNewCutKeepsWhatStillMatches: the copy begins, more is written, the job starts over with another cut: leaves that did

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -12,6 +13,10 @@ import (
 // stageTxBytes is how many leaf bytes wait before Put commits them: they lie in memory, twice while they are written, and
 // a node fills several stages at once. Tried: 16 MiB take 4% less CPU.
 const stageTxBytes = 8 << 20
+
+// stageTxAge is how long a leaf waits for a commit while others come: what a slow link has brought in minutes is not
+// fetched again because a process died.
+const stageTxAge = time.Second
 
 // stagedLeaf is a verified leaf that waits for a commit.
 type stagedLeaf struct {
@@ -36,7 +41,7 @@ type stagedPart struct {
 }
 
 // Put checks leaf bytes whole and keeps them: ErrWrongContent when they are not what is wanted. leafBytes is not kept.
-// It commits by itself when stageTxBytes wait.
+// It commits by itself when stageTxBytes wait, or one has waited for stageTxAge.
 func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {
 	if s.has(want) {
 		return s.usable()
@@ -54,10 +59,13 @@ func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {
 		s.pending -= int64(old.Bytes)
 	}
 	s.forget(l.Leaf)
+	if len(s.waiting) == 0 {
+		s.waitsSince = time.Now()
+	}
 	s.waiting[l.Leaf], s.leaves[l.Leaf] = l, l.LeafDigest
 	s.pending += int64(l.Bytes)
 	s.bytes += int64(l.Bytes)
-	if s.pending < stageTxBytes {
+	if s.pending < stageTxBytes && time.Since(s.waitsSince) < stageTxAge {
 		return nil
 	}
 	return s.commit()
