@@ -118,6 +118,26 @@ func (r *Row) Keep() {
 	}
 }
 
+// Note changes the row and replaces its note, durably: the next process finds
+// both as they are.
+func (r *Row) Note(note json.RawMessage, change func(*api.Job)) error {
+	r.jobs.mu.Lock()
+	defer r.jobs.mu.Unlock()
+	j := r.jobs.jobs[r.id]
+	if j == nil || j.Final() || r.jobs.closed {
+		return nil
+	}
+	change(j)
+	r.jobs.notes[r.id] = note
+	if r.jobs.file == nil {
+		return nil
+	}
+	if _, err := r.jobs.file.append(r.jobs.lineLocked(j)); err != nil {
+		return err
+	}
+	return r.jobs.file.sync()
+}
+
 // Ending writes down, durably, what End is about to make of the job: after a
 // crash in between it has ended so.
 func (r *Row) Ending(status string, change func(*api.Job)) error {

@@ -48,7 +48,7 @@ func (f leafFetcher) Fetch(ctx context.Context, p resync.FetchPlan, sink resync.
 		return err
 	}
 	result, err := transfer.Run(ctx, plan, store, func(t transfer.Progress) {
-		progress(resync.FetchProgress{Bytes: int64(t.Bytes), Sources: sourceBytes(t.Sources)})
+		progress(resync.FetchProgress{Bytes: int64(t.Bytes + t.Partial), Sources: sourceBytes(t.Sources)})
 	})
 	out := resync.FetchResult{Sources: sourceBytes(result.Sources)}
 	for _, s := range result.Sources {

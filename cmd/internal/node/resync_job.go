@@ -63,6 +63,9 @@ type syncJob struct {
 	From    string                `json:"from,omitempty"` // of a move: the node that gives its replica up
 	// Missed is what the replica lacked when its node started.
 	Missed *walgap.Verdict `json:"missed,omitempty"`
+	// Ended is what the copy of a move came to in an earlier process: what is left
+	// is the old replica.
+	Ended *moveEnd `json:"ended,omitempty"`
 
 	row     *gateway.Row
 	stop    chan struct{} // closed when somebody wants its end
@@ -73,6 +76,7 @@ type syncJob struct {
 
 	slotMu sync.Mutex // held while a slot is waited for
 	slot   func()     // guarded by slotMu: gives the slot back; nil: it has none
+	again  bool       // guarded by slotMu: it has had one
 }
 
 func (j *syncJob) mode() walgap.Mode {
@@ -111,7 +115,7 @@ func (j *syncJob) shape(r *resync.Row) {
 
 // drive takes a job to its end, or to that of the process.
 func (m *resyncs) drive(ctx context.Context, j *syncJob) {
-	status, why := m.carryOut(ctx, j)
+	status, why := m.copyPart(ctx, j)
 	if status == "" { // the process ends
 		return
 	}
@@ -122,15 +126,28 @@ func (m *resyncs) drive(ctx context.Context, j *syncJob) {
 		}
 	}
 	j.row.End(status, func(r *api.Job) {
-		if why != "" && r.Error == nil && status != api.StatusDone {
+		if why != "" && status != api.StatusDone && (r.Error == nil || j.Kind == api.JobMove) { // of a move it says more
 			r.Error = &why
 		}
 	})
 	m.ended(j, status, why)
 }
 
+// copyPart is carryOut, or what came of it in an earlier process, where a move's
+// has ended: its leases have, too.
+func (m *resyncs) copyPart(ctx context.Context, j *syncJob) (status, why string) {
+	if j.Ended == nil {
+		return m.carryOut(ctx, j)
+	}
+	if err := os.RemoveAll(m.stagingDir(j.Group)); err != nil {
+		m.log.Warn("staging of a job that has ended is left", "group", j.Group, "err", err)
+	}
+	return j.Ended.Status, j.Ended.Why
+}
+
 // carryOut brings the replica to equality; "" when ctx has ended first.
 func (m *resyncs) carryOut(ctx context.Context, j *syncJob) (status, why string) {
+	defer j.giveSlot() // one that began as a replay may have taken one meanwhile
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	waiting, cancel := context.WithCancel(ctx)
@@ -155,7 +172,6 @@ func (m *resyncs) carryOut(ctx context.Context, j *syncJob) (status, why string)
 			return m.engage(ctx, j)
 		}
 	}
-	defer j.giveSlot()
 	err := m.takeSlot(waiting, j)
 	switch {
 	case ctx.Err() != nil:
@@ -179,9 +195,9 @@ func (m *resyncs) takeSlot(ctx context.Context, j *syncJob) error {
 			r.BlockedBy = &by
 		}
 	})
-	slot, err := m.slots.acquire(ctx, urgency{j.resumed, j.spare, j.Group})
+	slot, err := m.slots.acquire(ctx, urgency{j.resumed || j.again, j.spare, j.Group})
 	if err == nil {
-		j.slot = slot
+		j.slot, j.again = slot, true
 		j.row.Progress(func(r *api.Job) { r.Status, r.BlockedBy = api.StatusRunning, nil })
 	}
 	return err
@@ -203,7 +219,7 @@ func (m *resyncs) await(ctx context.Context, j *syncJob) (kind walgap.Kind, stat
 	defer tick.Stop()
 	began := time.Now()
 	for {
-		a, err := m.look(ctx, j.Group, j.mode())
+		a, err := m.look(ctx, j.Group, j.mode(), j.Options.Rate)
 		v := a.Verdict
 		switch {
 		case err != nil:
@@ -237,8 +253,9 @@ func (m *resyncs) await(ctx context.Context, j *syncJob) (kind walgap.Kind, stat
 	}
 }
 
-// look asks for the verdict on this node's replica as it stands.
-func (m *resyncs) look(ctx context.Context, group uint32, mode walgap.Mode) (verdictAnswer, error) {
+// look asks for the verdict on this node's replica as it stands, and what it
+// costs at a rate.
+func (m *resyncs) look(ctx context.Context, group uint32, mode walgap.Mode, rate int64) (verdictAnswer, error) {
 	replica, err := m.replicaOf(group)
 	if err != nil {
 		return verdictAnswer{}, err
@@ -247,7 +264,7 @@ func (m *resyncs) look(ctx context.Context, group uint32, mode walgap.Mode) (ver
 	if err != nil {
 		return verdictAnswer{}, err
 	}
-	return m.verdictOn(ctx, standing, mode)
+	return m.verdictOn(ctx, standing, mode, rate)
 }
 
 // engage has the engine carry the job out.

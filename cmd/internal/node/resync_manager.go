@@ -37,6 +37,7 @@ type resyncs struct {
 	engine    *resync.Engine
 	responder *resync.Responder
 	leaves    *leafstream.Server
+	in        *transfer.Limits  // of what comes into this node in copies
 	out       *transfer.Limiter // bytes that leave this node in copies
 	slots     *syncSlots
 	nudges    *nudgeBook
@@ -70,13 +71,14 @@ type syncTally struct {
 // newResyncs makes it; nothing happens until run.
 func newResyncs(n *Node) *resyncs {
 	m := &resyncs{
-		node: n, log: n.log, caller: groupCaller{n}, meter: &resync.Meter{}, out: transfer.NewLimiter(0), nudges: newNudgeBook(),
+		node: n, log: n.log, caller: groupCaller{n}, meter: &resync.Meter{}, in: transfer.NewLimits(0), out: transfer.NewLimiter(0), nudges: newNudgeBook(),
 		queue: make(chan *syncJob, maxQueuedJobs), jobs: make(map[uint32]*syncJob), past: make(map[uint32]pastSync),
 	}
 	m.slots = newSyncSlots(func() int { return m.settings().MaxConcurrent })
 	m.engine = resync.New(resync.Config{
 		Node: n.id, Replica: m.replicaOf, StagingDir: m.stagingDir, Room: m.room, Caller: m.caller,
-		Fetcher: leafFetcher{n, transfer.NewLimits(0)}, Jobs: m, Rates: m.meter, Hooks: n.opts.SyncHooks, Logger: n.log,
+		Limit:   func() int64 { return m.settings().Rate },
+		Fetcher: leafFetcher{n, m.in}, Jobs: m, Rates: m.meter, Hooks: n.opts.SyncHooks, Logger: n.log,
 	})
 	m.responder = resync.NewResponder(resync.ResponderConfig{Led: m.led, Logger: n.log})
 	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Logger: n.log}))
@@ -170,6 +172,9 @@ func (m *resyncs) Update(r resync.Row) error {
 	}
 	j.shape(&r)
 	if r.Ending != "" && !r.Status.Final() {
+		if j.Kind == api.JobMove { // its old replica is still to go
+			return m.noteMove(j, r)
+		}
 		return j.row.Ending(string(r.Ending), func(row *api.Job) { showRow(row, r) })
 	}
 	j.row.Change(func(row *api.Job) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
 const (
@@ -27,17 +29,58 @@ const (
 // assignment is changed first: what it says is what reconcile brings about, so
 // that a move which its nodes do not live to see goes on all the same.
 func (m *resyncs) Move(ctx context.Context, group uint32, from string, o gateway.ResyncOptions) (api.Job, error) {
-	if j := m.jobOf(group); j != nil && !(j.Kind == api.JobMove && j.From == from) {
-		return api.Job{}, api.E(api.Conflict, "wait for it, or cancel it", "job %s of the group runs", j.row.ID()).InGroup(group)
+	if err := m.reserve(group, from); err != nil {
+		return api.Job{}, err
 	}
 	if err := m.reassign(ctx, group, from, m.node.id.Name); err != nil {
 		return api.Job{}, moveError(group, err)
 	}
 	j, err := m.open(&syncJob{Group: group, Kind: api.JobMove, Trigger: triggerMove, Options: o, From: from})
 	if err != nil {
+		limited, cancel := context.WithTimeout(ctx, moveUndo)
+		defer cancel()
+		if undo := m.reassign(limited, group, m.node.id.Name, from); undo != nil {
+			m.log.Warn("a move that was not begun is not undone", "group", group, "err", undo)
+		}
 		return api.Job{}, err
 	}
 	return j.row.Job(), nil
+}
+
+// reserve refuses a move that could not begin, and keeps the group free for it
+// while it is assigned anew: the new replica would be taken up by itself.
+func (m *resyncs) reserve(group uint32, from string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped || !m.running {
+		return errSyncsStopped
+	}
+	if j := m.jobs[group]; j != nil && !(j.Kind == api.JobMove && j.From == from) {
+		return api.E(api.Conflict, "wait for it, or cancel it", "job %s of the group runs", j.row.ID()).InGroup(group)
+	}
+	past := m.past[group]
+	past.next = time.Now().Add(syncRetry)
+	m.past[group] = past
+	return nil
+}
+
+// moveEnd is what the copy of a move came to.
+type moveEnd struct {
+	Status string `json:"status"`
+	Why    string `json:"why,omitempty"`
+}
+
+// noteMove writes down, durably, what the copy of a move has come to: the next
+// process does not copy again, but the job is not over.
+func (m *resyncs) noteMove(j *syncJob, r resync.Row) error {
+	note, err := json.Marshal(struct {
+		*syncJob
+		Ended moveEnd `json:"ended"`
+	}{j, moveEnd{string(r.Ending), r.Error}})
+	if err != nil {
+		return fmt.Errorf("note of job %s: %w", j.row.ID(), err)
+	}
+	return j.row.Note(note, func(row *api.Job) { showRow(row, r) })
 }
 
 // reassign gives a node's place in a group to another one, unless it has it.

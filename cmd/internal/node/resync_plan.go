@@ -64,7 +64,7 @@ func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOpt
 func (m *resyncs) planNew(ctx context.Context, group uint32, o gateway.ResyncOptions) (*api.ResyncPlan, string) {
 	mode, _ := walgap.ParseMode(o.Mode)
 	cluster := m.node.identity.get().ClusterID
-	a, err := m.verdictOn(ctx, resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}, mode)
+	a, err := m.verdictOn(ctx, resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}, mode, o.Rate)
 	if err != nil {
 		return nil, err.Error()
 	}

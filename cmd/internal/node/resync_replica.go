@@ -94,14 +94,17 @@ func (r syncReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
 	return entries, err
 }
 
-// Hold implements resync.Replica. A job that goes back to copying once its copy
+// Turn implements resync.Queued. A job that goes back to copying once its copy
 // was installed, or that was not going to copy at first, waits for its slot here.
-func (r syncReplica) Hold(ctx context.Context, owner string) (resync.Held, error) {
+func (r syncReplica) Turn(ctx context.Context, owner string) error {
 	if j := r.syncs.jobOf(r.group.ID()); j != nil && j.ID == owner {
-		if err := r.syncs.takeSlot(ctx, j); err != nil {
-			return nil, err
-		}
+		return r.syncs.takeSlot(ctx, j)
 	}
+	return nil
+}
+
+// Hold implements resync.Replica.
+func (r syncReplica) Hold(ctx context.Context, owner string) (resync.Held, error) {
 	hold, err := r.group.TakeHold(ctx, owner)
 	if err != nil {
 		return nil, err

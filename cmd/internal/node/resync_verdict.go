@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -53,8 +54,11 @@ func onlyElection(l walgap.Leader, t walgap.Target) bool {
 }
 
 // verdictOn asks the leader of a group.
-func (m *resyncs) verdictOn(ctx context.Context, s resync.Standing, mode walgap.Mode) (verdictAnswer, error) {
-	ask, err := json.Marshal(verdictAsk{s.Server, s.Target, m.meter.Rates(), mode})
+func (m *resyncs) verdictOn(ctx context.Context, s resync.Standing, mode walgap.Mode, rate int64) (verdictAnswer, error) {
+	if node := m.settings().Rate; node > 0 && (rate == 0 || node < rate) {
+		rate = node
+	}
+	ask, err := json.Marshal(verdictAsk{s.Server, s.Target, m.meter.Rates().Copying(rate), mode})
 	if err != nil {
 		return verdictAnswer{}, err
 	}
@@ -96,10 +100,23 @@ func (m *resyncs) answerVerdict(ctx context.Context, _ membership.NodeID, reques
 		Verdict: walgap.Judge(report.Leader, ask.Target, ask.Rates, ask.Mode), Leader: g.Self(), Last: report.Last, Points: report.Points,
 		Spare: m.spare(g, ask.Server), Election: onlyElection(report.Leader, ask.Target),
 	}
+	if a.Verdict.Decided && !a.Verdict.Kind.Copies() {
+		m.lookAtNewcomer(g, ask.Server)
+	}
 	for _, s := range report.Sources {
 		a.Sources = append(a.Sources, s.Server.Name)
 	}
 	return json.Marshal(a)
+}
+
+// lookAtNewcomer has reconcile look at a group whose new replica has just shown
+// that it is open: it would learn of it at its next look only.
+func (m *resyncs) lookAtNewcomer(g *raftgroup.Group, server membership.ServerID) {
+	members, _, err := g.Members()
+	isServer := func(s raftgroup.Member) bool { return s.ID == server }
+	if loop := m.node.hosts.reconcile.Load(); err == nil && loop != nil && !slices.ContainsFunc(members, isServer) {
+		loop.Look(g.ID())
+	}
 }
 
 // spare is how many live voters a group has beyond a quorum, without one.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +38,9 @@ func (m *resyncs) takeUp() {
 		if !m.staged(group) {
 			continue
 		}
+		if m.toldEnd(group) {
+			continue
+		}
 		r, found, err := m.engine.Resume(group)
 		if err != nil {
 			m.log.Warn("staging of a job cannot be read", "group", group, "err", err)
@@ -63,6 +68,25 @@ func (m *resyncs) takeUp() {
 			m.log.Warn("a job of an earlier process cannot go on", "group", l.job.Group, "job", l.row.ID, "err", err)
 		}
 	}
+}
+
+// toldEnd removes the staging of a job whose row is final: it was cut short when
+// nothing else was left to do.
+func (m *resyncs) toldEnd(group uint32) bool {
+	id, err := resync.StagedJob(m.stagingDir(group))
+	if err != nil || !slices.ContainsFunc(m.node.gateway.Jobs().All(), func(j api.Job) bool { return j.Final() && strings.HasSuffix(j.ID, "-"+id) }) {
+		return false
+	}
+	if err := os.RemoveAll(m.stagingDir(group)); err != nil {
+		m.log.Warn("staging of a job that has ended is left", "group", group, "err", err)
+	}
+	return true
+}
+
+// setRate bounds what comes in and goes out from now on, that under way too.
+func (m *resyncs) setRate(bytesPerS int64) {
+	m.in.In.Set(float64(bytesPerS))
+	m.out.Set(float64(bytesPerS))
 }
 
 // leftSync is a job that an earlier process did not end.
@@ -96,7 +120,7 @@ func (m *resyncs) watch(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		s := m.settings()
-		m.out.Set(float64(s.Rate))
+		m.setRate(s.Rate)
 		m.slots.settle()
 		m.markStalled()
 		if !s.Enabled || !s.StartupSync {
@@ -202,7 +226,7 @@ func (m *resyncs) mayStart(group uint32) bool {
 // lookAt opens a job where leaves have to be copied. What the log can do, it
 // does without one.
 func (m *resyncs) lookAt(ctx context.Context, group uint32, why trigger) {
-	a, err := m.look(ctx, group, walgap.Auto)
+	a, err := m.look(ctx, group, walgap.Auto, 0)
 	switch {
 	case err != nil:
 		m.pause(group, false, err.Error())
@@ -221,7 +245,7 @@ func (m *resyncs) lookAtStart(ctx context.Context, group uint32, report raftgrou
 	if m.jobOf(group) != nil {
 		return true
 	}
-	a, err := m.verdictOn(ctx, standingOf(m.node.identity.get().ClusterID, report), walgap.Auto)
+	a, err := m.verdictOn(ctx, standingOf(m.node.identity.get().ClusterID, report), walgap.Auto, 0)
 	v := a.Verdict
 	switch {
 	case err != nil, !v.Decided && v.Wait:

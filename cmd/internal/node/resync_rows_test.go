@@ -1,0 +1,137 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/client"
+	"github.com/flotilla-db/flotilla/walgap/resync"
+)
+
+// lone is a node with one group that holds a point, and that group.
+func lone(t *testing.T, dir string, o Options) (*Node, uint32) {
+	t.Helper()
+	o.Logger = slog.New(slog.DiscardHandler)
+	n, err := Start(settingsOf(t, "n1", dir), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	awaitReady(t, n)
+	if _, err := patientSDK(t, n).Write(t.Context(), []client.Point{pointOf("x", 5, 1.5)}); err != nil {
+		t.Fatal(err)
+	}
+	return n, n.Groups().Groups()[0].ID()
+}
+
+func TestSlotThatAReplayTookForACopyIsGivenBack(t *testing.T) {
+	var n *Node
+	took := make(chan error, 1)
+	var group uint32
+	n, group = lone(t, t.TempDir(), Options{SyncHooks: resync.Hooks{Step: func(job string, s resync.Stage, point string) {
+		if s == resync.Promote && point == "watching" { // as a hold would
+			took <- syncReplica{syncs: n.syncs, group: n.Groups().Groups()[0]}.Turn(t.Context(), job)
+		}
+	}}})
+	await(t, n, "no resync can begin", func() bool {
+		_, err := n.syncs.open(&syncJob{Group: group, Kind: api.JobResync, Trigger: triggerAsked})
+		return err == nil
+	})
+	if err := <-took; err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range awaitJobs(t, n, 1) {
+		if j.Status != api.StatusDone {
+			t.Errorf("%+v", j)
+		}
+	}
+	await(t, n, "the job is not over", func() bool { return n.syncs.jobOf(group) == nil })
+	n.syncs.slots.mu.Lock()
+	defer n.syncs.slots.mu.Unlock()
+	if len(n.syncs.slots.taken) != 0 {
+		t.Errorf("slots %v are taken", n.syncs.slots.taken)
+	}
+}
+
+func TestRowThatWasFinalStaysSoWhereItsStagingWasLeft(t *testing.T) {
+	dir := t.TempDir()
+	n, group := lone(t, dir, Options{})
+	const id = "5e0f9c57-0000-4000-8000-000000000001"
+	row, err := n.gateway.Jobs().Open(api.Job{ID: "move-n1-" + id, Kind: api.JobMove, GroupID: &group}, nil, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row.End(api.StatusFailed, func(*api.Job) {})
+	staging := n.syncs.stagingDir(group)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(staging, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	state := fmt.Sprintf(`{"version":1,"attempt":1,"ending":"failed","error":"x","request":{"id":%q,"group":%d}}`, id, group)
+	if err := os.WriteFile(filepath.Join(staging, "job.json"), []byte(state), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := lone(t, dir, Options{})
+	await(t, again, "the staging is left", func() bool {
+		_, err := os.Stat(staging)
+		return os.IsNotExist(err)
+	})
+	jobs := jobsOn(t, again)
+	if len(jobs) != 1 || !jobs[0].Final() || !jobs[0].FinishedAt.Equal(row.Job().FinishedAt.Time) {
+		t.Errorf("%+v", jobs)
+	}
+}
+
+func TestMoveIsNotOverWhenItsCopyIs(t *testing.T) {
+	dir := t.TempDir()
+	n, group := lone(t, dir, Options{})
+	j := &syncJob{ID: "5e0f9c57-0000-4000-8000-000000000002", Group: group, Kind: api.JobMove, Trigger: triggerMove, From: "n9"}
+	var err error
+	if j.row, err = n.gateway.Jobs().Open(api.Job{ID: "move-n1-" + j.ID, Kind: api.JobMove, GroupID: &group}, json.RawMessage(`{}`), func() {}); err != nil {
+		t.Fatal(err)
+	}
+	n.syncs.mu.Lock()
+	n.syncs.jobs[group] = j
+	n.syncs.mu.Unlock()
+	if err := n.syncs.Update(resync.Row{ID: j.ID, Group: group, Stage: resync.Fetch, Status: resync.Running, Ending: resync.Failed, Error: "no leaves"}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, jobsFile)) // what a kill would leave
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, jobsFile), kept, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := lone(t, dir, Options{})
+	for _, j := range awaitJobs(t, again, 1) {
+		if why := deref(j.Error); j.Kind != api.JobMove || j.Status != api.StatusFailed || !strings.Contains(why, "no leaves") || !strings.Contains(why, "votes already") {
+			t.Errorf("%+v: %s", j, why)
+		}
+	}
+}
+
+func TestRateOfCopiesFollowsItsSetting(t *testing.T) {
+	n, _ := lone(t, t.TempDir(), Options{})
+	for _, rate := range []int64{1 << 20, 0, 5 << 20} {
+		n.syncs.setRate(rate)
+		if in, out := n.syncs.in.In.Rate(), n.syncs.out.Rate(); in != float64(rate) || out != float64(rate) {
+			t.Errorf("%v in and %v out, not %d", in, out, rate)
+		}
+	}
+}
