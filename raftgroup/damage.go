@@ -14,9 +14,19 @@ const (
 )
 
 // damaged takes a replica out of service whose shard's structure is bad: it
-// hands its leadership over, if it has one, and stops.
+// hands its leadership over, if it has one, and stops. A file that was replaced
+// meanwhile takes the damage with it.
 func (h *Host) damaged(group uint32, cause error) {
-	h.takeOut(group, func(g *Group) { g.quarantine(cause) })
+	g, known := h.Group(group)
+	if !known {
+		return
+	}
+	file := g.filesSoFar()
+	h.takeOut(group, func(g *Group) {
+		if g.filesSoFar() == file {
+			g.quarantine(cause)
+		}
+	})
 }
 
 // LogDamaged starts a group again whose log has an entry that cannot be read:

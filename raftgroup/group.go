@@ -58,6 +58,7 @@ type Group struct {
 	atOpen   *Report             // guarded by mu; of the first open, nil before
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
+	files    int                 // guarded by mu; how often an install has put another file in the shard's place
 }
 
 // ID is the group's number.

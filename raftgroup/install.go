@@ -94,8 +94,8 @@ func (h *Hold) Install(ctx context.Context, i Installation) error {
 		return fmt.Errorf("install in group %d: %w", g.id, err)
 	}
 	defer func() { _ = i.Stage.Close() }()
-	if why, err := g.host.quarantined(g.id); i.InPlace && (err != nil || why != "") {
-		return fmt.Errorf("install in group %d: not into the file of a replica %s: %w", g.id, why, errors.Join(err, storage.ErrDamaged))
+	if err := g.fits(&i); err != nil {
+		return err
 	}
 	if !i.InPlace {
 		if err := i.Stage.Seal(g.host.identity(g.id, i.Lineage), i.State, i.Manifest); err != nil {
@@ -118,8 +118,22 @@ func (h *Hold) Install(ctx context.Context, i Installation) error {
 	case g.host.closing():
 		return fmt.Errorf("install in group %d: %w", g.id, ErrClosed)
 	}
+	if err := g.fits(&i); err != nil { // it may have gone to quarantine meanwhile
+		return err
+	}
 	if err := h.install(ctx, &i); err != nil {
 		return fmt.Errorf("install in group %d: %w", g.id, err)
+	}
+	return nil
+}
+
+// fits refuses to put leaves into a file in quarantine.
+func (g *Group) fits(i *Installation) error {
+	if !i.InPlace {
+		return nil
+	}
+	if why, err := g.host.quarantined(g.id); err != nil || why != "" {
+		return fmt.Errorf("install in group %d: not into the file of a replica %s: %w", g.id, why, errors.Join(err, storage.ErrDamaged))
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // The target dies at every step of an install and starts again: it is what it was
@@ -117,4 +119,73 @@ func TestDamagedIntentKeepsTheGroupClosed(t *testing.T) {
 		s.equal()
 		time.Sleep(time.Second)
 	})
+}
+
+// An install that cannot be finished is given up only where its record is gone:
+// a start that finds it later would drop what was acked since.
+func TestInstallIsNotGivenUpWhileItsRecordStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		c := s.cut()
+		host := s.target.host
+		s.hold(s.replica())
+		n := intent{Lineage: c.lineage, Cut: c.cut.Position, Log: logReset}
+		path := host.intentPath(7)
+		if err := os.MkdirAll(path+"/stays", 0o750); err != nil { // it cannot be removed
+			t.Fatal(err)
+		}
+		if err := host.carryOut(7, n, nil, nil); err == nil || errors.Is(err, errAbandoned) {
+			t.Errorf("the old replica would run: %v", err)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := host.carryOut(7, n, nil, nil); !errors.Is(err, errAbandoned) {
+			t.Errorf("with the record gone: %v", err)
+		}
+	})
+}
+
+// Damage that is found while the copy is sealed or switched is of the old file: no
+// leaves are put into it, and what replaces it is not taken for damaged.
+func TestDamageFoundDuringAnInstallIsOfTheOldFile(t *testing.T) {
+	for _, way := range []struct {
+		at      int
+		inPlace bool
+	}{{stepSealed, true}, {stepSwitched, false}} {
+		t.Run(InstallSteps[way.at], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				step := func(string) {}
+				s := newScene(t, false, func(c *HostConfig) {
+					c.InstallStep = func(_ uint32, at string) error { step(at); return nil }
+				})
+				s.applied(7, s.write(5))
+				s.net.setMute(s.target.id.Name)
+				s.write(20)
+				replica := s.replica()
+				h, c := s.hold(replica), s.cut()
+				step = func(at string) {
+					if at == InstallSteps[way.at] {
+						s.target.host.damaged(7, errors.New("page 7: bad"))
+						time.Sleep(5 * time.Second)
+					}
+				}
+				err := s.install(h, c, way.inPlace)
+				time.Sleep(5 * time.Second)
+				st := replica.Status()
+				if way.inPlace {
+					if why, _ := s.target.host.quarantined(7); !errors.Is(err, storage.ErrDamaged) || why == "" || st.State != ReplicaQuarantined || st.Running {
+						t.Errorf("leaves went into a damaged file: %v, %s, mark %q", err, st.State, why)
+					}
+					return
+				}
+				if err != nil || !st.Running || st.State != ReplicaReady {
+					t.Errorf("%v, %s: %q", err, st.State, st.Why)
+				}
+				s.net.setMute("")
+				s.equal()
+			})
+		})
+	}
 }

@@ -80,7 +80,12 @@ func (h *Host) finishInstall(group uint32, entries raftlog.Log) (bool, error) {
 func (h *Host) carryOut(group uint32, n intent, entries raftlog.Log, stage *storage.Stage) error {
 	if err := h.switchShard(group, n, stage); err != nil {
 		if !h.switched(group, n) {
-			return fmt.Errorf("%w: %w", errAbandoned, errors.Join(err, h.removeIntent(group)))
+			// With the intent in place nothing may run: a later start would finish the
+			// install, and drop what was acked since.
+			if left := h.removeIntent(group); left != nil {
+				return errors.Join(err, left)
+			}
+			return fmt.Errorf("%w: %w", errAbandoned, err)
 		}
 		// It is there all the same: an earlier try has switched.
 	}

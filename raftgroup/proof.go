@@ -21,4 +21,15 @@ func (g *Group) noteInstalled(i *Installation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.root, g.rootAt = digest.Root(i.Manifest), i.Cut.Position
+	if !i.InPlace {
+		g.files++
+	}
+}
+
+// filesSoFar tells the shard's files apart: what was found in an earlier one is not
+// in this one.
+func (g *Group) filesSoFar() int {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.files
 }
