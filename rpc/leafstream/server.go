@@ -43,6 +43,9 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	}, s)
 }
 
+// Answers counts the answers that were begun.
+func (s *Server) Answers() uint64 { return s.leaves.Answers() }
+
 // Close ends the answers that are under way and waits for them; further calls are refused.
 func (s *Server) Close() error {
 	s.mu.Lock()

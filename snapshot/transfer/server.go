@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -41,7 +42,8 @@ type ServerOptions struct {
 type Server struct {
 	options ServerOptions
 	slots   chan struct{} // capacity MaxStreams
-	zstd    sync.Pool     // of *zstd.Encoder, for those answers that compress
+	answers atomic.Uint64
+	zstd    sync.Pool // of *zstd.Encoder, for those answers that compress
 }
 
 // NewServer makes a Server.
@@ -55,6 +57,9 @@ func NewServer(o ServerOptions) *Server {
 // Load is how many answers are under way: what a target compares sources by.
 func (s *Server) Load() int { return len(s.slots) }
 
+// Answers counts the answers that were begun.
+func (s *Server) Answers() uint64 { return s.answers.Load() }
+
 // Serve answers one request; send is called from this goroutine. It refuses with ErrBusy, ErrNotPinned or ErrNotServed
 // before it sends anything; a cut that ends later ends the answer. The cut is released when it returns.
 func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error) error {
@@ -64,6 +69,7 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 		return fmt.Errorf("%w: it gives %d answers", ErrBusy, MaxStreams)
 	}
 	defer func() { <-s.slots }()
+	s.answers.Add(1)
 	began := time.Now()
 	reader, release, err := s.options.Views.View(ctx, r.Group, r.Cut)
 	if err != nil {

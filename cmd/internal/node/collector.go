@@ -18,13 +18,17 @@ const (
 	busyBytes        = 16 << 20
 	busyGCPercent    = 400
 	defaultGCPercent = 100
+	// copyGCPercent holds while leaves come in or go out, however busy the node
+	// is: a copy may take 64 MB above idle, and its own buffers live there too.
+	copyGCPercent = 100
 	// quietPolls is after how many quiet polls memory goes back to the system.
 	quietPolls = 5
 )
 
 // tuneCollector trades memory for CPU while the process is busy, and gives the
-// memory back when it is not. GOGC in the environment turns it off.
-func tuneCollector(ctx context.Context) {
+// memory back when it is not. copying says whether leaves are copied to or from
+// here. GOGC in the environment turns it off.
+func tuneCollector(ctx context.Context, copying func() bool) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -33,6 +37,13 @@ func tuneCollector(ctx context.Context) {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
 	last, quiet := sample[0].Value.Uint64(), quietPolls
+	percent := defaultGCPercent
+	set := func(want int) {
+		if want != percent {
+			percent = want
+			debug.SetGCPercent(want)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -41,17 +52,31 @@ func tuneCollector(ctx context.Context) {
 		}
 		metrics.Read(sample)
 		now := sample[0].Value.Uint64()
-		was := quiet
 		if quiet++; now-last > busyBytes {
 			quiet = 0
 		}
 		last = now
 		switch {
-		case quiet == 0 && was >= quietPolls:
-			debug.SetGCPercent(busyGCPercent)
-		case quiet == quietPolls:
-			debug.SetGCPercent(defaultGCPercent)
+		case copying(): // asked each time: it tells what was since the last time
+			set(copyGCPercent)
+		case quiet < quietPolls:
+			set(busyGCPercent)
+		default:
+			set(defaultGCPercent)
+		}
+		if quiet == quietPolls {
 			debug.FreeOSMemory()
 		}
+	}
+}
+
+// copies makes the function that says whether leaves came in or went out since it
+// was asked last.
+func (m *resyncs) copies() func() bool {
+	given := uint64(0)
+	return func() bool {
+		was := given
+		given = m.leaves.Answers()
+		return given != was || m.slots.copying() > 0
 	}
 }

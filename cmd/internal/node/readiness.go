@@ -11,8 +11,13 @@ import (
 )
 
 const (
-	// readyPoll is the pause between two looks at what is still missing.
-	readyPoll = 20 * time.Millisecond
+	// readyPoll is the pause between two looks at what is still missing; it grows
+	// to maxReadyPoll with the time that has passed, by a readyPart of it: a look
+	// at 256 groups costs a millisecond, and a node that copies all of its data is
+	// not ready for minutes.
+	readyPoll    = 20 * time.Millisecond
+	maxReadyPoll = 500 * time.Millisecond
+	readyPart    = 20
 	// readyAsk bounds the question how far a leader is.
 	readyAsk = time.Second
 	// readyAsksAtOnce bounds the questions under way.
@@ -78,9 +83,9 @@ func (r *readiness) Syncing() int {
 func (r *readiness) run(ctx context.Context) {
 	goals := make(map[uint32]uint64)     // group -> index that has to be applied here
 	reached := make(map[uint32]struct{}) // groups that have applied it
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	for {
+	timer := time.NewTimer(readyPoll)
+	defer timer.Stop()
+	for began := time.Now(); ; {
 		missing, syncing := r.membership(), 0
 		if len(missing) == 0 {
 			late := time.Since(r.node.startedAt) >= r.node.policyConfig().Storage.Sync.StartupTimeout
@@ -93,10 +98,11 @@ func (r *readiness) run(ctx context.Context) {
 			close(r.done)
 			return
 		}
+		timer.Reset(min(max(readyPoll, time.Since(began)/readyPart), maxReadyPoll))
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
 }

@@ -94,6 +94,13 @@ func (s *syncSlots) settleLocked() {
 	}
 }
 
+// copying is how many groups have a slot.
+func (s *syncSlots) copying() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.taken)
+}
+
 // busy says, to those who wait, what they wait for; "" when nobody need wait.
 func (s *syncSlots) busy() string {
 	s.mu.Lock()
