@@ -74,6 +74,7 @@ func (g *Gateway) PlanResync(ctx context.Context, r ResyncRequest) (api.Plan, er
 		return api.Plan{}, err
 	}
 	reply, err := g.askTarget(ctx, target, resyncCall{Resync: &r, Plan: true})
+	reply.Groups = g.withReplicas(ctx, reply.Groups, "", "")
 	return planOf(api.JobResync, r.ResyncOptions, reply), err
 }
 
@@ -98,6 +99,7 @@ func (g *Gateway) PlanMove(ctx context.Context, r MoveRequest) (api.Plan, error)
 		return api.Plan{}, err
 	}
 	reply, err := g.askTarget(ctx, target, resyncCall{Move: &r, Plan: true})
+	reply.Groups = g.withReplicas(ctx, reply.Groups, r.A, r.B)
 	plan := planOf(api.JobMove, r.ResyncOptions, reply)
 	for i := range plan.Groups {
 		for j := range plan.Groups[i].Replicas {

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,6 +202,17 @@ func TestMoveGivesAReplicaToAnotherNode(t *testing.T) {
 		}
 	}()
 	group := nodes[0].Groups().Groups()[0].ID()
+	plan, err := nodes[1].gateway.PlanMove(t.Context(), gateway.MoveRequest{Group: group, A: "n3", B: "n4"})
+	if err != nil || len(plan.Groups) != 1 || plan.Groups[0].Leader == nil {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	parts := map[string]string{}
+	for _, r := range plan.Groups[0].Replicas {
+		parts[r.Node] = r.Action
+	}
+	if want := map[string]string{"n1": api.PlanGive, "n2": api.PlanGive, "n3": api.PlanGo, "n4": api.PlanCopy}; !maps.Equal(parts, want) {
+		t.Errorf("plan %v, want %v: %+v", parts, want, plan.Groups[0].Resync)
+	}
 	job, err := nodes[1].gateway.Move(t.Context(), gateway.MoveRequest{Group: group, A: "n3", B: "n4"})
 	if err != nil {
 		t.Fatal(err)
