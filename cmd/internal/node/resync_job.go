@@ -298,7 +298,12 @@ func (m *resyncs) engage(ctx context.Context, j *syncJob) (status, why string) {
 	case result.Err != nil:
 		why = result.Err.Error()
 	}
-	j.row.Change(func(r *api.Job) { showRow(r, result.Row) })
+	j.row.Change(func(r *api.Job) {
+		verdict, reason := r.Verdict, r.Reason
+		if showRow(r, result.Row); r.Verdict == nil && r.Reason == nil { // it never began
+			r.Verdict, r.Reason = verdict, reason
+		}
+	})
 	if errors.Is(result.Err, resync.ErrCancelled) {
 		why = "cancelled on request"
 	}
