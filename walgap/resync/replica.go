@@ -18,7 +18,7 @@ type Replica interface {
 	// Contents are the content ids of what the file holds, without a hold: for the price of a dry run. It may lag
 	// behind what is applied.
 	Contents(ctx context.Context) ([]digest.Entry, error)
-	// Hold takes the hold of DESIGN 9.2 for owner, a job id. Taken again by the same owner it gives the same hold.
+	// Hold takes the hold (see hold in hold.go) for owner, a job id. Taken again by the same owner it gives the same hold.
 	Hold(ctx context.Context, owner string) (Held, error)
 }
 

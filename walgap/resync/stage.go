@@ -66,7 +66,7 @@ func (o Outcome) String() string {
 // Status is what a job has come to.
 type Status string
 
-// The statuses of INTERFACE.md. Interrupted is not one of them: the process ended before the job did, and Resume gives
+// The statuses that jobs show, and Interrupted, which none does: the process ended before the job did, and Resume gives
 // it back.
 const (
 	Running     Status = "running"
