@@ -37,22 +37,23 @@ func (a Assembly) sources() ([]leafSource, []digest.Leaf, error) {
 // Missing lists what neither stage nor base has with that content, trusting stored digests. Leaves of the base that cannot
 // be read, or that Damaged has found to be bad, count as missing.
 func (a Assembly) Missing(ctx context.Context) ([]digest.Entry, error) {
-	missing := make([]bool, len(a.Manifest))
-	err := parallel(ctx, len(a.Manifest), func(ctx context.Context, i int) (err error) {
-		if e := a.Manifest[i]; !a.Stage.has(e) {
-			missing[i] = true
-			if a.Base != nil {
-				has, err := a.Base.has(ctx, e)
-				missing[i] = !has
-				return err
-			}
+	var missing []digest.Entry
+	for _, e := range a.Manifest {
+		if !a.Stage.has(e) {
+			missing = append(missing, e)
 		}
-		return nil
-	})
+	}
+	if a.Base == nil {
+		return missing, nil
+	}
+	has, err := a.Base.hasAll(ctx, missing)
 	if err != nil {
 		return nil, fmt.Errorf("compare with the manifest: %w", err)
 	}
-	return a.picked(missing), nil
+	for i := range has {
+		has[i] = !has[i]
+	}
+	return Assembly{Manifest: missing}.picked(has), nil
 }
 
 func (a Assembly) picked(which []bool) (picked []digest.Entry) {

@@ -117,25 +117,25 @@ func (v *View) root(ctx context.Context, anew bool) (digest.ID, []digest.Entry, 
 	if err != nil {
 		return digest.ID{}, nil, err
 	}
-	entries := make([]digest.Entry, 0, len(leaves))
-	var computed []digest.Entry
-	for _, leaf := range leaves {
-		if err := ctx.Err(); err != nil {
+	digests, found := make([]digest.LeafDigest, len(leaves)), make([]bool, len(leaves))
+	if !anew {
+		if digests, found, err = v.storedAll(ctx, leaves); err != nil {
 			return digest.ID{}, nil, err
 		}
-		d, ok := digest.LeafDigest{}, false
-		if !anew {
-			if d, ok, err = v.stored(leaf); err != nil {
+	}
+	entries := make([]digest.Entry, len(leaves))
+	var computed []digest.Entry
+	for i, leaf := range leaves {
+		if !found[i] {
+			if err := ctx.Err(); err != nil {
 				return digest.ID{}, nil, err
 			}
-		}
-		if !ok {
-			if d, err = v.Digest(ctx, leaf); err != nil {
+			if digests[i], err = v.Digest(ctx, leaf); err != nil {
 				return digest.ID{}, nil, err
 			}
-			computed = append(computed, digest.Entry{Leaf: leaf, LeafDigest: d})
+			computed = append(computed, digest.Entry{Leaf: leaf, LeafDigest: digests[i]})
 		}
-		entries = append(entries, digest.Entry{Leaf: leaf, LeafDigest: d})
+		entries[i] = digest.Entry{Leaf: leaf, LeafDigest: digests[i]}
 	}
 	v.offer(computed)
 	return digest.Root(entries), entries, nil
