@@ -60,6 +60,7 @@ func (b *board) queue(doing string) (over func()) {
 	b.mu.Lock()
 	idle, was := b.idle, b.doing
 	b.idle, b.doing = maxTurn, doing
+	b.row.BlockedBy, b.dirty = doing, true
 	b.mu.Unlock()
 	return func() {
 		b.mu.Lock()

@@ -135,3 +135,22 @@ func TestRateOfCopiesFollowsItsSetting(t *testing.T) {
 		}
 	}
 }
+
+func TestReplicaThatWasMovedAwayWhileItsNodeWasGoneGetsNoResync(t *testing.T) {
+	n, group := lone(t, t.TempDir(), Options{})
+	g, _ := n.Groups().Group(group)
+	report, err := g.Report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Group = group%8 + 1 // of the eight, one that nobody assigned to this node
+	if n.dir.Table().Assignments[report.Group].Holds("n1") {
+		t.Fatalf("group %d is assigned", report.Group)
+	}
+	if !n.syncs.lookAtStart(t.Context(), report.Group, report) {
+		t.Error("it is asked about again and again")
+	}
+	if jobs := jobsOn(t, n); len(jobs) != 0 {
+		t.Errorf("%+v", jobs)
+	}
+}

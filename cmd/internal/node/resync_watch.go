@@ -242,7 +242,8 @@ func (m *resyncs) lookAt(ctx context.Context, group uint32, why trigger) {
 // lookAtStart opens a job for what a replica lacked when its node started; done
 // when there is a verdict.
 func (m *resyncs) lookAtStart(ctx context.Context, group uint32, report raftgroup.Report) (done bool) {
-	if m.jobOf(group) != nil {
+	// What was moved away meanwhile is removed, not brought up to date.
+	if m.jobOf(group) != nil || !m.node.dir.Table().Assignments[group].Holds(m.node.id.Name) {
 		return true
 	}
 	a, err := m.verdictOn(ctx, standingOf(m.node.identity.get().ClusterID, report), walgap.Auto, 0)
