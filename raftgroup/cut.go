@@ -88,9 +88,13 @@ func (g *Group) Lease(ctx context.Context, l storage.Lease) (uint64, error) {
 	return index, err
 }
 
-// End ends a cut's view or a lease, by its id.
-func (g *Group) End(ctx context.Context, id string) (uint64, error) {
-	return g.command(ctx, storage.AppendEnd(nil, id))
+// End ends the views of cuts and leases, by their ids, in one entry.
+func (g *Group) End(ctx context.Context, ids ...string) (uint64, error) {
+	var frames []byte
+	for _, id := range ids {
+		frames = storage.AppendEnd(frames, id)
+	}
+	return g.command(ctx, frames)
 }
 
 // command proposes a command of the cluster's own: neither the fence nor the

@@ -56,6 +56,7 @@ type Group struct {
 	joining  bool                // guarded by mu; not a voter yet
 	hold     *Hold               // guarded by mu, and written under opening; nil: not held
 	atOpen   *Report             // guarded by mu; of the first open, nil before
+	openedAt time.Time           // guarded by mu; when that was over
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
 	files    int                 // guarded by mu; how often an install has put another file in the shard's place
@@ -263,7 +264,7 @@ func (g *Group) start(w Want, damage error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.atOpen == nil && o.report.Group == g.id && o.report.Server != (membership.ServerID{}) {
-		g.atOpen = &o.report
+		g.atOpen, g.openedAt = &o.report, time.Now()
 	}
 	g.instance, g.self, g.lineage, g.decided = in, d.Server(g.host.config.Self), d.Lineage, false
 	switch {

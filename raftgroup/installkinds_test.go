@@ -3,7 +3,9 @@ package raftgroup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,12 +122,18 @@ func TestTargetInAHigherTermIsInstalled(t *testing.T) {
 
 // A group without an instance is installed all the same.
 func TestReplicaThatDoesNotRunIsInstalled(t *testing.T) {
+	for _, bolt := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bolt=%v", bolt), func(t *testing.T) { replicaThatDoesNotRun(t, bolt) })
+	}
+}
+
+func replicaThatDoesNotRun(t *testing.T, bolt bool) {
 	for _, tt := range []struct {
 		name   string
 		spoil  func(t *testing.T, s *scene, path string)
 		refuse func(t *testing.T, r Report) // what it says of itself
 		base   bool
-		as     uint32 // generation that comes back
+		as     uint32 // 1: at least that generation comes back
 	}{
 		{
 			name: "LogBeginsAboveTheShard",
@@ -194,10 +202,40 @@ func TestReplicaThatDoesNotRunIsInstalled(t *testing.T) {
 			},
 			as: 1,
 		},
+		{
+			name: "ForgotItsLogToo",
+			spoil: func(t *testing.T, s *scene, path string) {
+				err := os.WriteFile(path, make([]byte, 64<<10), 0o600)
+				if err := errors.Join(err, os.RemoveAll(s.target.dir+"/log"), os.RemoveAll(filepath.Dir(path)+"/raft.db")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			refuse: func(t *testing.T, r Report) {
+				if r.HasData || r.Damage == "" {
+					t.Errorf("%+v", r)
+				}
+			},
+			as: 1,
+		},
+		{
+			name: "VoteIsOlderThanItsLog",
+			spoil: func(t *testing.T, s *scene, path string) {
+				if err := os.WriteFile(path, make([]byte, 64<<10), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s.setVote(func(r *raftlog.VoteRecord) { r.CurrentTerm = 1 })
+			},
+			refuse: func(t *testing.T, r Report) {
+				if r.HasData || r.Damage == "" {
+					t.Errorf("%+v", r)
+				}
+			},
+			as: 1,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newScene(t, false, nil)
+				s := newScene(t, bolt, nil)
 				s.applied(7, s.write(5))
 				s.trim(s.replica())
 				s.write(5)
@@ -243,7 +281,7 @@ func TestReplicaThatDoesNotRunIsInstalled(t *testing.T) {
 				if err := s.install(h, c, tt.base); err != nil {
 					t.Fatal(err)
 				}
-				if replica.Self() != s.target.id.Server(tt.as) || !replica.Running() {
+				if replica.Self().NodeID != s.target.id || min(replica.Self().Generation, 1) != tt.as || !replica.Running() {
 					t.Fatalf("it runs as %s: %q", replica.Self(), replica.Status().Why)
 				}
 				if tt.as > 0 { // as a new server, whom the leader has to add

@@ -22,8 +22,8 @@ const (
 	logKept
 	// logReset: all that it may have acked is in the cut. It goes on behind it.
 	logReset
-	// logLeft: it has lost entries above the cut that it may have acked. Opening
-	// starts it under a new generation, and empties it then.
+	// logLeft: it has lost entries above the cut that it may have acked, or a vote.
+	// Opening starts it under a new generation, and empties it then.
 	logLeft
 )
 
@@ -44,7 +44,7 @@ type installFacts struct {
 	Next        uint64 // the only index that an append may have; 0: any
 	LastTerm    uint64 // 0 where the entry cannot be read
 	CutTerm     uint64 // of its entry at the cut's index; 0: it has none that can be read
-	Lost        bool   // bad or missing entries above the cut, or nobody knows how many
+	Lost        bool   // bad or missing entries above the cut, or nobody knows how many; or a later term than the vote's
 	Shard       storage.Position
 	Joiner      bool // nothing was ever promised here: no vote record, no entries, no data
 }
@@ -85,12 +85,8 @@ func (h *Host) installFacts(group uint32, entries raftlog.Log, lineage string, c
 		return f, fmt.Errorf("last index: %w", err)
 	}
 	f.Next = entries.NextIndex()
-	var corrupt *raftlog.CorruptError
-	switch err := entries.Check(); {
-	case errors.As(err, &corrupt):
-		f.Lost = corrupt.TailUnknown || corrupt.Index > cut.Index
-	case err != nil:
-		return f, fmt.Errorf("check log: %w", err)
+	if f.Lost, err = lostAbove(entries, cut.Index); err != nil {
+		return f, err
 	}
 	if f.LastTerm, err = termAt(entries, f.Last); err != nil {
 		return f, err
@@ -99,7 +95,10 @@ func (h *Host) installFacts(group uint32, entries raftlog.Log, lineage string, c
 		return f, err
 	}
 	vote, voted, err := h.config.Votes.Record(group)
-	if err != nil && !errors.Is(err, raftlog.ErrVoteUnreadable) {
+	switch {
+	case errors.Is(err, raftlog.ErrVoteUnreadable):
+		voted = true // and opening renews it
+	case err != nil:
 		return f, fmt.Errorf("read vote record: %w", err)
 	}
 	shard, of, err := h.durable(group)
@@ -114,10 +113,29 @@ func (h *Host) installFacts(group uint32, entries raftlog.Log, lineage string, c
 		logOf = of
 	}
 	f.Foreign = logOf != "" && logOf != lineage
+	f.Lost = f.Lost || voted && forgot(vote, f)
 	_, absent := os.Stat(h.shardPath(group))
 	noData := errors.Is(absent, fs.ErrNotExist) || of != "" && shard.Index == 0
 	f.Joiner = !voted && f.Last == 0 && f.Next <= 1 && noData
 	return f, nil
+}
+
+// lostAbove reports whether a log has bad or missing entries above an index.
+func lostAbove(entries raftlog.Log, index uint64) (bool, error) {
+	var corrupt *raftlog.CorruptError
+	switch err := entries.Check(); {
+	case errors.As(err, &corrupt):
+		return corrupt.TailUnknown || corrupt.Index > index, nil
+	case err != nil:
+		return false, fmt.Errorf("check log: %w", err)
+	}
+	return false, nil
+}
+
+// forgot reports whether a replica that has voted has lost its log, or a later
+// vote. Opening sees that as well, but no more once log and term fit the cut.
+func forgot(vote raftlog.VoteRecord, f installFacts) bool {
+	return vote.CurrentTerm >= termOfVotes && f.Last == 0 && f.Next == 0 || vote.CurrentTerm < f.LastTerm
 }
 
 // termAt is the term of an entry, 0 where the log has none that can be read.

@@ -95,7 +95,7 @@ func (h *Host) carryOut(group uint32, n intent, entries raftlog.Log, stage *stor
 	if err := h.step(group, stepSwitched); err != nil {
 		return err
 	}
-	if err := resetLog(n, entries); err != nil {
+	if err := h.resetLog(group, n, entries); err != nil {
 		return err
 	}
 	if err := h.step(group, stepLog); err != nil {
@@ -162,9 +162,14 @@ func (h *Host) applyStage(group uint32, n intent, stage *storage.Stage, staged s
 	return errors.Join(err, stage.Close())
 }
 
-// resetLog empties the log behind the cut, if that was decided.
-func resetLog(n intent, entries raftlog.Log) error {
-	if n.Log != logReset {
+// resetLog empties the log behind the cut, if that was decided. Where opening
+// would not see any more that something was lost, the log's generation tells.
+func (h *Host) resetLog(group uint32, n intent, entries raftlog.Log) error {
+	switch n.Log {
+	case logReset:
+	case logLeft:
+		return h.renewLog(group, n, entries)
+	default:
 		return nil
 	}
 	last, err := entries.LastIndex()
@@ -176,6 +181,27 @@ func resetLog(n intent, entries raftlog.Log) error {
 	}
 	if err := entries.Reset(n.Cut.Index+1, entries.Generation()); err != nil {
 		return fmt.Errorf("empty the log: %w", err)
+	}
+	return nil
+}
+
+// renewLog gives a log that has lost something a higher generation than the vote
+// record's, unless a bad entry of it, or the record, will say so.
+func (h *Host) renewLog(group uint32, n intent, entries raftlog.Log) error {
+	if bad, err := lostAbove(entries, n.Cut.Index); bad || err != nil {
+		return err
+	}
+	record, present, err := h.config.Votes.Record(group)
+	switch {
+	case errors.Is(err, raftlog.ErrVoteUnreadable):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read vote record: %w", err)
+	case !present || entries.Generation() > record.Generation:
+		return nil
+	}
+	if err := entries.Reset(n.Cut.Index+1, record.Generation+1); err != nil {
+		return fmt.Errorf("begin log of generation %d: %w", record.Generation+1, err)
 	}
 	return nil
 }

@@ -24,6 +24,27 @@ func (g *Group) LedTerm() (term uint64, leads bool) {
 	return in.leads()
 }
 
+// LedFor is how long this replica has led, by its own clock; 0 if it does not.
+func (g *Group) LedFor() time.Duration {
+	in, err := g.running()
+	if err != nil {
+		return 0
+	}
+	since := in.leadSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
+// OpenedAt is when this process had opened the group for the first time; zero
+// before.
+func (g *Group) OpenedAt() time.Time {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.openedAt
+}
+
 // FirstLog is the first index of the log; of one that was dropped whole the
 // next, and 0 if there never was an entry.
 func (g *Group) FirstLog() (uint64, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
@@ -103,6 +104,7 @@ func (g *Group) openReport() (Report, error) {
 func (g *Group) closedReport() (Report, error) {
 	o := &opening{host: g.host, group: g.id, birth: g.wanted.Birth, assigned: g.wanted.Assigned}
 	var err error
+	o.known = slices.Contains(g.host.config.Engine.Groups(), g.id)
 	if o.entries, err = g.host.config.Engine.Open(g.id); err != nil {
 		return Report{}, fmt.Errorf("open log: %w", err)
 	}
