@@ -59,7 +59,7 @@ func (r *rig) ended(ctx context.Context, since time.Time) (rows, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for %d of %d jobs: %w", last.open(), len(last), ctx.Err())
-		case <-time.After(poll):
+		case <-time.After(slowPoll):
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (r *rig) copied(ctx context.Context, since time.Time, begun func()) (rows, 
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for %d of %d jobs: %w", last.open(), len(last), ctx.Err())
-		case <-time.After(poll):
+		case <-time.After(slowPoll):
 		}
 	}
 }
