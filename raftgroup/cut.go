@@ -49,6 +49,7 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	if result.ID = o.ID; result.ID == "" {
 		result.ID = uuid.NewString()
 	}
+	lift := func() {}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
 	if o.MaxPause > 0 {
 		// What is applied already need not be written while writes wait.
@@ -59,12 +60,14 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 		if err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: %w", g.id, err)
 		}
-		defer func() { result.Fenced = fence.Lift() }()
+		lift = func() { result.Fenced = fence.Lift() }
+		defer lift()
 		limited, cancel := context.WithTimeoutCause(ctx, o.MaxPause, ErrFenceExpired)
 		defer cancel()
 		ctx = limited
 	}
 	index, err := in.proposer.direct(ctx, frame)
+	lift() // applied, or given up: the rest does not concern the writers
 	if err != nil {
 		return result, fmt.Errorf("cut group %d: %w", g.id, err)
 	}

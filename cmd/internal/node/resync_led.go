@@ -129,24 +129,17 @@ func (l ledGroup) Leased(id string) bool {
 
 // End implements resync.LedLog.
 func (l ledGroup) End(ctx context.Context, ids []string) error {
-	var errs []error
-	for _, id := range ids {
-		_, err := l.group.End(ctx, id)
-		errs = append(errs, ledError(err))
+	if len(ids) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	_, err := l.group.End(ctx, ids...)
+	return ledError(err)
 }
 
-// Cut implements resync.LedCuts. The head is flushed before the fence, so that
-// what the cut has to flush under it is small.
+// Cut implements resync.LedCuts. CutWith flushes the head before the fence: the
+// fence covers one commit, and what the flusher has to write before it can pin
+// the view is small.
 func (l ledGroup) Cut(ctx context.Context, ask resync.CutAsk) (resync.CutMade, error) {
-	shard := l.group.Shard()
-	if shard == nil {
-		return resync.CutMade{}, resync.ErrNotLeader
-	}
-	if _, err := shard.Flush(ctx); err != nil {
-		return resync.CutMade{}, err
-	}
 	r, err := l.group.CutWith(ctx, raftgroup.CutOptions{ID: ask.ID, Purpose: "resync", TTL: ask.TTL, MaxPause: ask.MaxPause})
 	return resync.CutMade{ID: ask.ID, Position: r.Position, Fenced: r.Fenced}, ledError(err)
 }
