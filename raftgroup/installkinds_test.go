@@ -23,7 +23,7 @@ func TestNewServerIsAddedAsNonvoterBehindItsInstall(t *testing.T) {
 			c := newTestClusterOn(t, 4, bolt, nil)
 			c.bear(3, 7)
 			s := &scene{testCluster: c, t: t, leader: c.leader(7), want: make(map[int64]int64), target: c.nodes[3]}
-			s.write(30)
+			s.applied(7, s.write(30)) // or the trim leaves a voter behind
 			s.trim(s.leader)
 			s.write(5)
 			replica, err := s.target.host.Ensure(context.Background(), Want{Group: 7, Birth: c.births[7], Assigned: true})

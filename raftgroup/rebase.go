@@ -48,6 +48,10 @@ func (in *instance) rebase(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequ
 		}
 		moved.Entries = moved.Entries[1:]
 	}
+	// Raft commits up to the end of its log (raft 1.7.3, appendEntries), since a
+	// leader comes down to the last entry that both have before it is taken. This
+	// one was brought up to an earlier one: what follows is not known to be its own.
+	moved.LeaderCommitIndex = min(moved.LeaderCommitIndex, moved.PrevLogEntry+uint64(len(moved.Entries)))
 	return &moved
 }
 

@@ -48,12 +48,16 @@ func TestAppendEntriesAreMovedUpToTheRecordOfAnInstall(t *testing.T) {
 			{"FarBehindTheRecord", raft.AppendEntriesRequest{PrevLogEntry: cut.Index + 9, PrevLogTerm: cut.Term}, cut.Index + 9, 0},
 		} {
 			r := tt.in
+			r.LeaderCommitIndex = cut.Index + 100
 			got := in.rebase(&r)
 			if got.PrevLogEntry != tt.prev || len(got.Entries) != tt.left {
 				t.Errorf("%s: behind %d with %d entries", tt.name, got.PrevLogEntry, len(got.Entries))
 			}
 			if moved := got.PrevLogEntry != tt.in.PrevLogEntry; moved && got.PrevLogTerm != cut.Term {
 				t.Errorf("%s: behind term %d", tt.name, got.PrevLogTerm)
+			}
+			if end := got.PrevLogEntry + uint64(len(got.Entries)); got != &r && got.LeaderCommitIndex > end {
+				t.Errorf("%s: commits through %d what Raft sees through %d", tt.name, got.LeaderCommitIndex, end)
 			}
 			if r.PrevLogEntry != tt.in.PrevLogEntry || len(r.Entries) != len(tt.in.Entries) {
 				t.Errorf("%s: the request itself was changed", tt.name)

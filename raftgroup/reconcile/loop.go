@@ -62,10 +62,10 @@ type Assignments interface {
 }
 
 // Copies tells the node of a server that the server needs a copy. takes: the
-// node copies it, or will; why says in one line how far that is, or why not.
-// It may be called again and again.
+// node copies it, or will; how far that is it says itself. It may be called
+// again and again.
 type Copies interface {
-	Nudge(ctx context.Context, group uint32, server membership.ServerID) (takes bool, why string)
+	Nudge(ctx context.Context, group uint32, server membership.ServerID) (takes bool)
 }
 
 // Loop works on all groups that this node leads.
@@ -223,15 +223,9 @@ func (l *Loop) decide(ctx context.Context, group uint32, v View) Step {
 		if !step.Copy {
 			return step
 		}
-		takes, why := false, "nobody copies"
-		if l.copies != nil {
-			takes, why = l.copies.Nudge(ctx, group, step.Target)
-		}
+		takes := l.copies != nil && l.copies.Nudge(ctx, group, step.Target)
 		i := slices.IndexFunc(v.Wanted, func(w Wanted) bool { return w.ID == step.Target })
 		if takes || v.Wanted[i].NoCopy {
-			if why != "" && l.copies != nil {
-				step.Why += "; " + why
-			}
 			return step
 		}
 		v.Wanted[i].NoCopy = true
