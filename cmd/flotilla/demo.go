@@ -13,7 +13,7 @@ import (
 func demoVerb(s streams) *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "three processes, real readings, kill -9, every point checked",
+		Usage: "real processes and readings, kill -9, a wiped disk, a new node, every point checked",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "only", Usage: "tell one story: " + demo.Names()},
 			&cli.BoolFlag{Name: "keep", Usage: "leave the temporary directory behind"},
