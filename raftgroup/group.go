@@ -249,8 +249,12 @@ func (g *Group) condition() (ReplicaState, string) {
 			g.joining, g.state, g.why = false, ReplicaReady, ""
 		}
 	}
-	if g.hold != nil && g.instance != nil {
+	switch {
+	case g.instance == nil || !g.instance.held():
+	case g.hold != nil:
 		return ReplicaSyncing, "waits for the install of job " + g.hold.owner
+	default: // it has dropped entries
+		return ReplicaSyncing, "starts again after a resync"
 	}
 	return g.state, g.why
 }

@@ -255,3 +255,26 @@ func TestHostClosesUnderAHold(t *testing.T) {
 		})
 	}
 }
+
+// A replica whose hold has ended is not ready before it has started again: it has
+// dropped entries.
+func TestReplicaIsNotReadyBetweenItsHoldAndItsNextStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		replica := s.replica()
+		h := s.hold(replica)
+		s.write(5)
+		time.Sleep(2 * DefaultTimers().Commit)
+		replica.setHold(nil) // as Release and Install do first
+		if st := replica.Status(); st.State != ReplicaSyncing || st.Why == "" || replica.mayLead() {
+			t.Errorf("%s: %q", st.State, st.Why)
+		}
+		replica.setHold(h)
+		if err := h.Release(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+		s.serves(s.target.id.Server(0).String())
+	})
+}
