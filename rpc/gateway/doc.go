@@ -1,6 +1,7 @@
 // Package gateway carries out the operations that any node offers for the
 // whole cluster: writes, deletes, queries, databases, the admin tables, jobs
-// (verify, trim, step-down).
+// (verify, trim, step-down; a resync or a move is handed to the node that lacks
+// the data, which runs it).
 //
 // Nouns: a part is what one write brings to one group, encoded once as
 // command frames; a destination is the node that is asked to propose a part;
