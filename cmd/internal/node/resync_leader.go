@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -40,9 +42,7 @@ func (c groupCaller) leader(ctx context.Context, group uint32) (membership.NodeI
 	if id, ok := c.heard(group); ok {
 		return id, nil
 	}
-	table := c.node.dir.Table()
-	for _, name := range table.Assignments[group].Nodes() {
-		holder := table.Nodes[name].NodeID
+	for _, holder := range c.holders(group) {
 		if holder == c.node.id || holder.Name == "" || !c.node.liveness.Up(holder) {
 			continue
 		}
@@ -60,6 +60,22 @@ func (c groupCaller) leader(ctx context.Context, group uint32) (membership.NodeI
 		return membership.NodeID{}, err
 	}
 	return membership.NodeID{}, fmt.Errorf("group %d: %w", group, errNoLeaderKnown)
+}
+
+// holders are the nodes that may know: those that the group is assigned to, then
+// all others, since it may be led by one that is to give it up.
+func (c groupCaller) holders(group uint32) []membership.NodeID {
+	table := c.node.dir.Table()
+	assigned := table.Assignments[group]
+	var first, others []membership.NodeID
+	for _, name := range slices.Sorted(maps.Keys(table.Nodes)) {
+		if id := table.Nodes[name].NodeID; assigned.Holds(name) {
+			first = append(first, id)
+		} else {
+			others = append(others, id)
+		}
+	}
+	return append(first, others...)
 }
 
 // heard is the leader that this node's own replica hears.

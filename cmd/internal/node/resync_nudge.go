@@ -119,9 +119,9 @@ type syncCopies struct{ syncs *resyncs }
 
 // Nudge implements reconcile.Copies. A node that has not answered yet may take
 // it: the log is only taken where a node says that it does not copy.
-func (c syncCopies) Nudge(ctx context.Context, group uint32, server membership.ServerID) (takes bool, why string) {
+func (c syncCopies) Nudge(ctx context.Context, group uint32, server membership.ServerID) (takes bool) {
 	a, known := c.syncs.nudge(ctx, group, server.NodeID)
-	return a.Takes || !known, a.Why
+	return a.Takes || !known
 }
 
 // nudgePeers tells the nodes of all replicas that the logs of this node's

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -233,4 +236,91 @@ func TestMoveGivesAReplicaToAnotherNode(t *testing.T) {
 		_, err := os.Stat(filepath.Join(nodes[2].groupDir(group), "shard.db"))
 		return !open && os.IsNotExist(err)
 	})
+}
+
+// The only replica of a group goes to another node and back: whoever leads alone
+// hands over first, and comes back as another server. The log is one file a
+// group.
+func TestOnlyReplicaMovesAndComesBack(t *testing.T) {
+	settings := func(name string, join ...string) config.Config {
+		cfg := settingsOf(t, name, t.TempDir(), join...)
+		cfg.LogEngine, cfg.Replication.Factor = config.LogEngineBoltDB, 1
+		return cfg
+	}
+	n1 := start(t, settings("n1"))
+	awaitReady(t, n1)
+	fill(t, n1, 0, 20)
+	n2 := start(t, settings("n2", n1.addrs.gossip))
+	awaitReady(t, n2)
+	group := n1.Groups().Groups()[0].ID()
+	defer func() {
+		if t.Failed() {
+			showJobs(t, n1)
+			showJobs(t, n2)
+			row, err := n1.gateway.Group(t.Context(), group)
+			t.Logf("%+v %v", row, err)
+		}
+	}()
+	for _, way := range [][2]*Node{{n1, n2}, {n2, n1}} {
+		from, to := way[0], way[1]
+		job, err := to.gateway.Move(t.Context(), gateway.MoveRequest{Group: group, A: from.id.Name, B: to.id.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		await(t, to, "the move does not end", func() bool {
+			job, err = from.gateway.GetJob(t.Context(), job.ID)
+			return err == nil && job.Final()
+		})
+		if job.Status != api.StatusDone {
+			t.Fatalf("%s: %s", job.ID, deref(job.Error))
+		}
+		await(t, from, "the old replica is still there", func() bool {
+			_, open := from.Groups().Group(group)
+			_, err := os.Stat(filepath.Join(from.groupDir(group), "shard.db"))
+			return !open && os.IsNotExist(err)
+		})
+	}
+	if g, _ := n1.Groups().Group(group); g.Self().Generation == 0 {
+		t.Errorf("it came back as %v", g.Self())
+	}
+	awaitEqual(t, n2)
+	for device := range 40 {
+		p, ok, err := patientSDK(t, n2).Last(t.Context(), pointOf(fmt.Sprint("dev-", device), 0, 0).Series, client.Linearizable)
+		if err != nil || !ok || p.Time != 19e9 {
+			t.Errorf("device %d: %v %v %v", device, p, ok, err)
+		}
+	}
+}
+
+// A setting takes effect: no attempt but the first, and a target that was told
+// not to resync by itself says so.
+func TestSettingsOfResyncTakeEffect(t *testing.T) {
+	n := start(t, settingsOf(t, "n1", t.TempDir()))
+	awaitReady(t, n)
+	for key, value := range map[string]string{
+		"storage.sync.enabled": "false", "storage.sync.max_attempts": "1", "storage.sync.max_concurrent_syncs": "2", "storage.sync.rate": "1MiB",
+		"storage.sync.sync_batch_size": "10", "storage.sync.startup_sync": "false", "storage.sync.startup_timeout": "7s",
+	} {
+		if _, err := (processAdapter{n}).SetSetting(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := config.Sync{StartupTimeout: 7 * time.Second, BatchSize: 10, MaxConcurrent: 2, Rate: 1 << 20, MaxAttempts: 1}
+	if got := n.syncs.settings(); got != want {
+		t.Errorf("%+v", got)
+	}
+	row, err := n.gateway.Jobs().Open(api.Job{Kind: api.JobResync}, nil, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.syncs.request(&syncJob{row: row}); got.MaxAttempts != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := n.syncs.nudged(5); got.Takes || !strings.Contains(got.Why, "storage.sync.enabled is false") {
+		t.Errorf("%+v", got)
+	}
+	if limit := n.syncs.slots.limit(); limit != 2 {
+		t.Errorf("%d slots", limit)
+	}
+	await(t, n, "the rate out of the node is another", func() bool { return n.syncs.out.Rate() == 1<<20 })
 }
