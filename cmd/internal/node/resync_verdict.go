@@ -25,6 +25,9 @@ type verdictAsk struct {
 	Target walgap.Target       `json:"target"`
 	Rates  walgap.Rates        `json:"rates"`
 	Mode   walgap.Mode         `json:"mode"`
+	// Ago is how old the report is, where it is what the replica held when its node
+	// started; 0: it is of now.
+	Ago time.Duration `json:"ago,omitempty"`
 }
 
 // verdictAnswer is what separates it from the leader.
@@ -35,7 +38,8 @@ type verdictAnswer struct {
 	Points  uint64              `json:"points"` // of its shard
 	Spare   int                 `json:"spare"`  // live voters beside the asker, beyond a quorum
 	Sources []string            `json:"sources"`
-	// Election: all that the replica lacks is what the leader put there to lead.
+	// Election: all that the replica lacks is what the leader put there to lead, or
+	// what was written later than the report.
 	Election bool `json:"election"`
 }
 
@@ -43,28 +47,51 @@ type verdictAnswer struct {
 // and the command that shows its state machine that it leads.
 const entriesOfElection = 2
 
-// onlyElection reports whether a replica that is to replay has all but the
-// beginning of the leader's term: nothing was written that it lacks.
+// onlyElection reports whether a replica that is to replay has all but what
+// leaders put there to lead: nothing was written that it lacks.
 func onlyElection(l walgap.Leader, t walgap.Target) bool {
-	if len(l.Terms) == 0 {
-		return false
-	}
-	last := max(t.Last, t.Applied.Index)
-	return last+1 == l.Terms[len(l.Terms)-1].First && l.Last <= last+entriesOfElection
+	return hasAllBeforeTerm(l, t) && l.Last < l.Terms[len(l.Terms)-1].First+entriesOfElection
 }
 
-// verdictOn asks the leader of a group.
+// writtenSince reports whether all that a replica lacks came after its report:
+// the leader began to lead later.
+func writtenSince(l walgap.Leader, ledFor time.Duration, t walgap.Target, ago time.Duration) bool {
+	return ledFor > 0 && ledFor < ago && hasAllBeforeTerm(l, t)
+}
+
+// hasAllBeforeTerm reports whether nothing was written between the last entry of
+// a replica and the term of the leader: others may have led for a moment, as when
+// all nodes start together.
+func hasAllBeforeTerm(l walgap.Leader, t walgap.Target) bool {
+	last := max(t.Last, t.Applied.Index)
+	i := slices.IndexFunc(l.Terms, func(r walgap.TermRun) bool { return r.First == last+1 })
+	if i < 0 {
+		return false
+	}
+	for ; i+1 < len(l.Terms); i++ {
+		if l.Terms[i+1].First-l.Terms[i].First > entriesOfElection {
+			return false
+		}
+	}
+	return true
+}
+
+// verdictOn asks the leader of a group about a replica as it stands.
 func (m *resyncs) verdictOn(ctx context.Context, s resync.Standing, mode walgap.Mode, rate int64) (verdictAnswer, error) {
 	if node := m.settings().Rate; node > 0 && (rate == 0 || node < rate) {
 		rate = node
 	}
-	ask, err := json.Marshal(verdictAsk{s.Server, s.Target, m.meter.Rates().Copying(rate), mode})
+	return m.askVerdict(ctx, verdictAsk{Server: s.Server, Target: s.Target, Rates: m.meter.Rates().Copying(rate), Mode: mode})
+}
+
+func (m *resyncs) askVerdict(ctx context.Context, q verdictAsk) (verdictAnswer, error) {
+	ask, err := json.Marshal(q)
 	if err != nil {
 		return verdictAnswer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, verdictLimit)
 	defer cancel()
-	raw, leader, err := m.caller.ask(ctx, s.Group, methodVerdict, ask)
+	raw, leader, err := m.caller.ask(ctx, q.Target.Group, methodVerdict, ask)
 	if err != nil {
 		if errors.Is(err, errNoLeaderKnown) {
 			return verdictAnswer{}, err
@@ -98,7 +125,7 @@ func (m *resyncs) answerVerdict(ctx context.Context, _ membership.NodeID, reques
 	}
 	a := verdictAnswer{
 		Verdict: walgap.Judge(report.Leader, ask.Target, ask.Rates, ask.Mode), Leader: g.Self(), Last: report.Last, Points: report.Points,
-		Spare: m.spare(g, ask.Server), Election: onlyElection(report.Leader, ask.Target),
+		Spare: m.spare(g, ask.Server), Election: onlyElection(report.Leader, ask.Target) || writtenSince(report.Leader, g.LedFor(), ask.Target, ask.Ago),
 	}
 	if a.Verdict.Decided && !a.Verdict.Kind.Copies() {
 		m.lookAtNewcomer(g, ask.Server)

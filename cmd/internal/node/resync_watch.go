@@ -246,7 +246,12 @@ func (m *resyncs) lookAtStart(ctx context.Context, group uint32, report raftgrou
 	if m.jobOf(group) != nil || !m.node.dir.Table().Assignments[group].Holds(m.node.id.Name) {
 		return true
 	}
-	a, err := m.verdictOn(ctx, standingOf(m.node.identity.get().ClusterID, report), walgap.Auto, 0)
+	s := standingOf(m.node.identity.get().ClusterID, report)
+	q := verdictAsk{Server: s.Server, Target: s.Target, Rates: m.meter.Rates().Copying(m.settings().Rate), Mode: walgap.Auto}
+	if g, err := m.groupOf(group); err == nil && !g.OpenedAt().IsZero() {
+		q.Ago = time.Since(g.OpenedAt())
+	}
+	a, err := m.askVerdict(ctx, q)
 	v := a.Verdict
 	switch {
 	case err != nil, !v.Decided && v.Wait:
