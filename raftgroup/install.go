@@ -90,10 +90,12 @@ func (h *Host) step(group uint32, step int) error {
 // what comes before the switch.
 func (h *Hold) Install(ctx context.Context, i Installation) error {
 	g := h.group
+	if i.Stage != nil {
+		defer func() { _ = i.Stage.Close() }()
+	}
 	if err := i.check(); err != nil {
 		return fmt.Errorf("install in group %d: %w", g.id, err)
 	}
-	defer func() { _ = i.Stage.Close() }()
 	if err := g.fits(&i); err != nil {
 		return err
 	}

@@ -280,3 +280,23 @@ func TestTargetThatKnowsMoreThanTheCutRunsAgain(t *testing.T) {
 		}
 	})
 }
+
+// An installation that contradicts itself changes nothing, and leaves no stage open
+// behind it: the next one would wait for its lock.
+func TestInstallationThatContradictsItselfIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		h, c := s.hold(s.replica()), s.cut()
+		right := c.cut
+		c.cut.Index++
+		if err := s.install(h, c, false); err == nil {
+			t.Error("it was installed")
+		}
+		c.cut = right
+		if err := s.install(h, c, false); err != nil {
+			t.Fatal(err)
+		}
+		s.equal()
+	})
+}

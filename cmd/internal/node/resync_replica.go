@@ -139,7 +139,7 @@ func (h *heldReplica) Install(ctx context.Context, i resync.Installation) error 
 	}
 	cut, err := storage.ParseState(i.State)
 	if err != nil {
-		return fmt.Errorf("install group %d: %w", h.group.ID(), err)
+		return fmt.Errorf("install group %d: %w", h.group.ID(), errors.Join(err, b.stage.Close()))
 	}
 	err = h.hold.Install(ctx, raftgroup.Installation{
 		Lineage: i.Lineage, State: i.State, Cut: cut, Stage: b.stage, InPlace: i.InPlace, Manifest: i.Manifest,
