@@ -1,9 +1,9 @@
 // Package demo tells Flotilla's story on a real cluster, and checks every word of it.
 //
 // Nouns: a Story is one chapter, a file of its own, that does something to the cluster and checks what came of it;
-// the stage is what stories play on: three processes of this very binary (one story adds a fourth) on loopback in a temporary directory, the
-// simulated devices that write to them, and the real readings; the scorecard holds every check, and the demo has
-// succeeded only if each of them held; the narrator is the only one that prints.
+// the stage is what stories play on: three processes of this very binary (one story adds a fourth) on loopback in a
+// temporary directory, the simulated devices that write to them, and the real readings; the scorecard holds every
+// check, and the demo has succeeded only if each of them held; the narrator is the only one that prints.
 //
 // Stories talk to the cluster as users do: by `flotilla` commands, HTTP and the Go SDK. What they expect is computed
 // here from the input, never read from the cluster: a ledger of acknowledged points, the CSV files read by another
