@@ -50,6 +50,10 @@ func (js *Jobs) Open(j api.Job, note json.RawMessage, cancel func()) (*Row, erro
 	j.Sources = append([]api.JobSource{}, j.Sources...)
 	js.jobs[j.ID], js.running[j.ID], js.driven[j.ID], js.notes[j.ID] = &j, cancel, true, note
 	js.keepLocked(&j)
+	if js.early[j.ID] {
+		delete(js.early, j.ID)
+		cancel()
+	}
 	return &Row{js, j.ID}, nil
 }
 

@@ -33,14 +33,15 @@ type Jobs struct {
 	running map[string]context.CancelFunc
 	driven  map[string]bool // those that have a Row
 	notes   map[string]json.RawMessage
-	file    *jobFile // nil: memory only
+	early   map[string]bool // left jobs whose end was asked for before they were opened again
+	file    *jobFile        // nil: memory only
 	closed  bool
 }
 
 // openJobs reads the jobs of earlier processes. One that was cut short by the
 // end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}}
 	if path == "" {
 		return js, nil
 	}
@@ -249,10 +250,12 @@ func (js *Jobs) byGroup() map[uint32]string {
 func (js *Jobs) cancel(id string) bool {
 	js.mu.Lock()
 	defer js.mu.Unlock()
+	j, known := js.jobs[id]
 	if cancel, ok := js.running[id]; ok {
 		cancel()
+	} else if known && !j.Final() {
+		js.early[id] = true
 	}
-	_, known := js.jobs[id]
 	return known
 }
 
