@@ -27,7 +27,7 @@ help: ## list the targets
 build: ## build bin/flotilla
 	$(BUILD) -o bin/flotilla ./cmd/flotilla
 
-demo: build ## real processes and readings, kills, a wiped disk, a new node, every point checked: under 3 minutes
+demo: build ## real processes and readings, kills, a wiped disk, a new node, every point checked: some 3 minutes
 	bin/flotilla demo
 
 test: $(GOTESTSUM) ## all tests, under 8 minutes

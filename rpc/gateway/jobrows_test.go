@@ -124,8 +124,10 @@ func TestCancelReachesWhoDrivesTheJob(t *testing.T) {
 	js := openedJobs(t, "")
 	asked := 0
 	r := openRow(t, js, 1, func() { asked++ })
-	if !js.cancel(r.ID()) || !js.cancel(r.ID()) || asked != 2 {
-		t.Fatalf("asked %d times", asked)
+	for try := range 2 {
+		if !js.cancel(r.ID()) || asked != try+1 {
+			t.Fatalf("asked %d times", asked)
+		}
 	}
 	if got := js.byGroup(); got[1] != r.ID() {
 		t.Errorf("%v", got)
