@@ -162,6 +162,22 @@ func (c *Cluster) copying(node int) (open, copying int) {
 	return open, copying
 }
 
+// awaitLedBy waits until two nodes lead every group.
+func (c *Cluster) awaitLedBy(one, other int) {
+	c.t.Helper()
+	c.Await("two nodes lead every group", 30*time.Second, func() string {
+		time.Sleep(lookPause)
+		for group := range c.nodes[one].Node().Meta().Table().Assignments {
+			a, _ := c.Group(one, group)
+			b, _ := c.Group(other, group)
+			if !a.IsLeader() && !b.IsLeader() {
+				return fmt.Sprintf("not group %d", group)
+			}
+		}
+		return ""
+	})
+}
+
 // A leader that was cut off with entries that nobody has is not copied when it
 // comes back, restarted or not: the log replaces its tail.
 func TestResyncDoesNotCopyADeposedLeader(t *testing.T) {
@@ -179,16 +195,7 @@ func TestResyncDoesNotCopyADeposedLeader(t *testing.T) {
 			if err == nil {
 				t.Error("a node alone acked a write")
 			}
-			c.Await("the others lead every group", 20*time.Second, func() string {
-				for group := range c.nodes[1].Node().Meta().Table().Assignments {
-					a, _ := c.Group(1, group)
-					b, _ := c.Group(2, group)
-					if !a.IsLeader() && !b.IsLeader() {
-						return fmt.Sprintf("group %d", group)
-					}
-				}
-				return ""
-			})
+			c.awaitLedBy(1, 2)
 			end := c.Load(l, loadCallers, loadRate)
 			time.Sleep(time.Second)
 			end()
