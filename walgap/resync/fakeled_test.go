@@ -181,10 +181,7 @@ func (l *fakeLed) PinRecord(_ context.Context, owner string, ttl time.Duration) 
 func (l *fakeLed) Unpin(id string) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if _, found := l.w.pinned[id]; found {
-		clear(l.w.held)
-	}
-	delete(l.w.pinned, id)
+	l.w.unpin(id)
 }
 
 func (l *fakeLed) View(_ context.Context, id string) (LedView, error) {
@@ -193,7 +190,7 @@ func (l *fakeLed) View(_ context.Context, id string) (LedView, error) {
 	defer w.mu.Unlock()
 	if w.faults.views > 0 {
 		w.faults.views--
-		delete(w.pinned, id)
+		w.unpin(id)
 	}
 	if !w.pinnedAt(id, l.n) {
 		return nil, storage.ErrNotPinned

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,12 +212,22 @@ func (w *world) elect(n int) {
 func (w *world) loseViews() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.pinned)
+	for id := range w.pinned {
+		w.unpin(id)
+	}
 	for id, l := range w.leases {
 		if l.view {
 			delete(w.leases, id)
 		}
 	}
+}
+
+// unpin ends a view; with that of a pinned record ends what Raft is shown. The caller holds the lock.
+func (w *world) unpin(id string) {
+	if _, found := w.pinned[id]; found && strings.HasPrefix(id, "pin") {
+		clear(w.held)
+	}
+	delete(w.pinned, id)
 }
 
 func (w *world) violated(format string, args ...any) {
