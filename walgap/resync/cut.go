@@ -86,6 +86,7 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 // pinRecord has the leader pin its snapshot record: it is committed, and no quorum is needed.
 func (j *job) pinRecord(ctx context.Context) (*cutAnswer, error) {
 	j.step(Cut, "named")
+	j.pinAsked = true // the answer may not be heard
 	a, err := j.remote.call(ctx, request{Op: opRecord, Pin: j.state.Pin})
 	if err != nil {
 		return nil, err

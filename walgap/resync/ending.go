@@ -101,7 +101,7 @@ func (j *job) removeStage() {
 // endLeases ends leases, views and pins. A leader that cannot be reached for the leases' time has let them run out.
 func (j *job) endLeases(ctx context.Context) error {
 	ids := j.state.leases()
-	if len(ids) == 0 && j.state.Pin == "" {
+	if len(ids) == 0 && j.state.Pin == "" && !j.pinAsked {
 		return nil
 	}
 	if j.req.DryRun { // the pin ends by itself

@@ -41,6 +41,7 @@ type job struct {
 	restarts    int   // in a row without progress
 	progressed  int64 // what the last restart saw
 	stopRenewal func()
+	pinAsked    bool // this process has asked for a record to be pinned
 	leasesOver  bool // ended through the log, as far as can be known
 }
 
