@@ -3,6 +3,7 @@ package raftgroup
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // Abandon ends all groups as the end of the process would: no leadership is
@@ -30,6 +31,10 @@ func (h *Host) Abandon() error {
 	return errors.Join(errs...)
 }
 
+// abandonWait bounds the wait for what Raft has handed to the shard already: it
+// is answered at once, and never by a Raft that was shut down before.
+const abandonWait = 10 * time.Millisecond
+
 // abandon closes the shard before Raft, which then applies nothing more, and
 // waits for no write.
 func (g *Group) abandon() error {
@@ -38,7 +43,10 @@ func (g *Group) abandon() error {
 	var err error
 	if in, closed := g.running(); closed == nil {
 		err = in.shard.Abandon()
-		in.drainOnce.Do(in.proposer.close)
+		in.drainOnce.Do(func() {
+			in.proposer.close()
+			in.proposer.awaitWorkers(abandonWait)
+		})
 	}
 	return errors.Join(err, g.stop(ReplicaSyncing, "node is gone"))
 }

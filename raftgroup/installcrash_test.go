@@ -37,6 +37,12 @@ func TestTargetDiesAtEveryStepOfAnInstall(t *testing.T) {
 					before := h.View().Index()
 					c := s.cut()
 					s.write(2)
+					if !way.trimmed { // two of three acked; its log is to be kept
+						await(t, "the writes in the held one's log", time.Minute, func() bool {
+							r, err := s.replica().Report()
+							return err == nil && r.Last > c.cut.Index
+						})
+					}
 					step = func(_ uint32, at string) error {
 						if at == name {
 							return died
