@@ -7,6 +7,7 @@ const (
 	JobVerify   = "verify"
 	JobTrim     = "trim"
 	JobStepDown = "step-down"
+	JobRepair   = "repair" // a replica that was found wrong is brought to equality
 )
 
 // The words of Job.Status.
@@ -71,61 +72,6 @@ type JobList struct {
 // Final reports whether the job has ended.
 func (j *Job) Final() bool {
 	return j.Status == StatusDone || j.Status == StatusFailed || j.Status == StatusCancelled
-}
-
-// The words of VerifyResult.Mode.
-const (
-	ModeVerify         = "verify"
-	ModeAdvancedVerify = "advanced-verify"
-)
-
-// VerifyResult is what `verify` found.
-type VerifyResult struct {
-	Mode            string      `json:"mode"`
-	Deep            bool        `json:"deep"`
-	GroupsTotal     int         `json:"groups_total"`
-	GroupsEqual     int         `json:"groups_equal"`
-	GroupsDamaged   int         `json:"groups_damaged"`
-	GroupsRepaired  int         `json:"groups_repaired"`
-	GroupsUnchecked int         `json:"groups_unchecked"`
-	BytesRead       int64       `json:"bytes_read"`
-	DurationMs      int64       `json:"duration_ms"`
-	Findings        []Finding   `json:"findings"`
-	Unchecked       []Unchecked `json:"unchecked"`
-}
-
-// Finding is one difference. Window, slot, times and devices are null until
-// the leaves themselves are compared.
-type Finding struct {
-	GroupID uint32   `json:"group_id"`
-	Node    string   `json:"node"`
-	Kind    string   `json:"kind"` // data, metadata, free, log
-	Window  *int64   `json:"window"`
-	Slot    *int     `json:"slot"`
-	From    Time     `json:"from"`
-	To      Time     `json:"to"`
-	Devices []string `json:"devices"`
-	Verdict string   `json:"verdict"` // wrong, unreadable, disputed, harmless
-	Action  string   `json:"action"`  // repaired, none, harmless, failed
-}
-
-// Unchecked is a group that could not be checked on all assigned replicas.
-type Unchecked struct {
-	GroupID uint32 `json:"group_id"`
-	Reason  string `json:"reason"`
-}
-
-// ExitCode is the exit code of `verify` for this result: 0 every group was
-// checked on all assigned replicas and equal at the end, 5 a difference is
-// left, 6 none different but some not fully checked.
-func (r *VerifyResult) ExitCode() int {
-	switch {
-	case r.GroupsDamaged > r.GroupsRepaired:
-		return 5
-	case r.GroupsUnchecked > 0:
-		return 6
-	}
-	return 0
 }
 
 // TrimResult is what a trim job did.

@@ -36,7 +36,7 @@ func finished(t *testing.T, g *gateway.Gateway, id string) api.Job {
 
 func verifyResult(t *testing.T, c *fakecluster.Cluster, mode string, groups ...uint32) (api.Job, api.VerifyResult) {
 	t.Helper()
-	job, err := c.Nodes[0].Gateway.Verify(t.Context(), groups, mode)
+	job, err := c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{Groups: groups, Mode: mode})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestVerifyWithANodeAwayIsUncheckedAndExits6(t *testing.T) {
 	for group := range uint32(fakecluster.TotalGroups) {
 		c.SetLeader(group, "n1")
 	}
-	job, err := c.Nodes[0].Gateway.Verify(t.Context(), nil, "")
+	job, err := c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,11 +106,11 @@ func TestVerifyWithANodeAwayIsUncheckedAndExits6(t *testing.T) {
 
 func TestVerifyRefusals(t *testing.T) {
 	c := fakecluster.New(t, fakecluster.Options{Unassigned: true})
-	_, err := c.Nodes[0].Gateway.Verify(t.Context(), nil, "deep")
+	_, err := c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{Mode: "deep"})
 	wantCode(t, err, api.InvalidArgument)
-	_, err = c.Nodes[0].Gateway.Verify(t.Context(), []uint32{3}, "")
+	_, err = c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{Groups: []uint32{3}})
 	wantCode(t, err, api.GroupNotFound)
-	_, err = c.Nodes[0].Gateway.Verify(t.Context(), []uint32{300}, "")
+	_, err = c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{Groups: []uint32{300}})
 	wantCode(t, err, api.GroupNotFound)
 }
 
@@ -244,7 +244,7 @@ func TestCancelledJobEnds(t *testing.T) {
 	for group := range uint32(fakecluster.TotalGroups) {
 		c.SetLeader(group, "") // the job looks for leaders
 	}
-	job, err := c.Nodes[0].Gateway.Verify(t.Context(), nil, "")
+	job, err := c.Nodes[0].Gateway.Verify(t.Context(), api.VerifyRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,8 +105,9 @@ func (g *Gateway) planned(ctx context.Context, groups []uint32, act func(*api.Gr
 }
 
 // PlanVerify gives what Verify would compare.
-func (g *Gateway) PlanVerify(ctx context.Context, groups []uint32, mode string) (api.Plan, error) {
-	mode, err := verifyMode(mode)
+func (g *Gateway) PlanVerify(ctx context.Context, r api.VerifyRequest) (api.Plan, error) {
+	groups := r.Groups
+	mode, err := verifyMode(r.Mode)
 	if err != nil {
 		return api.Plan{}, err
 	}

@@ -28,8 +28,9 @@ const (
 
 // Verify starts the job that compares the roots of all assigned replicas of
 // some groups (none: all that exist).
-func (g *Gateway) Verify(ctx context.Context, groups []uint32, mode string) (api.Job, error) {
-	mode, err := verifyMode(mode)
+func (g *Gateway) Verify(ctx context.Context, r api.VerifyRequest) (api.Job, error) {
+	groups := r.Groups
+	mode, err := verifyMode(r.Mode)
 	if err != nil {
 		return api.Job{}, err
 	}

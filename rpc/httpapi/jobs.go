@@ -11,11 +11,6 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
-type verifyBody struct {
-	Mode   string   `json:"mode"`
-	Groups []uint32 `json:"groups"`
-}
-
 // accept answers 202 and the job.
 func accept(w http.ResponseWriter, job api.Job, err error) error {
 	if err == nil {
@@ -47,15 +42,15 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var b verifyBody
-	if err := object(w, r, &b, "mode", "groups"); err != nil {
+	var b api.VerifyRequest
+	if err := object(w, r, &b, "mode", "groups", "deep", "repair"); err != nil {
 		return err
 	}
 	if dry {
-		plan, err := h.g.PlanVerify(r.Context(), b.Groups, b.Mode)
+		plan, err := h.g.PlanVerify(r.Context(), b)
 		return answer(w, http.StatusOK, plan, err)
 	}
-	job, err := h.g.Verify(r.Context(), b.Groups, b.Mode)
+	job, err := h.g.Verify(r.Context(), b)
 	return accept(w, job, err)
 }
 
@@ -68,17 +63,16 @@ func (h *Handler) verifyGroup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var b struct {
-		Mode string `json:"mode"`
-	}
-	if err := object(w, r, &b, "mode"); err != nil {
+	var b api.VerifyRequest
+	if err := object(w, r, &b, "mode", "deep", "repair"); err != nil {
 		return err
 	}
+	b.Groups = []uint32{id}
 	if dry {
-		plan, err := h.g.PlanVerify(r.Context(), []uint32{id}, b.Mode)
+		plan, err := h.g.PlanVerify(r.Context(), b)
 		return answer(w, http.StatusOK, plan, err)
 	}
-	job, err := h.g.Verify(r.Context(), []uint32{id}, b.Mode)
+	job, err := h.g.Verify(r.Context(), b)
 	return accept(w, job, err)
 }
 

@@ -1845,6 +1845,8 @@ type VerifyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Groups        []uint32               `protobuf:"varint,1,rep,packed,name=groups,proto3" json:"groups,omitempty"` // none: all that exist
 	Mode          string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`             // "" is advanced-verify
+	Deep          bool                   `protobuf:"varint,3,opt,name=deep,proto3" json:"deep,omitempty"`            // every replica re-reads all that it stores
+	Repair        bool                   `protobuf:"varint,4,opt,name=repair,proto3" json:"repair,omitempty"`        // what the judge finds wrong is repaired
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1891,6 +1893,20 @@ func (x *VerifyRequest) GetMode() string {
 		return x.Mode
 	}
 	return ""
+}
+
+func (x *VerifyRequest) GetDeep() bool {
+	if x != nil {
+		return x.Deep
+	}
+	return false
+}
+
+func (x *VerifyRequest) GetRepair() bool {
+	if x != nil {
+		return x.Repair
+	}
+	return false
 }
 
 type ResyncRequest struct {
@@ -2342,10 +2358,12 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\rR\x05group\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\"'\n" +
 	"\rGroupsRequest\x12\x16\n" +
-	"\x06groups\x18\x01 \x03(\rR\x06groups\";\n" +
+	"\x06groups\x18\x01 \x03(\rR\x06groups\"g\n" +
 	"\rVerifyRequest\x12\x16\n" +
 	"\x06groups\x18\x01 \x03(\rR\x06groups\x12\x12\n" +
-	"\x04mode\x18\x02 \x01(\tR\x04mode\"\x89\x01\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x12\n" +
+	"\x04deep\x18\x03 \x01(\bR\x04deep\x12\x16\n" +
+	"\x06repair\x18\x04 \x01(\bR\x06repair\"\x89\x01\n" +
 	"\rResyncRequest\x12\x16\n" +
 	"\x06groups\x18\x01 \x03(\rR\x06groups\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x12\n" +

@@ -64,9 +64,13 @@ func (s *Server) GetDeviceGroup(_ context.Context, m *pb.DeviceRequest) (*pb.Doc
 	return document(s.g.DeviceGroup(m.GetDatabase(), m.GetCollection(), m.GetDevice()))
 }
 
+func verifyRequest(m *pb.VerifyRequest) api.VerifyRequest {
+	return api.VerifyRequest{Groups: m.GetGroups(), Mode: m.GetMode(), Deep: m.GetDeep(), Repair: m.GetRepair()}
+}
+
 // Verify starts a check.
 func (s *Server) Verify(ctx context.Context, m *pb.VerifyRequest) (*pb.Document, error) {
-	return document(s.g.Verify(ctx, m.GetGroups(), m.GetMode()))
+	return document(s.g.Verify(ctx, verifyRequest(m)))
 }
 
 // Trim starts a trim.
@@ -81,7 +85,7 @@ func (s *Server) StepDown(ctx context.Context, m *pb.GroupRequest) (*pb.Document
 
 // PlanVerify says what Verify would do.
 func (s *Server) PlanVerify(ctx context.Context, m *pb.VerifyRequest) (*pb.Document, error) {
-	return document(s.g.PlanVerify(ctx, m.GetGroups(), m.GetMode()))
+	return document(s.g.PlanVerify(ctx, verifyRequest(m)))
 }
 
 // PlanTrim says what Trim would do.

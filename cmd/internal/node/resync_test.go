@@ -55,7 +55,7 @@ func awaitEqual(t *testing.T, n *Node) {
 		return err == nil && len(groups) > 0 && !slices.ContainsFunc(groups, func(g api.Group) bool { return !g.Healthy() })
 	})
 	last = nil
-	job, err := n.gateway.Verify(t.Context(), nil, "")
+	job, err := n.gateway.Verify(t.Context(), api.VerifyRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
