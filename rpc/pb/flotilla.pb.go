@@ -1058,6 +1058,7 @@ type QueryCall struct {
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // chosen by the caller, repeated in the answer
 	Query         *QueryRequest          `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
 	TimeoutMs     uint32                 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // 0: no limit but that of a Query
+	Learn         bool                   `protobuf:"varint,4,opt,name=learn,proto3" json:"learn,omitempty"`                          // the caller does not know who leads the group: say it with the answer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1113,14 +1114,24 @@ func (x *QueryCall) GetTimeoutMs() uint32 {
 	return 0
 }
 
+func (x *QueryCall) GetLearn() bool {
+	if x != nil {
+		return x.Learn
+	}
+	return false
+}
+
 // QueryAnswer is all of one answer: rows as Query gives them, or why there are
 // none.
 type QueryAnswer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Rows          []*QueryReply          `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	Problem       *Problem               `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`                    // the read failed
-	TooLarge      bool                   `protobuf:"varint,4,opt,name=too_large,json=tooLarge,proto3" json:"too_large,omitempty"` // the answer is not small: nothing was answered, ask with Query
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rows     []*QueryReply          `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	Problem  *Problem               `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`                    // the read failed
+	TooLarge bool                   `protobuf:"varint,4,opt,name=too_large,json=tooLarge,proto3" json:"too_large,omitempty"` // the answer is not small: nothing was answered, ask with Query
+	// Of a read of one group from its leader: who that is, where the read was
+	// forwarded to it or the caller wanted to learn it.
+	Route         *Route `protobuf:"bytes,5,opt,name=route,proto3" json:"route,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1183,6 +1194,83 @@ func (x *QueryAnswer) GetTooLarge() bool {
 	return false
 }
 
+func (x *QueryAnswer) GetRoute() *Route {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+// Route says which node led a group a moment ago. It is a hint: any node
+// answers any read.
+type Route struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	TotalGroups   uint32                 `protobuf:"varint,2,opt,name=total_groups,json=totalGroups,proto3" json:"total_groups,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`                      // as the header "flotilla-node" of that node's streams names it
+	RpcAddr       string                 `protobuf:"bytes,4,opt,name=rpc_addr,json=rpcAddr,proto3" json:"rpc_addr,omitempty"` // which it advertises
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Route) Reset() {
+	*x = Route{}
+	mi := &file_flotilla_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Route) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Route) ProtoMessage() {}
+
+func (x *Route) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Route.ProtoReflect.Descriptor instead.
+func (*Route) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Route) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *Route) GetTotalGroups() uint32 {
+	if x != nil {
+		return x.TotalGroups
+	}
+	return 0
+}
+
+func (x *Route) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Route) GetRpcAddr() string {
+	if x != nil {
+		return x.RpcAddr
+	}
+	return ""
+}
+
 type QueryAnswers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Answers       []*QueryAnswer         `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
@@ -1192,7 +1280,7 @@ type QueryAnswers struct {
 
 func (x *QueryAnswers) Reset() {
 	*x = QueryAnswers{}
-	mi := &file_flotilla_proto_msgTypes[13]
+	mi := &file_flotilla_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1292,7 @@ func (x *QueryAnswers) String() string {
 func (*QueryAnswers) ProtoMessage() {}
 
 func (x *QueryAnswers) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[13]
+	mi := &file_flotilla_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1305,7 @@ func (x *QueryAnswers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswers.ProtoReflect.Descriptor instead.
 func (*QueryAnswers) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{13}
+	return file_flotilla_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QueryAnswers) GetAnswers() []*QueryAnswer {
@@ -1242,7 +1330,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_flotilla_proto_msgTypes[14]
+	mi := &file_flotilla_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1342,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[14]
+	mi := &file_flotilla_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1355,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{14}
+	return file_flotilla_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Column) GetName() string {
@@ -1316,7 +1404,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_flotilla_proto_msgTypes[15]
+	mi := &file_flotilla_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1416,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[15]
+	mi := &file_flotilla_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1429,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{15}
+	return file_flotilla_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ScanRequest) GetQuery() *QueryRequest {
@@ -1373,7 +1461,7 @@ type ScanReply struct {
 
 func (x *ScanReply) Reset() {
 	*x = ScanReply{}
-	mi := &file_flotilla_proto_msgTypes[16]
+	mi := &file_flotilla_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1473,7 @@ func (x *ScanReply) String() string {
 func (*ScanReply) ProtoMessage() {}
 
 func (x *ScanReply) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[16]
+	mi := &file_flotilla_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1486,7 @@ func (x *ScanReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanReply.ProtoReflect.Descriptor instead.
 func (*ScanReply) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{16}
+	return file_flotilla_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ScanReply) GetRows() []*QueryReply {
@@ -1442,7 +1530,7 @@ type GroupError struct {
 
 func (x *GroupError) Reset() {
 	*x = GroupError{}
-	mi := &file_flotilla_proto_msgTypes[17]
+	mi := &file_flotilla_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1542,7 @@ func (x *GroupError) String() string {
 func (*GroupError) ProtoMessage() {}
 
 func (x *GroupError) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[17]
+	mi := &file_flotilla_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1555,7 @@ func (x *GroupError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupError.ProtoReflect.Descriptor instead.
 func (*GroupError) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{17}
+	return file_flotilla_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GroupError) GetGroup() uint32 {
@@ -1518,7 +1606,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_flotilla_proto_msgTypes[18]
+	mi := &file_flotilla_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1618,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[18]
+	mi := &file_flotilla_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1631,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{18}
+	return file_flotilla_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteRequest) GetDatabase() string {
@@ -1590,7 +1678,7 @@ type DeleteReply struct {
 
 func (x *DeleteReply) Reset() {
 	*x = DeleteReply{}
-	mi := &file_flotilla_proto_msgTypes[19]
+	mi := &file_flotilla_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1690,7 @@ func (x *DeleteReply) String() string {
 func (*DeleteReply) ProtoMessage() {}
 
 func (x *DeleteReply) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[19]
+	mi := &file_flotilla_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1703,7 @@ func (x *DeleteReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteReply.ProtoReflect.Descriptor instead.
 func (*DeleteReply) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{19}
+	return file_flotilla_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteReply) GetGroups() uint32 {
@@ -1637,7 +1725,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_flotilla_proto_msgTypes[20]
+	mi := &file_flotilla_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1737,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[20]
+	mi := &file_flotilla_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1750,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{20}
+	return file_flotilla_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRequest) GetLimit() uint32 {
@@ -1703,7 +1791,7 @@ type DatabaseRequest struct {
 
 func (x *DatabaseRequest) Reset() {
 	*x = DatabaseRequest{}
-	mi := &file_flotilla_proto_msgTypes[21]
+	mi := &file_flotilla_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1803,7 @@ func (x *DatabaseRequest) String() string {
 func (*DatabaseRequest) ProtoMessage() {}
 
 func (x *DatabaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[21]
+	mi := &file_flotilla_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1816,7 @@ func (x *DatabaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseRequest.ProtoReflect.Descriptor instead.
 func (*DatabaseRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{21}
+	return file_flotilla_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DatabaseRequest) GetName() string {
@@ -1755,7 +1843,7 @@ type GroupRequest struct {
 
 func (x *GroupRequest) Reset() {
 	*x = GroupRequest{}
-	mi := &file_flotilla_proto_msgTypes[22]
+	mi := &file_flotilla_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1855,7 @@ func (x *GroupRequest) String() string {
 func (*GroupRequest) ProtoMessage() {}
 
 func (x *GroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[22]
+	mi := &file_flotilla_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1868,7 @@ func (x *GroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequest.ProtoReflect.Descriptor instead.
 func (*GroupRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{22}
+	return file_flotilla_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GroupRequest) GetGroup() uint32 {
@@ -1806,7 +1894,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_flotilla_proto_msgTypes[23]
+	mi := &file_flotilla_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1906,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[23]
+	mi := &file_flotilla_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1919,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{23}
+	return file_flotilla_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GroupsRequest) GetGroups() []uint32 {
@@ -1853,7 +1941,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_flotilla_proto_msgTypes[24]
+	mi := &file_flotilla_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1953,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[24]
+	mi := &file_flotilla_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1966,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{24}
+	return file_flotilla_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VerifyRequest) GetGroups() []uint32 {
@@ -1921,7 +2009,7 @@ type ResyncRequest struct {
 
 func (x *ResyncRequest) Reset() {
 	*x = ResyncRequest{}
-	mi := &file_flotilla_proto_msgTypes[25]
+	mi := &file_flotilla_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2021,7 @@ func (x *ResyncRequest) String() string {
 func (*ResyncRequest) ProtoMessage() {}
 
 func (x *ResyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[25]
+	mi := &file_flotilla_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2034,7 @@ func (x *ResyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncRequest.ProtoReflect.Descriptor instead.
 func (*ResyncRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{25}
+	return file_flotilla_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResyncRequest) GetGroups() []uint32 {
@@ -1991,7 +2079,7 @@ type ResyncOptions struct {
 
 func (x *ResyncOptions) Reset() {
 	*x = ResyncOptions{}
-	mi := &file_flotilla_proto_msgTypes[26]
+	mi := &file_flotilla_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2091,7 @@ func (x *ResyncOptions) String() string {
 func (*ResyncOptions) ProtoMessage() {}
 
 func (x *ResyncOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[26]
+	mi := &file_flotilla_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2104,7 @@ func (x *ResyncOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResyncOptions.ProtoReflect.Descriptor instead.
 func (*ResyncOptions) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{26}
+	return file_flotilla_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResyncOptions) GetMode() string {
@@ -2059,7 +2147,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_flotilla_proto_msgTypes[27]
+	mi := &file_flotilla_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2159,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[27]
+	mi := &file_flotilla_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2172,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{27}
+	return file_flotilla_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MoveRequest) GetGroup() uint32 {
@@ -2126,7 +2214,7 @@ type DeviceRequest struct {
 
 func (x *DeviceRequest) Reset() {
 	*x = DeviceRequest{}
-	mi := &file_flotilla_proto_msgTypes[28]
+	mi := &file_flotilla_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2226,7 @@ func (x *DeviceRequest) String() string {
 func (*DeviceRequest) ProtoMessage() {}
 
 func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[28]
+	mi := &file_flotilla_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2239,7 @@ func (x *DeviceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceRequest.ProtoReflect.Descriptor instead.
 func (*DeviceRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{28}
+	return file_flotilla_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeviceRequest) GetDatabase() string {
@@ -2184,7 +2272,7 @@ type JobRequest struct {
 
 func (x *JobRequest) Reset() {
 	*x = JobRequest{}
-	mi := &file_flotilla_proto_msgTypes[29]
+	mi := &file_flotilla_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2284,7 @@ func (x *JobRequest) String() string {
 func (*JobRequest) ProtoMessage() {}
 
 func (x *JobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flotilla_proto_msgTypes[29]
+	mi := &file_flotilla_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2297,7 @@ func (x *JobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRequest.ProtoReflect.Descriptor instead.
 func (*JobRequest) Descriptor() ([]byte, []int) {
-	return file_flotilla_proto_rawDescGZIP(), []int{29}
+	return file_flotilla_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobRequest) GetId() string {
@@ -2299,17 +2387,24 @@ const file_flotilla_proto_rawDesc = "" +
 	"QueryReply\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05times\x18\x02 \x03(\x10R\x05times\x12-\n" +
-	"\acolumns\x18\x03 \x03(\v2\x13.flotilla.v1.ColumnR\acolumns\"k\n" +
+	"\acolumns\x18\x03 \x03(\v2\x13.flotilla.v1.ColumnR\acolumns\"\x81\x01\n" +
 	"\tQueryCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12/\n" +
 	"\x05query\x18\x02 \x01(\v2\x19.flotilla.v1.QueryRequestR\x05query\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\x97\x01\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\x12\x14\n" +
+	"\x05learn\x18\x04 \x01(\bR\x05learn\"\xc1\x01\n" +
 	"\vQueryAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x04rows\x18\x02 \x03(\v2\x17.flotilla.v1.QueryReplyR\x04rows\x12.\n" +
 	"\aproblem\x18\x03 \x01(\v2\x14.flotilla.v1.ProblemR\aproblem\x12\x1b\n" +
-	"\ttoo_large\x18\x04 \x01(\bR\btooLarge\"B\n" +
+	"\ttoo_large\x18\x04 \x01(\bR\btooLarge\x12(\n" +
+	"\x05route\x18\x05 \x01(\v2\x12.flotilla.v1.RouteR\x05route\"o\n" +
+	"\x05Route\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12!\n" +
+	"\ftotal_groups\x18\x02 \x01(\rR\vtotalGroups\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x19\n" +
+	"\brpc_addr\x18\x04 \x01(\tR\arpcAddr\"B\n" +
 	"\fQueryAnswers\x122\n" +
 	"\aanswers\x18\x01 \x03(\v2\x18.flotilla.v1.QueryAnswerR\aanswers\"\x87\x01\n" +
 	"\x06Column\x12\x12\n" +
@@ -2462,7 +2557,7 @@ func file_flotilla_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_flotilla_proto_goTypes = []any{
 	(Consistency)(0),        // 0: flotilla.v1.Consistency
 	(Aggregation)(0),        // 1: flotilla.v1.Aggregation
@@ -2480,23 +2575,24 @@ var file_flotilla_proto_goTypes = []any{
 	(*QueryReply)(nil),      // 13: flotilla.v1.QueryReply
 	(*QueryCall)(nil),       // 14: flotilla.v1.QueryCall
 	(*QueryAnswer)(nil),     // 15: flotilla.v1.QueryAnswer
-	(*QueryAnswers)(nil),    // 16: flotilla.v1.QueryAnswers
-	(*Column)(nil),          // 17: flotilla.v1.Column
-	(*ScanRequest)(nil),     // 18: flotilla.v1.ScanRequest
-	(*ScanReply)(nil),       // 19: flotilla.v1.ScanReply
-	(*GroupError)(nil),      // 20: flotilla.v1.GroupError
-	(*DeleteRequest)(nil),   // 21: flotilla.v1.DeleteRequest
-	(*DeleteReply)(nil),     // 22: flotilla.v1.DeleteReply
-	(*ListRequest)(nil),     // 23: flotilla.v1.ListRequest
-	(*DatabaseRequest)(nil), // 24: flotilla.v1.DatabaseRequest
-	(*GroupRequest)(nil),    // 25: flotilla.v1.GroupRequest
-	(*GroupsRequest)(nil),   // 26: flotilla.v1.GroupsRequest
-	(*VerifyRequest)(nil),   // 27: flotilla.v1.VerifyRequest
-	(*ResyncRequest)(nil),   // 28: flotilla.v1.ResyncRequest
-	(*ResyncOptions)(nil),   // 29: flotilla.v1.ResyncOptions
-	(*MoveRequest)(nil),     // 30: flotilla.v1.MoveRequest
-	(*DeviceRequest)(nil),   // 31: flotilla.v1.DeviceRequest
-	(*JobRequest)(nil),      // 32: flotilla.v1.JobRequest
+	(*Route)(nil),           // 16: flotilla.v1.Route
+	(*QueryAnswers)(nil),    // 17: flotilla.v1.QueryAnswers
+	(*Column)(nil),          // 18: flotilla.v1.Column
+	(*ScanRequest)(nil),     // 19: flotilla.v1.ScanRequest
+	(*ScanReply)(nil),       // 20: flotilla.v1.ScanReply
+	(*GroupError)(nil),      // 21: flotilla.v1.GroupError
+	(*DeleteRequest)(nil),   // 22: flotilla.v1.DeleteRequest
+	(*DeleteReply)(nil),     // 23: flotilla.v1.DeleteReply
+	(*ListRequest)(nil),     // 24: flotilla.v1.ListRequest
+	(*DatabaseRequest)(nil), // 25: flotilla.v1.DatabaseRequest
+	(*GroupRequest)(nil),    // 26: flotilla.v1.GroupRequest
+	(*GroupsRequest)(nil),   // 27: flotilla.v1.GroupsRequest
+	(*VerifyRequest)(nil),   // 28: flotilla.v1.VerifyRequest
+	(*ResyncRequest)(nil),   // 29: flotilla.v1.ResyncRequest
+	(*ResyncOptions)(nil),   // 30: flotilla.v1.ResyncOptions
+	(*MoveRequest)(nil),     // 31: flotilla.v1.MoveRequest
+	(*DeviceRequest)(nil),   // 32: flotilla.v1.DeviceRequest
+	(*JobRequest)(nil),      // 33: flotilla.v1.JobRequest
 }
 var file_flotilla_proto_depIdxs = []int32{
 	5,  // 0: flotilla.v1.WriteRequest.points:type_name -> flotilla.v1.Point
@@ -2508,81 +2604,82 @@ var file_flotilla_proto_depIdxs = []int32{
 	9,  // 6: flotilla.v1.Problem.stamped:type_name -> flotilla.v1.Stamp
 	0,  // 7: flotilla.v1.QueryRequest.consistency:type_name -> flotilla.v1.Consistency
 	1,  // 8: flotilla.v1.QueryRequest.aggregation:type_name -> flotilla.v1.Aggregation
-	17, // 9: flotilla.v1.QueryReply.columns:type_name -> flotilla.v1.Column
+	18, // 9: flotilla.v1.QueryReply.columns:type_name -> flotilla.v1.Column
 	12, // 10: flotilla.v1.QueryCall.query:type_name -> flotilla.v1.QueryRequest
 	13, // 11: flotilla.v1.QueryAnswer.rows:type_name -> flotilla.v1.QueryReply
 	10, // 12: flotilla.v1.QueryAnswer.problem:type_name -> flotilla.v1.Problem
-	15, // 13: flotilla.v1.QueryAnswers.answers:type_name -> flotilla.v1.QueryAnswer
-	2,  // 14: flotilla.v1.Column.kind:type_name -> flotilla.v1.Kind
-	12, // 15: flotilla.v1.ScanRequest.query:type_name -> flotilla.v1.QueryRequest
-	13, // 16: flotilla.v1.ScanReply.rows:type_name -> flotilla.v1.QueryReply
-	20, // 17: flotilla.v1.ScanReply.failed:type_name -> flotilla.v1.GroupError
-	10, // 18: flotilla.v1.GroupError.problem:type_name -> flotilla.v1.Problem
-	29, // 19: flotilla.v1.ResyncRequest.options:type_name -> flotilla.v1.ResyncOptions
-	29, // 20: flotilla.v1.MoveRequest.options:type_name -> flotilla.v1.ResyncOptions
-	4,  // 21: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
-	4,  // 22: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
-	12, // 23: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
-	14, // 24: flotilla.v1.Flotilla.QueryStream:input_type -> flotilla.v1.QueryCall
-	21, // 25: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
-	23, // 26: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
-	24, // 27: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 28: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 29: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
-	24, // 30: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
-	23, // 31: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
-	25, // 32: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
-	23, // 33: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
-	31, // 34: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
-	27, // 35: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
-	26, // 36: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
-	25, // 37: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
-	27, // 38: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
-	26, // 39: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
-	25, // 40: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
-	28, // 41: flotilla.v1.Flotilla.Resync:input_type -> flotilla.v1.ResyncRequest
-	28, // 42: flotilla.v1.Flotilla.PlanResync:input_type -> flotilla.v1.ResyncRequest
-	30, // 43: flotilla.v1.Flotilla.Move:input_type -> flotilla.v1.MoveRequest
-	30, // 44: flotilla.v1.Flotilla.PlanMove:input_type -> flotilla.v1.MoveRequest
-	23, // 45: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
-	32, // 46: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
-	32, // 47: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
-	23, // 48: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
-	18, // 49: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
-	7,  // 50: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
-	8,  // 51: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
-	13, // 52: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
-	16, // 53: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
-	22, // 54: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
-	3,  // 55: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
-	3,  // 56: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
-	3,  // 57: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
-	3,  // 58: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
-	3,  // 59: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
-	3,  // 60: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
-	3,  // 61: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
-	3,  // 62: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
-	3,  // 63: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
-	3,  // 64: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
-	3,  // 65: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
-	3,  // 66: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
-	3,  // 67: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
-	3,  // 68: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
-	3,  // 69: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
-	3,  // 70: flotilla.v1.Flotilla.Resync:output_type -> flotilla.v1.Document
-	3,  // 71: flotilla.v1.Flotilla.PlanResync:output_type -> flotilla.v1.Document
-	3,  // 72: flotilla.v1.Flotilla.Move:output_type -> flotilla.v1.Document
-	3,  // 73: flotilla.v1.Flotilla.PlanMove:output_type -> flotilla.v1.Document
-	3,  // 74: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
-	3,  // 75: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
-	3,  // 76: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
-	3,  // 77: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
-	19, // 78: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
-	50, // [50:79] is the sub-list for method output_type
-	21, // [21:50] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	16, // 13: flotilla.v1.QueryAnswer.route:type_name -> flotilla.v1.Route
+	15, // 14: flotilla.v1.QueryAnswers.answers:type_name -> flotilla.v1.QueryAnswer
+	2,  // 15: flotilla.v1.Column.kind:type_name -> flotilla.v1.Kind
+	12, // 16: flotilla.v1.ScanRequest.query:type_name -> flotilla.v1.QueryRequest
+	13, // 17: flotilla.v1.ScanReply.rows:type_name -> flotilla.v1.QueryReply
+	21, // 18: flotilla.v1.ScanReply.failed:type_name -> flotilla.v1.GroupError
+	10, // 19: flotilla.v1.GroupError.problem:type_name -> flotilla.v1.Problem
+	30, // 20: flotilla.v1.ResyncRequest.options:type_name -> flotilla.v1.ResyncOptions
+	30, // 21: flotilla.v1.MoveRequest.options:type_name -> flotilla.v1.ResyncOptions
+	4,  // 22: flotilla.v1.Flotilla.Write:input_type -> flotilla.v1.WriteRequest
+	4,  // 23: flotilla.v1.Flotilla.WriteStream:input_type -> flotilla.v1.WriteRequest
+	12, // 24: flotilla.v1.Flotilla.Query:input_type -> flotilla.v1.QueryRequest
+	14, // 25: flotilla.v1.Flotilla.QueryStream:input_type -> flotilla.v1.QueryCall
+	22, // 26: flotilla.v1.Flotilla.Delete:input_type -> flotilla.v1.DeleteRequest
+	24, // 27: flotilla.v1.Flotilla.ListDatabases:input_type -> flotilla.v1.ListRequest
+	25, // 28: flotilla.v1.Flotilla.CreateDatabase:input_type -> flotilla.v1.DatabaseRequest
+	25, // 29: flotilla.v1.Flotilla.SetDatabase:input_type -> flotilla.v1.DatabaseRequest
+	25, // 30: flotilla.v1.Flotilla.DropDatabase:input_type -> flotilla.v1.DatabaseRequest
+	25, // 31: flotilla.v1.Flotilla.ListCollections:input_type -> flotilla.v1.DatabaseRequest
+	24, // 32: flotilla.v1.Flotilla.ListGroups:input_type -> flotilla.v1.ListRequest
+	26, // 33: flotilla.v1.Flotilla.GetGroup:input_type -> flotilla.v1.GroupRequest
+	24, // 34: flotilla.v1.Flotilla.ListNodes:input_type -> flotilla.v1.ListRequest
+	32, // 35: flotilla.v1.Flotilla.GetDeviceGroup:input_type -> flotilla.v1.DeviceRequest
+	28, // 36: flotilla.v1.Flotilla.Verify:input_type -> flotilla.v1.VerifyRequest
+	27, // 37: flotilla.v1.Flotilla.Trim:input_type -> flotilla.v1.GroupsRequest
+	26, // 38: flotilla.v1.Flotilla.StepDown:input_type -> flotilla.v1.GroupRequest
+	28, // 39: flotilla.v1.Flotilla.PlanVerify:input_type -> flotilla.v1.VerifyRequest
+	27, // 40: flotilla.v1.Flotilla.PlanTrim:input_type -> flotilla.v1.GroupsRequest
+	26, // 41: flotilla.v1.Flotilla.PlanStepDown:input_type -> flotilla.v1.GroupRequest
+	29, // 42: flotilla.v1.Flotilla.Resync:input_type -> flotilla.v1.ResyncRequest
+	29, // 43: flotilla.v1.Flotilla.PlanResync:input_type -> flotilla.v1.ResyncRequest
+	31, // 44: flotilla.v1.Flotilla.Move:input_type -> flotilla.v1.MoveRequest
+	31, // 45: flotilla.v1.Flotilla.PlanMove:input_type -> flotilla.v1.MoveRequest
+	24, // 46: flotilla.v1.Flotilla.ListJobs:input_type -> flotilla.v1.ListRequest
+	33, // 47: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
+	33, // 48: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
+	24, // 49: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
+	19, // 50: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
+	7,  // 51: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
+	8,  // 52: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
+	13, // 53: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
+	17, // 54: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
+	23, // 55: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
+	3,  // 56: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
+	3,  // 57: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
+	3,  // 58: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
+	3,  // 59: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
+	3,  // 60: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
+	3,  // 61: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
+	3,  // 62: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
+	3,  // 63: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
+	3,  // 64: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
+	3,  // 65: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
+	3,  // 66: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
+	3,  // 67: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
+	3,  // 68: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
+	3,  // 69: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
+	3,  // 70: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
+	3,  // 71: flotilla.v1.Flotilla.Resync:output_type -> flotilla.v1.Document
+	3,  // 72: flotilla.v1.Flotilla.PlanResync:output_type -> flotilla.v1.Document
+	3,  // 73: flotilla.v1.Flotilla.Move:output_type -> flotilla.v1.Document
+	3,  // 74: flotilla.v1.Flotilla.PlanMove:output_type -> flotilla.v1.Document
+	3,  // 75: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
+	3,  // 76: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
+	3,  // 77: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
+	3,  // 78: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
+	20, // 79: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
+	51, // [51:80] is the sub-list for method output_type
+	22, // [22:51] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_flotilla_proto_init() }
@@ -2600,15 +2697,15 @@ func file_flotilla_proto_init() {
 	}
 	file_flotilla_proto_msgTypes[7].OneofWrappers = []any{}
 	file_flotilla_proto_msgTypes[9].OneofWrappers = []any{}
-	file_flotilla_proto_msgTypes[18].OneofWrappers = []any{}
-	file_flotilla_proto_msgTypes[26].OneofWrappers = []any{}
+	file_flotilla_proto_msgTypes[19].OneofWrappers = []any{}
+	file_flotilla_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_proto_rawDesc), len(file_flotilla_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -70,6 +70,7 @@ type FlotillaClient interface {
 	// QueryStream carries many independent reads with small answers at once. Each
 	// has its own id and gets its own answer, in any order; answers that are ready
 	// together share a message. It costs less than half of a Query of its own.
+	// The header "flotilla-node" names the node at the other end.
 	QueryStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[QueryCall, QueryAnswers], error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteReply, error)
 	ListDatabases(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
@@ -421,6 +422,7 @@ type FlotillaServer interface {
 	// QueryStream carries many independent reads with small answers at once. Each
 	// has its own id and gets its own answer, in any order; answers that are ready
 	// together share a message. It costs less than half of a Query of its own.
+	// The header "flotilla-node" names the node at the other end.
 	QueryStream(grpc.BidiStreamingServer[QueryCall, QueryAnswers]) error
 	Delete(context.Context, *DeleteRequest) (*DeleteReply, error)
 	ListDatabases(context.Context, *ListRequest) (*Document, error)
