@@ -34,8 +34,9 @@ var mayImport = map[string][]string{
 	"raftgroup":     {"storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
 	"raftgroup/...": {"raftgroup", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
 
-	"walgap":     {},
-	"walgap/...": {"walgap", "storage", "storage/blocks", "storage/digest", "snapshot", "snapshot/transfer", "membership"},
+	"walgap":             {},
+	"walgap/antientropy": {"storage/digest"},
+	"walgap/...":         {"walgap", "storage", "storage/blocks", "storage/digest", "snapshot", "snapshot/transfer", "membership"},
 
 	"rpc/api":          {},
 	"rpc/pb":           {"storage/blocks", "rpc/api"},
