@@ -21,27 +21,28 @@ const callRows = 8192
 // Query reads and hands rows on as they come. It fails if any group that the
 // query needs cannot be read: what was handed on then is not an answer.
 func (g *Gateway) Query(ctx context.Context, q Query, rows Rows) error {
-	return g.query(ctx, q, collector{rows: rows})
+	_, err := g.query(ctx, q, collector{rows: rows})
+	return err
 }
 
 // QueryWhole is Query for an answer of at most WholeAnswerBytes, which ends
 // with ErrAnswerTooLarge as soon as it is seen not to be one: at once where the
 // query does not look like it. room is asked before rows are kept, and ends the
 // query in the same way with false.
-func (g *Gateway) QueryWhole(ctx context.Context, q Query, room func(bytes int) bool, rows Rows) error {
+func (g *Gateway) QueryWhole(ctx context.Context, q Query, room func(bytes int) bool, rows Rows) (Answered, error) {
 	if !q.small() {
-		return ErrAnswerTooLarge
+		return Answered{}, ErrAnswerTooLarge
 	}
 	return g.query(ctx, q, collector{rows: rows, room: room})
 }
 
-func (g *Gateway) query(ctx context.Context, q Query, out collector) error {
+func (g *Gateway) query(ctx context.Context, q Query, out collector) (Answered, error) {
 	if err := q.validate(); err != nil {
-		return err
+		return Answered{}, err
 	}
 	targets, err := g.targets(ctx, &q)
 	if err != nil {
-		return err
+		return Answered{}, err
 	}
 	out.q = &q
 	r := &reading{g: g, q: &q, out: out, open: map[uint32]*target{}}
@@ -49,9 +50,12 @@ func (g *Gateway) query(ctx context.Context, q Query, out collector) error {
 		r.open[group] = &target{stream: !q.small()}
 	}
 	if err := r.run(ctx); err != nil {
-		return err
+		return Answered{}, err
 	}
-	return r.out.finish()
+	if len(targets) != 1 {
+		r.by = Answered{}
+	}
+	return r.by, r.out.finish()
 }
 
 // small reports whether the answer probably fits a call.
@@ -126,6 +130,7 @@ type reading struct {
 	q    *Query
 	out  collector
 	open map[uint32]*target
+	by   Answered // the last group that a leader answered
 }
 
 // run tries until every group is read. The time limit is on going without
@@ -285,6 +290,7 @@ func (r *reading) done(group uint32, emitted bool, err error) error {
 	if err == nil {
 		if r.q.Consistency != pb.Consistency_STALE {
 			r.g.hints.set(group, at.failed)
+			r.by = Answered{Group: group, Node: at.failed}
 		}
 		delete(r.open, group)
 		return nil

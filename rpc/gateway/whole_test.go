@@ -27,7 +27,7 @@ func TestWholeAnswersAreWholeOrNone(t *testing.T) {
 				c.SetLeader(group, leader)
 			}
 			rows, left := 0, tt.room
-			err := c.Nodes[0].Gateway.QueryWhole(t.Context(), all(tt.devices...), func(bytes int) bool { left -= bytes; return left >= 0 },
+			_, err := c.Nodes[0].Gateway.QueryWhole(t.Context(), all(tt.devices...), func(bytes int) bool { left -= bytes; return left >= 0 },
 				func(_ string, c *blocks.Columns) error { rows += c.Len(); return nil })
 			if errors.Is(err, gateway.ErrAnswerTooLarge) != (tt.want == 0) || tt.want > 0 && err != nil || rows != tt.want {
 				t.Errorf("%s, leader %s: %d rows, %v", name, leader, rows, err)

@@ -1,5 +1,5 @@
 // Package pb is the generated code of flotilla.proto: messages and service
-// stubs. Beside it are the translations that both ends need: rows (rows.go)
+// stubs. Beside it is what both ends need: rows (rows.go), the header (route.go)
 // and problem documents (problem.go). The .pb.go files are never edited;
 // change the .proto file and run `make proto`, which is:
 //

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -21,6 +22,9 @@ const maxHeldBytes = 8 << 20
 
 // QueryStream carries out the reads of a stream side by side.
 func (s *Server) QueryStream(stream grpc.BidiStreamingServer[pb.QueryCall, pb.QueryAnswers]) error {
+	if err := stream.SendHeader(metadata.Pairs(pb.NodeHeader, s.g.Identity())); err != nil {
+		return err
+	}
 	var held heldBytes
 	c := &calls[pb.QueryCall, pb.QueryAnswer, pb.QueryAnswers]{
 		stream: stream, work: &s.work,
@@ -34,7 +38,7 @@ func (s *Server) QueryStream(stream grpc.BidiStreamingServer[pb.QueryCall, pb.Qu
 // answer carries one read out. bytes were taken from held for it.
 func (s *Server) answer(ctx context.Context, m *pb.QueryCall, held *heldBytes) (a *pb.QueryAnswer, bytes int) {
 	a = &pb.QueryAnswer{Id: m.GetId()}
-	err := s.queryWhole(ctx, m, func(n int) bool {
+	by, err := s.queryWhole(ctx, m, func(n int) bool {
 		if !held.take(n) {
 			return false
 		}
@@ -49,17 +53,21 @@ func (s *Server) answer(ctx context.Context, m *pb.QueryCall, held *heldBytes) (
 		if a.TooLarge = errors.Is(err, gateway.ErrAnswerTooLarge); !a.TooLarge {
 			a.Problem = pb.ProblemMessage(readProblem(err))
 		}
+		return a, bytes
+	}
+	if r, ok := s.g.Route(by); ok && (r.Forwarded || m.GetLearn()) {
+		a.Route = &pb.Route{Group: r.Group, TotalGroups: r.TotalGroups, Node: r.Identity, RpcAddr: r.Node.RPCAddr}
 	}
 	return a, bytes
 }
 
-func (s *Server) queryWhole(ctx context.Context, m *pb.QueryCall, room func(int) bool, rows gateway.Rows) error {
+func (s *Server) queryWhole(ctx context.Context, m *pb.QueryCall, room func(int) bool, rows gateway.Rows) (gateway.Answered, error) {
 	if s.work.stopping() {
-		return api.E(api.NotReady, "repeat it at another node", "this node is stopping")
+		return gateway.Answered{}, api.E(api.NotReady, "repeat it at another node", "this node is stopping")
 	}
 	q, err := gateway.QueryOf(m.GetQuery())
 	if err != nil {
-		return err
+		return gateway.Answered{}, err
 	}
 	if ms := m.GetTimeoutMs(); ms > 0 {
 		var cancel context.CancelFunc
