@@ -214,6 +214,12 @@ const (
 	MethodTrimPlan                          // what a trim of groups would drop here
 	MethodStepDownTarget                    // who would take one group over
 	MethodResync                            // resync, move, or a plan of either, of replicas here
+	MethodEvents                            // events of the caller
+	MethodLeaves                            // content ids of leaves at a cut, from digests or from disk
+	MethodInspect                           // everything that a replica stores, re-read
+	MethodDetail                            // whose points a leaf holds
+	MethodAccuse                            // a replica is suspect, or is not any more
+	MethodRepair                            // begin the repair of a replica here
 	methodEnd
 )
 

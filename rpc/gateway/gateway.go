@@ -54,6 +54,7 @@ type Gateway struct {
 	lastStamp atomic.Int64 // ns; stamps rise strictly, so that two points of a device never share one
 	jobs      *Jobs
 	proofs    proofs
+	events    *eventRing
 }
 
 // New checks the config and makes a Gateway. Close it to end its jobs.
@@ -84,7 +85,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs}, nil
+	g := &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs, events: newEventRing(time.Now())}
+	jobs.ended = g.noteJob
+	return g, nil
 }
 
 // Jobs is the list of this node's jobs.

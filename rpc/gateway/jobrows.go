@@ -177,10 +177,13 @@ func (r *Row) End(status string, change func(*api.Job)) {
 	delete(r.jobs.driven, r.id)
 	delete(r.jobs.notes, r.id)
 	r.jobs.keepLocked(j)
+	r.jobs.ended(*j)
 }
 
 // outlives reports whether jobs of this kind go on in the next process.
-func outlives(kind string) bool { return kind == api.JobResync || kind == api.JobMove }
+func outlives(kind string) bool {
+	return kind == api.JobResync || kind == api.JobMove || kind == api.JobRepair
+}
 
 // All gives the jobs of this node, in no order.
 func (js *Jobs) All() []api.Job { return js.list("") }

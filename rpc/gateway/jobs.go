@@ -36,12 +36,14 @@ type Jobs struct {
 	early   map[string]bool // left jobs whose end was asked for before they were opened again
 	file    *jobFile        // nil: memory only
 	closed  bool
+
+	ended func(api.Job) // told of each end, under mu
 }
 
 // openJobs reads the jobs of earlier processes. One that was cut short by the
 // end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}, ended: func(api.Job) {}}
 	if path == "" {
 		return js, nil
 	}
@@ -166,6 +168,7 @@ func (js *Jobs) finish(ctx context.Context, id string, result any, err error) {
 		}
 	}
 	js.keepLocked(j)
+	js.ended(*j)
 }
 
 // keepLocked writes a job's state down. A disk that refuses it costs the

@@ -38,6 +38,8 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveStepDownTarget(ctx, payload)
 	case MethodResync:
 		return g.serveResync(ctx, payload)
+	case MethodEvents:
+		return g.serveEvents(payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }

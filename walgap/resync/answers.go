@@ -33,6 +33,9 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	if !v.Decided || v.Kind == walgap.None || v.FromRecord || q.Plan.DryRun {
 		return &answer{Plan: p}, nil
 	}
+	if v.Kind.Copies() && q.Plan.CutLeases { // it needs nothing of the log that is older than its cut
+		return &answer{Plan: p}, nil
+	}
 	if !report.CanCommit { // it will, with the target: replay takes the lease then
 		return &answer{Plan: p}, nil
 	}
@@ -116,7 +119,15 @@ func (v *visit) cut(ctx context.Context, led Led, q *request) (*answer, error) {
 	}
 	made, err := led.Cut(ctx, *q.Cut)
 	a := &answer{Fenced: made.Fenced, Cut: &cutAnswer{ID: made.ID, Position: made.Position}}
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	l := v.list(led, made.ID)
+	if l != nil && l.awaitFor(ctx, listingSoon, "computes the digests of its view") == nil {
+		a.View = l.head()
+		a.Page = l.page(0)
+	}
+	return a, nil
 }
 
 // record pins the snapshot record, in place of an earlier one.
@@ -145,20 +156,46 @@ func (v *visit) look(ctx context.Context, led Led, q *request) (*answer, error) 
 		return nil, err
 	}
 	if q.Op == opView {
-		return &answer{View: &viewAnswer{Root: l.root, Leaves: len(l.entries), State: l.state}}, nil
+		return &answer{View: l.head()}, nil
 	}
 	if q.Offset >= len(l.entries) {
 		return nil, fmt.Errorf("%w: page at %d of %d leaves", ErrWire, q.Offset, len(l.entries))
 	}
-	page := make([]byte, 0, pageLeaves*entryBytes)
-	for _, e := range l.entries[q.Offset:min(q.Offset+pageLeaves, len(l.entries))] {
+	return &answer{Page: l.page(q.Offset)}, nil
+}
+
+// head says what the listing is of.
+func (l *listing) head() *viewAnswer {
+	return &viewAnswer{Root: l.root, Leaves: len(l.entries), State: l.state}
+}
+
+// page is a page of the manifest; nil behind its end.
+func (l *listing) page(offset int) []byte {
+	if offset >= len(l.entries) {
+		return nil
+	}
+	entries := l.entries[offset:min(offset+pageLeaves, len(l.entries))]
+	page := make([]byte, 0, len(entries)*entryBytes)
+	for _, e := range entries {
 		page = appendEntry(page, e)
 	}
-	return &answer{Page: page}, nil
+	return page
 }
 
 // judge compares a claim with the leader's own sum. One challenge judges one claim: its answer reveals the sum.
 func (v *visit) judge(ctx context.Context, led Led, q *request, target membership.ServerID) (*answer, error) {
+	a, err := v.compare(ctx, led, q, target)
+	if err != nil || !a.Equal || !q.Hold {
+		return a, err
+	}
+	if _, err := v.hold(ctx, led, q); err != nil {
+		return nil, err // the same claim may be made again
+	}
+	a.Held = true
+	return a, nil
+}
+
+func (v *visit) compare(ctx context.Context, led Led, q *request, target membership.ServerID) (*answer, error) {
 	v.mu.Lock()
 	t, l := v.trial, v.listing
 	v.mu.Unlock()
@@ -179,7 +216,12 @@ func (v *visit) judge(ctx context.Context, led Led, q *request, target membershi
 	if !a.Equal {
 		return a, nil
 	}
-	err := led.Proven(ctx, Proof{Job: q.Job, Target: target, Lineage: v.session.Lineage, Position: l.at, Root: l.root, Sum: t.sum})
+	s, err := led.Standing(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	a.Index = s.Applied
+	err = led.Proven(ctx, Proof{Job: q.Job, Target: target, Lineage: v.session.Lineage, Position: l.at, Root: l.root, Sum: t.sum})
 	return a, err
 }
 

@@ -56,7 +56,7 @@ func (r *request) checkParts() error {
 			return bad("a lease")
 		}
 	case opCut:
-		if c := r.Cut; c == nil || !textFits(c.ID) || !ownedBy(r.Job, c.ID) || c.ID == r.Job ||
+		if c := r.Cut; c == nil || !textFits(c.ID) || !ownedBy(r.Job, c.ID) || c.ID == r.Job || c.Lease != "" && c.Lease != r.Job ||
 			c.MaxPause <= 0 || c.MaxPause > maxCutPause || c.TTL <= 0 {
 			return bad("a cut")
 		}
@@ -108,8 +108,11 @@ func (a *answer) check(op op) error {
 		if a.Cut == nil || a.Cut.ID == "" || !textFits(a.Cut.ID) || a.Cut.Position.Index == 0 || a.Cut.Position.Term == 0 {
 			return bad("a position")
 		}
+		if a.View != nil && !a.View.fits() {
+			return bad("a view")
+		}
 	case opView:
-		if v := a.View; v == nil || v.Leaves < 0 || v.Leaves > maxLeaves || len(v.State) == 0 || len(v.State) > maxStateBytes {
+		if a.View == nil || !a.View.fits() {
 			return bad("a view")
 		}
 	case opChallenge:
@@ -118,6 +121,10 @@ func (a *answer) check(op op) error {
 		}
 	}
 	return nil
+}
+
+func (v *viewAnswer) fits() bool {
+	return v.Leaves >= 0 && v.Leaves <= maxLeaves && len(v.State) > 0 && len(v.State) <= maxStateBytes
 }
 
 func (p *planAnswer) check() error {

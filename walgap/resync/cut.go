@@ -12,6 +12,7 @@ import (
 // target, the leader pins its snapshot record instead.
 func (j *job) makeCut(ctx context.Context) (Outcome, error) {
 	j.closeBuild()
+	j.listed = nil
 	aborts, failures := 0, 0
 	for try := 0; ; try++ {
 		made, err := j.tryCut(ctx)
@@ -58,6 +59,7 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 		old = old[1:]
 	}
 	j.state.Cuts++
+	j.state.Asked = true // its entry takes the log lease, too
 	if err := j.persist(); err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 	id := cutIDOf(j.req.ID, j.state.Cuts)
 	j.remote.touch()
 	began := time.Now()
-	a, err := j.remote.call(ctx, request{Op: opCut, Drop: old, Cut: &CutAsk{ID: id, MaxPause: j.req.MaxPause, TTL: leaseTTL}})
+	a, err := j.remote.call(ctx, request{Op: opCut, Drop: old, Cut: &CutAsk{ID: id, MaxPause: j.req.MaxPause, TTL: leaseTTL, Lease: j.req.ID}})
 	if a != nil {
 		j.state.Fence = max(j.state.Fence, a.Fenced)
 		j.board.edit(func(r *Row) { r.Fence = j.state.Fence })
@@ -77,9 +79,10 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 		return nil, fmt.Errorf("%w: cut %s was asked for, %s was made", ErrWire, id, a.Cut.ID)
 	}
 	j.cutTook = time.Since(began)
-	l := j.remote.kept()
-	l.cutID = id
-	j.remote.keep(l)
+	if a.View != nil {
+		j.listed = a
+	}
+	j.remote.keep(lease{active: true, leased: true, cutID: id})
 	return a.Cut, nil
 }
 

@@ -26,6 +26,9 @@ const (
 //  5. the staging goes.
 func (j *job) finish(ctx context.Context) (Outcome, error) {
 	j.closeBuild()
+	if j.unasked {
+		j.state.Asked = false
+	}
 	if j.state.Ending != Done { // on a full disk the state can be written only when there is room
 		j.removeStage()
 	}

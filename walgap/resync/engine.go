@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -26,7 +27,11 @@ type Request struct {
 	Rate        int64         `json:"rate,omitempty"` // bytes/s, 0: no limit of its own
 	MaxAttempts int           `json:"max_attempts"`   // 0: DefaultMaxAttempts
 	Trigger     string        `json:"trigger,omitempty"`
-	StartedAt   time.Time     `json:"started_at"`
+	// Of a repair: the nodes that may give leaves and no others (none: all), and leaves that do not count as equal
+	// whatever the replica's own digests say of them.
+	Only      []string      `json:"only,omitempty"`
+	Bad       []digest.Leaf `json:"bad,omitempty"`
+	StartedAt time.Time     `json:"started_at"`
 }
 
 // Config is what an Engine works with.
@@ -52,6 +57,8 @@ type Config struct {
 // Errors are worth another try: whoever leads then is asked.
 type Caller interface {
 	Call(ctx context.Context, group uint32, request []byte) (answer []byte, leader membership.NodeID, err error)
+	// Elsewhere tells it that the node, which Call asked, answered that it does not lead.
+	Elsewhere(group uint32, node membership.NodeID)
 }
 
 // Hooks are for tests.
@@ -210,7 +217,7 @@ func (e *Engine) begin(r Request) (*job, error) {
 		}
 	}
 	if j.state == nil {
-		j.state = &state{Version: stateVersion, Request: r, Attempt: 1}
+		j.state, j.unasked = &state{Version: stateVersion, Request: r, Attempt: 1, Asked: !r.DryRun}, true
 		if err := j.note(); err != nil {
 			return nil, errors.Join(err, sweep(j.dir))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/flotilla-db/flotilla/walgap"
@@ -31,7 +32,7 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := Compare(j.manifest, base, suspects(j.state.Suspects))
+	c := Compare(j.manifest, base, suspects(slices.Concat(j.state.Suspects, j.req.Bad)))
 	j.compared = c
 	full := j.verdict.Kind == walgap.Full
 	j.state.InPlace = inPlace(full, c, len(j.state.Suspects))
@@ -48,22 +49,23 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	if j.req.DryRun {
 		return Priced, nil
 	}
-	if err := j.note(); err != nil {
-		return 0, err
-	}
 	j.board.moved()
 	return Passed, nil
 }
 
 // list gets the manifest and the state of the cut.
 func (j *job) list(ctx context.Context) error {
-	a, err := j.remote.ask(ctx, request{Op: opView, CutID: j.cut.ID}, j.board.block)
-	if err != nil {
-		return fmt.Errorf("list cut %s: %w", j.cut.ID, err)
+	a := j.listed // what came with the cut
+	if j.listed = nil; a == nil {
+		var err error
+		if a, err = j.remote.ask(ctx, request{Op: opView, CutID: j.cut.ID}, j.board.block); err != nil {
+			return fmt.Errorf("list cut %s: %w", j.cut.ID, err)
+		}
 	}
 	j.view = *a.View
 	j.board.moved()
-	if j.manifest, err = j.remote.manifest(ctx, j.cut.ID, a.View, j.board.block); err != nil {
+	var err error
+	if j.manifest, err = j.remote.manifest(ctx, j.cut.ID, a.View, a.Page, j.board.block); err != nil {
 		return fmt.Errorf("list cut %s: %w", j.cut.ID, err)
 	}
 	j.board.moved()

@@ -24,12 +24,9 @@ func (j *job) install(ctx, life context.Context) (Outcome, error) {
 		return 0, err
 	}
 	j.step(Install, "proven")
-	if err := j.holdRecord(ctx); err != nil {
-		return 0, err
-	}
 	lineage := j.remote.agreed().Lineage
 	j.state.Switching = &switched{CutID: j.cut.ID, Lineage: lineage, Position: j.cut.Position, Root: j.view.Root}
-	if err := j.persist(); err != nil {
+	if err := j.note(); err != nil {
 		return 0, err
 	}
 	j.step(Install, "recorded")
@@ -49,7 +46,7 @@ func (j *job) install(ctx, life context.Context) (Outcome, error) {
 	if err := j.note(); err != nil { // Switching says enough
 		j.log.Warn("resync: the job's state was not written", "error", err)
 	}
-	j.goal = 0
+	j.fresh = true
 	return Passed, nil
 }
 

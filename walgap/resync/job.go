@@ -33,6 +33,7 @@ type job struct {
 	goal     uint64 // index that replay waits for; 0: not known yet
 	held     Held   // nil: no hold
 	cut      cutAnswer
+	listed   *answer // with the view of the cut, and the first page of its manifest; nil: to be asked for
 	view     viewAnswer
 	manifest []digest.Entry
 	compared Comparison
@@ -43,6 +44,8 @@ type job struct {
 	stopRenewal func()
 	pinAsked    bool // this process has asked for a record to be pinned
 	leasesOver  bool // ended through the log, as far as can be known
+	unasked     bool // nothing was asked of a leader yet, in any process
+	held2       bool
 }
 
 // step is a crash point.

@@ -25,6 +25,7 @@ type LedStanding struct {
 	Term     uint64 // in which it leads
 	Lineage  string
 	Epoch    uint64 // of the assignment
+	Applied  uint64 // index of the last command or configuration that is in its shard, flushed or not
 	Assigned bool   // the asker's node has a place in the assignment, or the asker is in the configuration
 }
 
@@ -75,6 +76,8 @@ type CutAsk struct {
 	ID       string        `json:"id"`
 	MaxPause time.Duration `json:"max_pause"`
 	TTL      time.Duration `json:"ttl"`
+	// Lease: the entry of the cut also takes, or renews, the log lease of that id, from itself on. Empty: it does not.
+	Lease string `json:"lease,omitempty"`
 }
 
 // CutMade names a state.

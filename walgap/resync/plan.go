@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flotilla-db/flotilla/walgap"
@@ -50,14 +51,15 @@ func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 		standing.First = standing.Terms[0].First
 	}
 	j.standing = standing
-	before := j.state.Asked
+	before := j.state.Asked && !j.unasked
 	if err := j.mayLease(); err != nil {
 		return nil, err
 	}
 	j.step(Plan, "asked")
+	j.unasked = false
 	j.remote.touch()
 	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
-		Rates: j.rates(), DryRun: j.req.DryRun}}
+		Rates: j.rates(), DryRun: j.req.DryRun, CutLeases: true}}
 	a, err := j.remote.ask(ctx, q, j.board.block)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 	return a.Plan, nil
 }
 
-// mayLease notes, before it is asked for, that a log lease may live.
+// mayLease notes, before it is asked for, that a log lease may live. The first state of a job says so.
 func (j *job) mayLease() error {
 	if j.req.DryRun || j.state.Asked {
 		return nil
@@ -96,6 +98,9 @@ func (j *job) adopt(p *planAnswer) error {
 	if j.req.From != "" {
 		j.sources = slices.DeleteFunc(slices.Clone(p.Sources), func(s Source) bool { return s.Server.Name != j.req.From })
 	}
+	if only := j.req.Only; len(only) > 0 {
+		j.sources = slices.DeleteFunc(slices.Clone(j.sources), func(s Source) bool { return !slices.Contains(only, s.Server.Name) })
+	}
 	if p.Verdict.FromRecord {
 		j.sources = slices.DeleteFunc(slices.Clone(j.sources), func(s Source) bool { return !s.Leader })
 	}
@@ -117,6 +122,9 @@ func (j *job) adopt(p *planAnswer) error {
 			r.Reason, r.BlockedBy = v.Reason, v.BlockedBy
 		}
 	})
+	if v.Decided && v.Kind.Copies() { // with the cut
+		return nil
+	}
 	return j.note()
 }
 
@@ -126,6 +134,9 @@ func (j *job) noSource() string {
 		return fmt.Sprintf("only the leader can give what no quorum has, and %s is not it: resync without --from", j.req.From)
 	case j.req.From != "":
 		return fmt.Sprintf("%s holds no ready replica of group %d: resync without --from, or from another node", j.req.From, j.req.Group)
+	}
+	if len(j.req.Only) > 0 {
+		return fmt.Sprintf("none of %s can give leaves of group %d now", strings.Join(j.req.Only, ", "), j.req.Group)
 	}
 	return fmt.Sprintf("no ready replica of group %d but the target", j.req.Group)
 }
@@ -150,7 +161,8 @@ func (j *job) judged(ctx context.Context) (Outcome, error) {
 		return Bridgeable, nil
 	}
 	j.goal = 0
-	j.remote.keep(lease{active: true, leased: !j.verdict.FromRecord && j.leader.CanCommit, record: j.verdict.FromRecord || !j.leader.CanCommit})
+	record := j.verdict.FromRecord || !j.leader.CanCommit
+	j.remote.keep(lease{active: record, record: record}) // a lease is taken with the cut
 	return Passed, nil
 }
 

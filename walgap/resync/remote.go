@@ -15,6 +15,7 @@ const (
 	callTimeout   = 10 * time.Second // of one call; what takes longer is answered "pending"
 	cutTimeout    = 30 * time.Second // of a cut: it flushes first
 	longPoll      = 5 * time.Second  // that the leader lets a call wait for what is being computed
+	listingSoon   = 200 * time.Millisecond // that an answer to a cut waits for its manifest, to bring the first page along
 	maxLeaderErrs = 5                // answers in a row that failed for a reason of the leader's own
 )
 
@@ -94,7 +95,11 @@ func (r *remote) call(ctx context.Context, q request) (*answer, error) {
 	if err := a.check(q.Op); err != nil {
 		return nil, fmt.Errorf("%s: %w", leader.Name, err)
 	}
-	return a, a.error()
+	err = a.error()
+	if errors.Is(err, ErrNotLeader) || errors.Is(err, ErrMoved) {
+		r.caller.Elsewhere(r.group, leader)
+	}
+	return a, err
 }
 
 // ask asks until somebody answers, with a growing pause between tries; blocked is told what it waits for. It ends with
@@ -126,9 +131,14 @@ func (r *remote) ask(ctx context.Context, q request, blocked func(string)) (*ans
 	}
 }
 
-// manifest asks for all pages, and checks them against the root.
-func (r *remote) manifest(ctx context.Context, cutID string, v *viewAnswer, blocked func(string)) ([]digest.Entry, error) {
-	list := make([]digest.Entry, 0, min(v.Leaves, pageLeaves))
+// manifest asks for all pages but the first, where that is known, and checks them against the root.
+func (r *remote) manifest(ctx context.Context, cutID string, v *viewAnswer, first []byte, blocked func(string)) (list []digest.Entry, err error) {
+	list = make([]digest.Entry, 0, min(v.Leaves, pageLeaves))
+	if len(first) > 0 {
+		if list, err = readPage(list, first); err != nil {
+			return nil, err
+		}
+	}
 	for len(list) < v.Leaves {
 		a, err := r.ask(ctx, request{Op: opManifest, CutID: cutID, Offset: len(list)}, blocked)
 		if err != nil {

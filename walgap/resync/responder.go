@@ -187,9 +187,12 @@ func (r *Responder) end(ctx context.Context, led Led, q *request) (*answer, erro
 	return &answer{}, endAll(ctx, led, q)
 }
 
-// endAll ends leases through the log. The job's own goes first: when that is applied, whatever was proposed for the job
-// before is applied too, and what lives of it can be seen.
+// endAll ends leases through the log: a few in one entry. Of many the job's own goes first: when that is applied, whatever
+// was proposed for the job before is applied too, and what lives of it can be seen.
 func endAll(ctx context.Context, led Led, q *request) error {
+	if len(q.Drop) <= recentCuts {
+		return led.End(ctx, q.Drop)
+	}
 	rest := slices.Clone(q.Drop)
 	if i := slices.Index(rest, q.Job); i >= 0 {
 		if err := led.End(ctx, rest[i:i+1]); err != nil {

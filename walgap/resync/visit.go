@@ -171,7 +171,11 @@ func (e *errand) stop() {
 
 // await waits for the errand, for as long as a call may: errPending then.
 func (e *errand) await(ctx context.Context, what string) error {
-	timer := time.NewTimer(longPoll)
+	return e.awaitFor(ctx, longPoll, what)
+}
+
+func (e *errand) awaitFor(ctx context.Context, limit time.Duration, what string) error {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-e.done:

@@ -68,6 +68,7 @@ type request struct {
 	CutID  string    `json:"cut_id,omitempty"` // of view, manifest, challenge, prove, hold-record
 	Offset int       `json:"offset,omitempty"` // of manifest
 	Sum    digest.ID `json:"sum"`              // of prove
+	Hold   bool      `json:"hold,omitempty"`   // of prove: where the sums are equal, as hold-record
 	Drop   []string  `json:"drop,omitempty"`   // leases and views to end: of cut, record and end
 	Pin    string    `json:"pin,omitempty"`    // of end
 }
@@ -77,6 +78,8 @@ type planAsk struct {
 	Mode   walgap.Mode   `json:"mode"`
 	Rates  walgap.Rates  `json:"rates"`
 	DryRun bool          `json:"dry_run,omitempty"`
+	// CutLeases: the log lease of a copy is taken with its cut, in one entry.
+	CutLeases bool `json:"cut_leases,omitempty"`
 }
 
 type renewAsk struct {
@@ -117,10 +120,11 @@ type answer struct {
 	Session session `json:"session"`
 
 	Plan   *planAnswer   `json:"plan,omitempty"`
-	Index  uint64        `json:"index,omitempty"` // of the renewal's command
+	Index  uint64        `json:"index,omitempty"` // of the renewal's command; of prove: what the leader has applied
 	Cut    *cutAnswer    `json:"cut,omitempty"`
-	View   *viewAnswer   `json:"view,omitempty"`
-	Page   []byte        `json:"page,omitempty"` // entries, entryBytes each
+	View   *viewAnswer   `json:"view,omitempty"` // also of cut, where it was soon there
+	Page   []byte        `json:"page,omitempty"` // entries, entryBytes each; of a cut with its view: the first ones
+	Held   bool          `json:"held,omitempty"` // of prove: Raft is shown the record
 	Key    []byte        `json:"key,omitempty"`
 	Equal  bool          `json:"equal,omitempty"`
 	Sum    digest.ID     `json:"sum"`

@@ -333,3 +333,5 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+func (callerFunc) Elsewhere(uint32, membership.NodeID) {}

@@ -290,3 +290,5 @@ func (w *world) terms() (runs []walgap.TermRun) {
 	}
 	return runs
 }
+
+func (*world) Elsewhere(uint32, membership.NodeID) {}

@@ -77,6 +77,7 @@ type Storage struct {
 	HeadMemory   int64
 	Window       time.Duration // fixed at bootstrap: it is part of every leaf
 	Sync         Sync
+	AntiEntropy  AntiEntropy
 }
 
 // Sync holds how replicas are brought to equality.
@@ -88,6 +89,15 @@ type Sync struct {
 	MaxConcurrent  int           // copies into a node at once
 	Rate           int64         // bytes/s in, and out; 0: no limit
 	MaxAttempts    int
+}
+
+// AntiEntropy holds how replicas are proven to be equal, again and again.
+type AntiEntropy struct {
+	Enabled       bool          // checks and scrubs start by themselves
+	Interval      time.Duration // between two checks of a group
+	ScrubInterval time.Duration // within which everything is re-read
+	BatchSize     int           // points between two yields
+	Rate          int64         // bytes/s that are re-read; 0: no limit
 }
 
 // Source says where the value of one setting came from: "default", "file flotilla.yaml:12",

@@ -38,7 +38,8 @@ func TestDefaultsAreThoseOfTheInterface(t *testing.T) {
 	if c.Replication != (Replication{3, 1, "sync"}) {
 		t.Errorf("replication: %+v", c.Replication)
 	}
-	if c.Storage != (Storage{1 << 30, 256 << 20, 256 << 20, 24 * time.Hour, Sync{true, true, 5 * time.Minute, 1000, 5, 0, 3}}) {
+	if c.Storage != (Storage{1 << 30, 256 << 20, 256 << 20, 24 * time.Hour, Sync{true, true, 5 * time.Minute, 1000, 5, 0, 3},
+		AntiEntropy{true, time.Hour, 24 * time.Hour, 10000, 0}}) {
 		t.Errorf("storage: %+v", c.Storage)
 	}
 	if c.WriteTimeout != 5*time.Second || !c.AutoCreate || c.MaxClockOffset != 500*time.Millisecond {
@@ -76,7 +77,7 @@ func TestRefusals(t *testing.T) {
 			`flotilla.yaml:3: unknown key "storage.log_retentoin" (did you mean "storage.log_retention"?)`},
 		{"KeyWithoutItsSection", "log_retention: 1GiB\n", nil, `did you mean "storage.log_retention"?`},
 		{"UnknownSection", "wal:\n  size: 1\n", nil, `flotilla.yaml:1: unknown key "wal"`},
-		{"KeyOfALaterRelease", "storage:\n  anti_entropy:\n    enabled: true\n", nil, `flotilla.yaml:2: unknown key "storage.anti_entropy"`},
+		{"KeyOfALaterRelease", "storage:\n  backup:\n    enabled: true\n", nil, `flotilla.yaml:2: unknown key "storage.backup"`},
 		{"KeyTwice", "name: a\nzone: b\nname: c\n", nil, `flotilla.yaml:3: key "name" is given twice, first in line 1`},
 		{"KeyTwiceInTwoSpellings", "storage.window: 1h\nstorage:\n  window: 2h\n", nil, `flotilla.yaml:3: key "storage.window" is given twice`},
 		{"NoValue", "name:\n", nil, "flotilla.yaml:1: name: has no value"},

@@ -98,11 +98,12 @@ const (
 	categoryReplication = "Replication (cluster-wide):"
 	categoryStorage     = "Storage:"
 	categoryResync      = "Resync:"
+	categoryAntiEntropy = "Anti-entropy:"
 	categoryWrites      = "Writes:"
 )
 
 // registry is the only list of settings. A key stands here from the commit that gives it its effect.
-var registry = concat(nodeSettings, clusterSettings, placementSettings, storageSettings, resyncSettings, writeSettings)
+var registry = concat(nodeSettings, clusterSettings, placementSettings, storageSettings, resyncSettings, antiEntropySettings, writeSettings)
 
 func concat(lists ...[]Setting) []Setting {
 	var all []Setting
