@@ -16,13 +16,28 @@ import (
 // ReplicaState is the state of a replica.
 type ReplicaState uint8
 
-// The states of a local replica. Suspect, disputed and offline are judged by
-// others.
+// The states of a local replica. Offline is judged by others.
 const (
 	ReplicaReady ReplicaState = iota + 1
 	ReplicaSyncing
 	ReplicaQuarantined
+	// ReplicaSuspect: some leaves are wrong or unreadable, and not served. It
+	// serves the others; a repair is due.
+	ReplicaSuspect
+	// ReplicaDisputed: some leaves differ from those of others, and nobody knows who
+	// is wrong. It serves all.
+	ReplicaDisputed
 )
+
+// Serves reports whether a replica in this state serves readers, but for what is
+// suspect.
+func (s ReplicaState) Serves() bool {
+	return s == ReplicaReady || s == ReplicaSuspect || s == ReplicaDisputed
+}
+
+// Trusted reports whether all that the replica has may be copied by others, and
+// whether it may lead when others can.
+func (s ReplicaState) Trusted() bool { return s == ReplicaReady || s == ReplicaDisputed }
 
 // String gives the word that the API uses.
 func (s ReplicaState) String() string {
@@ -33,6 +48,10 @@ func (s ReplicaState) String() string {
 		return "syncing"
 	case ReplicaQuarantined:
 		return "quarantined"
+	case ReplicaSuspect:
+		return "suspect"
+	case ReplicaDisputed:
+		return "disputed"
 	}
 	return fmt.Sprintf("ReplicaState(%d)", uint8(s))
 }
@@ -45,6 +64,10 @@ type Group struct {
 
 	opening turns // held while the group is opened or stopped
 	wanted  Want  // guarded by opening; what the last start was told
+
+	// suspecting is held while a suspicion is made durable and acted on. Under
+	// opening, never around it.
+	suspecting turns
 
 	mu       sync.RWMutex
 	instance *instance           // guarded by mu; nil: not running
@@ -60,6 +83,10 @@ type Group struct {
 	root     digest.ID           // guarded by mu; of the last cut that was hashed here
 	rootAt   storage.Position    // guarded by mu
 	files    int                 // guarded by mu; how often an install has put another file in the shard's place
+
+	suspicions suspicions // guarded by mu, and written under suspecting
+	recalled   bool       // guarded by mu; the mark was read
+	badLeaves  badLeaves
 }
 
 // ID is the group's number.
@@ -232,10 +259,10 @@ func (g *Group) IsLeader() bool {
 	return err == nil && in.raft.State() == raft.Leader
 }
 
-// ready reports whether this replica may serve.
-func (g *Group) ready() bool {
+// trusted reports whether this replica may serve and lead like any other.
+func (g *Group) trusted() bool {
 	state, _ := g.condition()
-	return state == ReplicaReady
+	return state.Trusted()
 }
 
 // condition is the replica's state and what is wrong with it. One that waited
@@ -256,6 +283,12 @@ func (g *Group) condition() (ReplicaState, string) {
 	default: // it has dropped entries
 		return ReplicaSyncing, "starts again after a resync"
 	}
+	if s, some := g.suspicions.gravest(); some && g.state == ReplicaReady {
+		if s.Disputed {
+			return ReplicaDisputed, s.line()
+		}
+		return ReplicaSuspect, s.line()
+	}
 	return g.state, g.why
 }
 
@@ -264,7 +297,15 @@ func (g *Group) condition() (ReplicaState, string) {
 func (g *Group) start(w Want, damage error) error {
 	g.wanted = w
 	o := &opening{host: g.host, group: g.id, birth: w.Birth, assigned: w.Assigned, giveUp: g.giveUpLead, held: g.currentHold() != nil}
+	g.suspecting.Lock()
+	o.suspicions, o.doubt = g.recall()
+	g.suspecting.Unlock()
 	in, d, err := o.open()
+	g.suspecting.Lock()
+	defer g.suspecting.Unlock()
+	if in != nil { // more may have been said meanwhile
+		in.suspect(o.suspicions, g.heldAgainst())
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.atOpen == nil && o.report.Group == g.id && o.report.Server != (membership.ServerID{}) {

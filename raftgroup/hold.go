@@ -236,10 +236,10 @@ func (in *instance) release() bool {
 	return true
 }
 
-// timersNow are Raft's, longer while the replica is held.
+// timersNow are Raft's, longer while the replica is held, or suspect.
 func (in *instance) timersNow() Timers {
 	t := in.timers
-	if in.held() {
+	if in.held() || in.isSuspect.Load() {
 		t.Heartbeat, t.Election = heldPatience*t.Heartbeat, heldPatience*t.Election
 	}
 	return t

@@ -48,6 +48,10 @@ type HostConfig struct {
 	// OnChange is told that a group's leader, or its state, may have changed. It
 	// must not block.
 	OnChange func(group uint32)
+	// OnSuspect is told what is held against a replica: when that changes, after a
+	// start, and again every minute, since a repair is due. What is disputed needs
+	// none. It must not block.
+	OnSuspect func(group uint32, s Suspicion)
 	// InstallStep is called at every step of an install, by the names of
 	// InstallSteps. An error ends the install there, as the end of the process
 	// would, and the group stays closed. For tests of crashes; nil: nothing.
@@ -108,6 +112,9 @@ func Open(c HostConfig) (*Host, error) {
 	})
 	if c.LogRetention > 0 {
 		h.workers.Go(func() { newTrimmer(h).run(h.stop) })
+	}
+	if c.OnSuspect != nil {
+		h.workers.Go(h.remind)
 	}
 	return h, nil
 }
@@ -173,7 +180,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 		return nil, ErrClosed
 	}
 	if !ok {
-		g = &Group{id: w.Group, host: h, opening: newTurns()}
+		g = &Group{id: w.Group, host: h, opening: newTurns(), suspecting: newTurns()}
 		h.groups[w.Group] = g
 	}
 	h.mu.Unlock()
@@ -185,6 +192,7 @@ func (h *Host) Ensure(ctx context.Context, w Want) (*Group, error) {
 	err := g.start(w, nil)
 	if err == nil {
 		h.unremove(w.Group)
+		g.tellSuspicion()
 	}
 	if errors.Is(err, ErrUnknownGroup) && !ok {
 		h.mu.Lock()

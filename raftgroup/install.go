@@ -57,6 +57,9 @@ type Installation struct {
 	// shard's own file; else the stage becomes the shard's file.
 	InPlace  bool
 	Manifest []digest.Entry
+	// Exhibit is for the report of what is replaced; nil: one is kept where
+	// something is held against the replica, or it is in quarantine.
+	Exhibit *Exhibit
 }
 
 // check refuses what contradicts itself.

@@ -49,6 +49,9 @@ type instance struct {
 
 	startedFrom storage.Position // what the shard's file held when it started
 	isHeld      atomic.Bool      // for an install, see hold.go
+	isSuspect   atomic.Bool      // see suspectlead.go
+	handsOver   atomic.Bool      // a suspect leader looks for another one
+	nudge       chan struct{}    // it has become suspect
 	timers      Timers
 
 	call     Caller
@@ -78,6 +81,7 @@ type parts struct {
 	snapshots *snapshot.Store
 	giveUp    func(ctx context.Context)
 	held      bool // starts as a held one
+	suspect   bool // and as a suspect one
 }
 
 // startInstance wires Raft to its parts and starts it. On an error the parts
@@ -99,6 +103,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		notify:      make(chan bool, 16),
 		seen:        make(chan raft.Observation, 1),
 		stop:        make(chan struct{}),
+		nudge:       make(chan struct{}, 1),
 	}
 	in.reads.lanes = h.lanes
 	if h.config.observe != nil {
@@ -107,6 +112,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	p.entries.SetSnapshotIndex(func() uint64 { return p.shard.Durable().Index })
 	p.entries.SetApplied(func() uint64 { return p.shard.Applied().Index })
 	in.isHeld.Store(p.held)
+	in.isSuspect.Store(p.suspect)
 	in.fsm.dropping = p.held
 	in.logs = recordedLog{p.entries, in.recordTerm}
 	p.transport.OnGap(in.gap)
@@ -157,12 +163,16 @@ func (in *instance) watch() {
 				in.wg.Go(in.handOver)
 			} else if leads {
 				in.lead()
+				in.passOn()
 			} else {
 				in.leadSince.Store(0)
 				in.proposer.depose()
 				in.gaps.clear()
 				in.records.end(nil)
 			}
+		case <-in.nudge:
+			in.passOn()
+			continue
 		case o := <-in.seen:
 			if _, asked := o.Data.(raft.RequestPreVoteRequest); asked {
 				in.forgetLeader()

@@ -29,6 +29,9 @@ type opening struct {
 	giveUp   func(ctx context.Context) // of the group
 	held     bool                      // the group waits for an install
 
+	suspicions suspicions // what is held against the replica
+	doubt      error      // why that cannot be known
+
 	entries raftlog.Log
 	shard   *storage.Shard // nil until it is open
 	known   bool           // the engine knew the group before we opened its log
@@ -167,6 +170,9 @@ func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvid
 		if why, err := o.host.quarantined(o.group); why != "" || err != nil {
 			return ShardEvidence{Present: true, Damage: why}, err
 		}
+		if o.doubt != nil {
+			return ShardEvidence{Present: true, Damage: o.doubt.Error()}, nil
+		}
 		switch err := o.openShard(lineage, replayThrough); {
 		case errors.Is(err, storage.ErrDamaged):
 			return ShardEvidence{Present: true, Damage: err.Error()}, nil
@@ -200,6 +206,7 @@ func (o *opening) openShard(lineage string, replayThrough uint64) (err error) {
 	if o.shard, err = storage.OpenShard(options); err != nil {
 		return fmt.Errorf("open shard of group %d: %w", o.group, err)
 	}
+	distrust(o.shard, suspicions{}, o.suspicions) // before anybody can read
 	return nil
 }
 
@@ -229,7 +236,7 @@ func (o *opening) act(d Decision) (*instance, error) {
 		shard: o.shard, entries: o.entries, transport: transport,
 		votes:     o.host.config.Votes.Store(o.group, d.Lineage, d.Generation),
 		snapshots: snapshot.NewStore(o.shard),
-		giveUp:    o.giveUp, held: o.held,
+		giveUp:    o.giveUp, held: o.held, suspect: o.suspicions.wrong != nil,
 	}
 	if d.Action == ActionBootstrap {
 		configuration := raftConfiguration(o.birth.Voters)

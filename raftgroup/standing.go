@@ -120,9 +120,9 @@ func (g *Group) failoverStanding(in *instance, leader membership.ServerID) Stand
 	}
 }
 
-// mayLead reports whether a leadership should go to this replica: it may serve,
-// and its node neither stops nor lacks room for data.
-func (g *Group) mayLead() bool { return g.ready() && !g.host.closing() && !g.host.noSpace.Load() }
+// mayLead reports whether a leadership should go to this replica: it may serve
+// all it has, and its node neither stops nor lacks room for data.
+func (g *Group) mayLead() bool { return g.trusted() && !g.host.closing() && !g.host.noSpace.Load() }
 
 // lastEntry is the end of the log: an entry, or the snapshot record.
 func (in *instance) lastEntry() (index, term uint64) {

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"context"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,6 +18,11 @@ type Engine interface {
 	Open(group uint32) (Log, error)
 	Groups() []uint32 // groups with any record, sorted: these have been born on this node
 	Bytes() int64     // bytes that the entries of all groups take (what log_retention is compared with)
+	// Scrub reads at most about maxBytes of records back from disk and checks them, beside appends. It
+	// begins at a cursor, "" for the beginning, and returns the next one, "" at the end; a cursor that means
+	// nothing any more begins at the next record that is there. Bad records that it cannot mend are told to
+	// OnCorrupt too. An error means that the scrub could not be done: try the same cursor again.
+	Scrub(ctx context.Context, cursor string, maxBytes int64) (next string, bytes int64, bad []BadRecord, err error)
 	Close() error
 	Name() string // "shared" or "boltdb"
 }
