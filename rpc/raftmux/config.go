@@ -42,7 +42,7 @@ type Timings struct {
 	Silent       time.Duration // without a frame from a peer until PeerSilent: 2 s
 	Break        time.Duration // without a frame until the stream is torn down and redialled: 5 s
 	RaftDeadline time.Duration // of a Raft RPC; it ends at most one Ping later: 1.6 s, so under half of a 4 s lease
-	AppendWait   time.Duration // for a peer that is gone, of an AppendEntries that is no heartbeat: 60 s
+	AppendWait   time.Duration // for a peer that is late, of an AppendEntries that is no heartbeat: 60 s
 	CallDeadline time.Duration // of a Call whose context has none: 5 s
 	Redial       time.Duration // first pause between dials: 50 ms
 	RedialMax    time.Duration // longest pause between dials: 500 ms

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,6 +26,7 @@ type Mux struct {
 	handlers   handlers
 	goroutines sync.WaitGroup
 	closing    chan struct{} // closed by Close
+	waiting    atomic.Int64  // bytes of large AppendEntries that wait for their peers
 
 	mu         sync.RWMutex // guards what follows
 	closed     bool

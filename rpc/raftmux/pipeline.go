@@ -30,11 +30,15 @@ type pipeline struct {
 	err  error // why broken was closed
 }
 
-// AppendEntriesPipeline implements raft.Transport.
+// AppendEntriesPipeline implements raft.Transport. A peer that may be behind gets
+// none: see late.go.
 func (t *Transport) AppendEntriesPipeline(_ raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
 	r, s, err := t.begin(target, time.Now().Add(t.mux.timings.RaftDeadline))
 	if err != nil {
 		return nil, err
+	}
+	if r.behind.Swap(false) {
+		return nil, raft.ErrPipelineReplicationNotSupported
 	}
 	return &pipeline{
 		transport: t, route: r, session: s,
@@ -49,6 +53,10 @@ func (t *Transport) AppendEntriesPipeline(_ raft.ServerID, target raft.ServerAdd
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	if err := checkAppend(args); err != nil {
 		return nil, err
+	}
+	if len(args.Entries) >= fullAppend && p.transport.group != MetaGroup {
+		p.fail(errBehind) // the meta group has that many on their way at times
+		return nil, errBehind
 	}
 	clock := reading(p.session.lastReading.Load()) // before anything waits: args are as old as this
 	select {

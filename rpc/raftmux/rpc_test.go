@@ -149,7 +149,7 @@ func TestFailedPipelineRequestIsNoSignOfLife(t *testing.T) {
 	})
 }
 
-// An append to a node that is gone is another matter: away_test.go.
+// An append to a peer that is late is another matter: away_test.go.
 func TestRPCsEndWithinTheirDeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, nodes := cluster(t, 2)
@@ -158,9 +158,6 @@ func TestRPCsEndWithinTheirDeadline(t *testing.T) {
 		defer a.Close()
 		defer b.Close() // nobody consumes there
 		for name, call := range map[string]func(raft.ServerAddress) error{
-			"append": func(raft.ServerAddress) error {
-				return a.AppendEntries("", addr, entries(1, 1), &raft.AppendEntriesResponse{})
-			},
 			"heartbeat": func(to raft.ServerAddress) error {
 				return a.AppendEntries("", to, &raft.AppendEntriesRequest{Term: 1}, &raft.AppendEntriesResponse{})
 			},
@@ -202,7 +199,7 @@ func TestClosedTransportFailsItsRequestsAtOnce(t *testing.T) {
 		go func() {
 			again := nodes[0].Transport(7, testLineage, nodes[0].id.Server(0))
 			defer again.Close()
-			done <- again.AppendEntries("", addr, entries(1, 1), &raft.AppendEntriesResponse{})
+			done <- again.RequestVote("", addr, &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})
 		}()
 		<-time.After(50 * time.Millisecond)
 		b.Close()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -46,6 +47,7 @@ type route struct {
 	peer       *peer
 	generation uint32
 	address    []byte
+	behind     atomic.Bool // it may be: see late.go
 }
 
 // lineageTag is what stands for a lineage in a frame.
@@ -260,35 +262,6 @@ func (t *Transport) appendFrameOf(args *raft.AppendEntriesRequest) outFrame {
 		f.class = classLazy
 	}
 	return f
-}
-
-// maxWaitingAppend bounds the bytes of entries that wait for a peer that is gone.
-const maxWaitingAppend = 64 << 10
-
-// AppendEntries implements raft.Transport. One with entries, or that asks what
-// the peer has, waits for a peer that is gone: Raft leaves a peer alone for up to
-// 10 s after each error, so a node that comes back would be left behind for as
-// long. A heartbeat, which is what counts as contact, does not wait.
-func (t *Transport) AppendEntries(_ raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if err := checkAppend(args); err != nil {
-		return err
-	}
-	var clock known // before anything waits: args are as old as this
-	if r, err := t.route(target); err == nil {
-		clock = r.peer.out.known()
-	}
-	wait := t.mux.timings.RaftDeadline
-	if !isHeartbeat(args) && appendSize(args) <= maxWaitingAppend {
-		wait = max(wait, t.mux.timings.AppendWait)
-	}
-	r, s, err := t.begin(target, time.Now().Add(wait))
-	if err != nil {
-		return err
-	}
-	deadline := time.Now().Add(t.mux.timings.RaftDeadline)
-	return t.askOn(r, s, deadline, t.appendFrameOf(args), resp, func(dst []byte, s *session, h raftHeader) []byte {
-		return appendAppend(dst, h, clock.on(s), args)
-	})
 }
 
 // checkAppend refuses what the peer would refuse.
