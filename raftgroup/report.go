@@ -1,10 +1,12 @@
 package raftgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
@@ -65,6 +67,29 @@ func (g *Group) Report() (Report, error) {
 		r.Held = h.owner
 	}
 	return r, nil
+}
+
+// newDataLimit bounds the flush before a report.
+const newDataLimit = 10 * time.Second
+
+// ReportFlushed is Report of a replica that a verdict is wanted on. Data that
+// no flush has written yet count for nothing in one: a replica that holds only
+// such would be copied whole, and writes them first.
+func (g *Group) ReportFlushed(ctx context.Context) (Report, error) {
+	r, err := g.Report()
+	if err != nil || !r.Running || r.HasData || r.Damage != "" || r.Held != "" {
+		return r, err
+	}
+	shard := g.Shard()
+	if shard == nil || shard.Applied().Index == 0 {
+		return r, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, newDataLimit)
+	defer cancel()
+	if _, err := shard.Flush(ctx); err != nil {
+		return r, nil // what is on disk is the truth all the same
+	}
+	return g.Report()
 }
 
 // ReportAtOpen is the report as it was when this process first opened the group,

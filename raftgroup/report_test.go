@@ -145,3 +145,20 @@ func TestReportAtOpenShowsTheGapOfANodeStart(t *testing.T) {
 		}
 	})
 }
+
+// What was written minutes ago lies in no file yet: it is flushed before a
+// verdict, which would take the replica for an empty one and have it copied whole.
+func TestAReportForAVerdictCountsWhatNoFlushHasWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		last := s.write(5)
+		s.applied(7, last)
+		if r, err := s.replica().Report(); err != nil || r.HasData {
+			t.Fatalf("it was flushed already: %+v, %v", r, err)
+		}
+		r, err := s.replica().ReportFlushed(t.Context())
+		if err != nil || !r.HasData || r.Applied.Index < last {
+			t.Errorf("applied %d of %d, %v", r.Applied.Index, last, err)
+		}
+	})
+}

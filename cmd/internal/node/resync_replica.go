@@ -43,8 +43,8 @@ func (m *resyncs) groupOf(group uint32) (*raftgroup.Group, error) {
 }
 
 // Report implements resync.Replica.
-func (r syncReplica) Report(context.Context) (resync.Standing, error) {
-	report, err := r.group.Report()
+func (r syncReplica) Report(ctx context.Context) (resync.Standing, error) {
+	report, err := r.group.ReportFlushed(ctx)
 	if err != nil {
 		return resync.Standing{}, err
 	}
