@@ -34,6 +34,10 @@ type Options struct {
 	// Damaged is called once when the file's structure turns out bad, by OpenShard too. The shard serves nothing
 	// afterwards. It may be called under locks of the shard: it must not call its methods.
 	Damaged func(error)
+	// BadLeaf is called once a leaf, until Trust, when any read, flush, merge, digest or scrub meets a record of it that
+	// fails its checksum. The leaf is distrusted already. It may be called under locks of the shard, and by OpenShard: it
+	// must neither block nor call the shard's methods.
+	BadLeaf func(digest.Leaf, error)
 	// ReplayThrough is the last index that the log held at open. Cuts up to it were made before this process lived:
 	// they are applied, but not pinned.
 	ReplayThrough uint64

@@ -28,6 +28,7 @@ type Shard struct {
 	file     *file
 	budget   *Budget
 	log      *slog.Logger
+	bad      distrust
 
 	// mu guards what follows, down to the blank line. A reader that begins a file transaction and copies from heads
 	// under one hold of it sees each point at least once: a head leaves frozen only after the commit that contains it.
