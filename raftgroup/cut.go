@@ -16,6 +16,9 @@ type CutOptions struct {
 	Purpose string
 	TTL     time.Duration // how long replicas keep the view, each on its own clock
 	HoldLog bool          // also keep the log from the cut on
+	// Lease is a lease on the log, from the cut on, that the same entry takes or
+	// renews for the same time; "": none.
+	Lease string
 	// MaxPause fences the group's writes while the cut commits, and gives the
 	// attempt up after that (ErrFenceExpired; it may still commit: End it by its
 	// id, and try again); 0: writes go on.
@@ -51,6 +54,9 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	}
 	lift := func() {}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
+	if o.Lease != "" {
+		frame = storage.AppendLease(frame, storage.Lease{ID: o.Lease, Purpose: o.Purpose, TTL: o.TTL})
+	}
 	if o.MaxPause > 0 {
 		// What is applied already need not be written while writes wait.
 		if _, err := in.shard.Flush(ctx); err != nil {

@@ -60,7 +60,7 @@ func (l *fakeLed) command() (uint64, error) {
 func (l *fakeLed) Standing(_ context.Context, asker membership.ServerID) (LedStanding, error) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	return LedStanding{Server: l.w.nodes[l.n].id.Server(0), Term: l.term, Lineage: l.w.lineage, Epoch: l.w.epoch,
+	return LedStanding{Server: l.w.nodes[l.n].id.Server(0), Term: l.term, Lineage: l.w.lineage, Epoch: l.w.epoch, Applied: l.w.last(),
 		Assigned: asker == l.w.target.server && !l.w.target.dismissed}, l.leads()
 }
 
@@ -147,6 +147,11 @@ func (l *fakeLed) Cut(ctx context.Context, ask CutAsk) (CutMade, error) {
 	if err != nil {
 		return CutMade{}, err
 	}
+	if old := w.leases[ask.Lease]; old != nil && time.Now().Before(old.deadline) {
+		old.deadline = time.Now().Add(ask.TTL)
+	} else if ask.Lease != "" {
+		w.leases[ask.Lease] = &fakeLease{from: index, deadline: time.Now().Add(ask.TTL)}
+	}
 	w.leases[ask.ID] = &fakeLease{view: true, deadline: time.Now().Add(ask.TTL)}
 	w.views[ask.ID] = fakeView{at: w.position(index), data: w.dataAt(index)}
 	w.pinned[ask.ID] = [3]bool{true, true, false}
@@ -212,7 +217,13 @@ type fakeLedView struct {
 
 func (v *fakeLedView) Index() storage.Position { return v.v.at }
 
-func (v *fakeLedView) Root(context.Context) (digest.ID, []digest.Entry, error) {
+func (v *fakeLedView) Root(ctx context.Context) (digest.ID, []digest.Entry, error) {
+	v.l.w.mu.Lock()
+	slow := v.l.w.faults.listing
+	v.l.w.mu.Unlock()
+	if err := pause(ctx, slow); err != nil {
+		return digest.ID{}, nil, err
+	}
 	list := v.v.data.entries()
 	return digest.Root(list), list, nil
 }

@@ -14,7 +14,8 @@ import (
 //  1. the leader makes a key that nobody has seen and begins to sum its own view with it;
 //  2. the target sums what lies on its disk, read after the key came;
 //  3. the leader compares, and tells its own sum: the target compares too. One challenge judges one claim;
-//  4. the leader shows Raft the cut's record, where the target is in the configuration;
+//  4. with that answer the leader shows Raft the cut's record, where the target is in the configuration. One outside of it
+//     needs none: its first entry will be the next one;
 //  5. the switch, which is one step, or not done at all.
 //
 // Where the sums differ the damaged leaves are found, dropped and fetched again; nothing was replaced.
@@ -80,11 +81,19 @@ func (j *job) prove(ctx context.Context) error {
 	}
 	took := time.Since(began)
 	j.board.moved()
-	a, err = j.remote.ask(ctx, request{Op: opProve, CutID: j.cut.ID, Sum: sum}, j.board.block)
+	p, err := j.replica.Progress(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the replica: %w", err)
+	}
+	a, err = j.remote.ask(ctx, request{Op: opProve, CutID: j.cut.ID, Sum: sum, Hold: p.Member}, j.board.block)
 	if err != nil {
 		return fmt.Errorf("prove: %w", err)
 	}
 	if a.Equal && a.Sum == sum {
+		j.goal = 0
+		if a.Index > j.cut.Position.Index && !j.remote.kept().record {
+			j.goal = a.Index // above the cut: only Raft can bring the replica there
+		}
 		j.state.ProofS = took.Seconds()
 		j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithProof(uint64(bytesOf(j.manifest)), took) })
 		return nil
@@ -112,20 +121,4 @@ func (j *job) disproved(ctx context.Context) error {
 		j.suspect(bad)
 	}
 	return fmt.Errorf("%w: %w: %d leaves, the first is %s", ErrUnproven, errUnprovenLeaves, len(bad), bad[0])
-}
-
-// holdRecord has the leader show Raft the cut's record. A replica outside the configuration needs none: its first entry
-// will be the next one.
-func (j *job) holdRecord(ctx context.Context) error {
-	p, err := j.replica.Progress(ctx)
-	if err != nil {
-		return fmt.Errorf("look at the replica: %w", err)
-	}
-	if !p.Member {
-		return nil
-	}
-	if _, err := j.remote.ask(ctx, request{Op: opHold, CutID: j.cut.ID}, j.board.block); err != nil {
-		return fmt.Errorf("hold the record of the cut: %w", err)
-	}
-	return nil
 }

@@ -45,7 +45,7 @@ type job struct {
 	pinAsked    bool // this process has asked for a record to be pinned
 	leasesOver  bool // ended through the log, as far as can be known
 	unasked     bool // nothing was asked of a leader yet, in any process
-	held2       bool
+	fresh       bool // installed since the last plan: its leader holds what the replica needs
 }
 
 // step is a crash point.

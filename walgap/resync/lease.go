@@ -12,6 +12,7 @@ import (
 type lease struct {
 	active bool
 	leased bool   // the log lease was taken
+	none   bool   // nothing was taken yet: it only asks whether the session still is one
 	record bool   // a record is pinned instead of leases
 	from   uint64 // first entry to keep, when it is to be taken
 	cutID  string // whose view is renewed too
@@ -34,10 +35,10 @@ func (r *remote) kept() lease {
 // renew renews once; the index is that of the lease's command.
 func (r *remote) renew(ctx context.Context) (uint64, error) {
 	l := r.kept()
-	if !l.record {
+	if !l.record && !l.none {
 		r.touch()
 	}
-	a, err := r.call(ctx, request{Op: opRenew, Renew: &renewAsk{From: l.from, Leased: l.leased, Record: l.record, CutID: l.cutID}})
+	a, err := r.call(ctx, request{Op: opRenew, Renew: &renewAsk{From: l.from, Leased: l.leased, Record: l.record || l.none, CutID: l.cutID}})
 	if err != nil {
 		return 0, err
 	}

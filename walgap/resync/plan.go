@@ -16,6 +16,7 @@ const planAgain = time.Second // between two questions when the verdict is: wait
 // takes a log lease and judges. A verdict of wait is asked for again, until the stage's bound.
 func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.closeBuild()
+	j.fresh = false
 	j.remote.keep(lease{})
 	for {
 		p, err := j.ask(ctx)
@@ -162,7 +163,7 @@ func (j *job) judged(ctx context.Context) (Outcome, error) {
 	}
 	j.goal = 0
 	record := j.verdict.FromRecord || !j.leader.CanCommit
-	j.remote.keep(lease{active: record, record: record}) // a lease is taken with the cut
+	j.remote.keep(lease{active: true, record: record, none: !record}) // a lease is taken with the cut
 	return Passed, nil
 }
 

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	callTimeout   = 10 * time.Second // of one call; what takes longer is answered "pending"
-	cutTimeout    = 30 * time.Second // of a cut: it flushes first
-	longPoll      = 5 * time.Second  // that the leader lets a call wait for what is being computed
+	callTimeout   = 10 * time.Second       // of one call; what takes longer is answered "pending"
+	cutTimeout    = 30 * time.Second       // of a cut: it flushes first
+	longPoll      = 5 * time.Second        // that the leader lets a call wait for what is being computed
 	listingSoon   = 200 * time.Millisecond // that an answer to a cut waits for its manifest, to bring the first page along
-	maxLeaderErrs = 5                // answers in a row that failed for a reason of the leader's own
+	maxLeaderErrs = 5                      // answers in a row that failed for a reason of the leader's own
 )
 
 // errUnreached: nobody answered, or whoever did leads no more. Worth another try.

@@ -15,11 +15,11 @@ const (
 	watchEvery = 200 * time.Millisecond
 )
 
-// watchReplay waits until the target has applied what the leader had: the entry of the job's own lease, which is a
-// command and so one that every replica applies. Raft does the work.
+// watchReplay waits until the target has applied what the leader had: when it compared the proof, or else the entry of the
+// job's own lease, which is a command and so one that every replica applies. Raft does the work.
 func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 	j.step(Replay, "watching")
-	if s := j.state.Switching; j.state.Installed && s != nil {
+	if s := j.state.Switching; j.state.Installed && s != nil && !j.fresh {
 		// After a change of leader or process; it may be without the view, and Raft without the need.
 		if _, err := j.remote.call(ctx, request{Op: opHold, CutID: s.CutID}); err != nil && ctx.Err() == nil {
 			j.log.Debug("resync: the cut's record is not held", "error", err)
@@ -72,13 +72,16 @@ func waitsFor(p Progress) string {
 // setGoal renews the lease where its entry is not known: after an install, and where none could be taken at plan.
 func (j *job) setGoal(ctx context.Context) error {
 	if j.goal > 0 {
+		if j.fresh { // the view of the cut is needed no more
+			j.remote.keep(lease{active: true, leased: true})
+		}
 		return nil
 	}
 	if err := j.mayLease(); err != nil {
 		return err
 	}
 	l := j.remote.kept()
-	l.active, l.record, l.cutID = true, false, ""
+	l.active, l.record, l.none, l.cutID = true, false, false, ""
 	j.remote.keep(l)
 	for try := 0; ; try++ {
 		index, err := j.remote.renew(ctx)

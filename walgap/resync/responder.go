@@ -190,6 +190,9 @@ func (r *Responder) end(ctx context.Context, led Led, q *request) (*answer, erro
 // endAll ends leases through the log: a few in one entry. Of many the job's own goes first: when that is applied, whatever
 // was proposed for the job before is applied too, and what lives of it can be seen.
 func endAll(ctx context.Context, led Led, q *request) error {
+	if len(q.Drop) == 0 {
+		return nil
+	}
 	if len(q.Drop) <= recentCuts {
 		return led.End(ctx, q.Drop)
 	}

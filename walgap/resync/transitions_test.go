@@ -110,7 +110,15 @@ func scenarios() map[Transition]func(t *testing.T, r *rig) {
 			r.mustBe(r.run(request7()), Cancelled)
 		})
 		if s != Promote {
-			add(s, NoRoom, func(t *testing.T, r *rig) { prepare(r); r.fillAt(s); r.mustBe(r.run(request7()), Failed) })
+			add(s, NoRoom, func(t *testing.T, r *rig) {
+				if s == Plan { // one that leads to a copy writes nothing
+					r.fall(3)
+				} else {
+					prepare(r)
+				}
+				r.fillAt(s)
+				r.mustBe(r.run(request7()), Failed)
+			})
 		}
 	}
 	return table
@@ -122,8 +130,8 @@ func (r *rig) moveIn(s Stage) {
 		r.faults.slow = time.Minute
 	}
 	before, moved := s, false
-	if s == Explore { // its first point is behind its calls
-		before = Cut
+	if s == Explore { // its first point is behind its calls, and it has none where the cut brings the manifest along
+		before, r.faults.listing = Cut, 2*listingSoon
 	}
 	r.at = func(at Stage, point string) {
 		if points := infoOf(before).Points; moved || at != before || s == Explore && point != points[len(points)-1] {

@@ -259,13 +259,13 @@ func TestManifestThatIsNotTheRootsIsRefused(t *testing.T) {
 	}
 	caller := callerFunc(func(q request) *answer { return &answer{Version: wireVersion, Page: page(list...)} })
 	rem := &remote{caller: caller, job: "j"}
-	if got, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.Root(list), Leaves: 2}, func(string) {}); err != nil || len(got) != 2 {
+	if got, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.Root(list), Leaves: 2}, nil, func(string) {}); err != nil || len(got) != 2 {
 		t.Fatal(got, err)
 	}
-	if _, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.ID{1}, Leaves: 2}, func(string) {}); !errors.Is(err, ErrWire) {
+	if _, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.ID{1}, Leaves: 2}, nil, func(string) {}); !errors.Is(err, ErrWire) {
 		t.Fatal(err)
 	}
-	if _, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.Root(list), Leaves: 1}, func(string) {}); !errors.Is(err, ErrWire) {
+	if _, err := rem.manifest(t.Context(), "c", &viewAnswer{Root: digest.Root(list), Leaves: 1}, nil, func(string) {}); !errors.Is(err, ErrWire) {
 		t.Fatal("more leaves than were said: ", err)
 	}
 }

@@ -25,11 +25,11 @@ func TestLogIsNotTrimmedUnderALivingJob(t *testing.T) {
 			}
 			n++
 			r.write(n, n)
-			if r.trim(); s == Plan && point == "judged" {
+			if r.trim(); s == Cut && point == "pinned" {
 				lowest = r.first
 			}
 			if lowest > 0 && r.first != lowest {
-				t.Errorf("%s: the log begins at %d, began at %d at plan", s, r.first, lowest)
+				t.Errorf("%s: the log begins at %d, began at %d at the cut", s, r.first, lowest)
 			}
 		}
 		if r.mustBe(r.run(request7()), Done); r.target.installs != 1 {

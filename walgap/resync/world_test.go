@@ -85,6 +85,7 @@ type faults struct {
 	replica func(method string) error
 	lease   func()        // before a lease is taken or renewed
 	slow    time.Duration // that taking a hold takes
+	listing time.Duration // that the leader takes to list a view
 	write   error         // of the job's state
 }
 

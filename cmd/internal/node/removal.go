@@ -68,7 +68,7 @@ func (r *removal) unwanted(ctx context.Context, group uint32) error {
 	if a, known := table.Assignments[group]; !known || a.Holds(r.node.id.Name) {
 		return fmt.Errorf("%w: by the table", errStillNamed)
 	}
-	answer, _, err := groupCaller{r.node}.ask(ctx, group, methodNamed, encodeGroup(group))
+	answer, _, err := groupCaller{node: r.node}.ask(ctx, group, methodNamed, encodeGroup(group))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -19,7 +20,55 @@ var errNoLeaderKnown = errors.New("no leader of the group is known")
 const whoLimit = time.Second
 
 // groupCaller asks the leaders of groups, for those replicas too that hear none.
-type groupCaller struct{ node *Node }
+// A replica that is held, or not in its group yet, does not know who leads: the
+// node that others named is asked until it does not answer, or says that it
+// leads no more.
+type groupCaller struct {
+	node  *Node
+	named *leadersNamed // nil: nothing is remembered
+}
+
+// leadersNamed remembers who leads groups whose leader is not heard here: as
+// many as there are groups at most.
+type leadersNamed struct {
+	mu sync.Mutex
+	of map[uint32]membership.NodeID // guarded by mu
+}
+
+func newLeadersNamed() *leadersNamed {
+	return &leadersNamed{of: make(map[uint32]membership.NodeID)}
+}
+
+func (l *leadersNamed) get(group uint32) (membership.NodeID, bool) {
+	if l == nil {
+		return membership.NodeID{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id, ok := l.of[group]
+	return id, ok
+}
+
+func (l *leadersNamed) set(group uint32, id membership.NodeID) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of[group] = id
+}
+
+// forget forgets a node that does not lead.
+func (l *leadersNamed) forget(group uint32, id membership.NodeID) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of[group] == id {
+		delete(l.of, group)
+	}
+}
 
 // Call implements resync.Caller.
 func (c groupCaller) Call(ctx context.Context, group uint32, request []byte) ([]byte, membership.NodeID, error) {
@@ -33,13 +82,22 @@ func (c groupCaller) ask(ctx context.Context, group uint32, method raftmux.Metho
 		return nil, leader, err
 	}
 	answer, err := c.node.mux.Call(ctx, leader, method, request)
+	if err != nil {
+		c.named.forget(group, leader)
+	}
 	return answer, leader, err
 }
 
+// Elsewhere implements resync.Caller.
+func (c groupCaller) Elsewhere(group uint32, node membership.NodeID) { c.named.forget(group, node) }
+
 // leader is the node that leads, as this replica has heard, or as the other
-// holders have.
+// holders have, now or when they were asked before.
 func (c groupCaller) leader(ctx context.Context, group uint32) (membership.NodeID, error) {
 	if id, ok := c.heard(group); ok {
+		return id, nil
+	}
+	if id, ok := c.named.get(group); ok {
 		return id, nil
 	}
 	for _, holder := range c.holders(group) {
@@ -53,6 +111,7 @@ func (c groupCaller) leader(ctx context.Context, group uint32) (membership.NodeI
 			continue
 		}
 		if id, err := membership.ParseNodeID(string(answer)); err == nil {
+			c.named.set(group, id)
 			return id, nil
 		}
 	}

@@ -52,6 +52,9 @@ func (l ledGroup) Standing(_ context.Context, asker membership.ServerID) (resync
 	}
 	a := l.node.dir.Table().Assignments[l.group.ID()]
 	s := resync.LedStanding{Server: l.group.Self(), Term: term, Lineage: l.group.Lineage(), Epoch: a.Epoch, Assigned: a.Holds(asker.Name)}
+	if shard := l.group.Shard(); shard != nil {
+		s.Applied = shard.Applied().Index
+	}
 	members, _, err := l.group.Members()
 	if err != nil {
 		return s, ledError(err)
@@ -140,7 +143,7 @@ func (l ledGroup) End(ctx context.Context, ids []string) error {
 // fence covers one commit, and what the flusher has to write before it can pin
 // the view is small.
 func (l ledGroup) Cut(ctx context.Context, ask resync.CutAsk) (resync.CutMade, error) {
-	r, err := l.group.CutWith(ctx, raftgroup.CutOptions{ID: ask.ID, Purpose: "resync", TTL: ask.TTL, MaxPause: ask.MaxPause})
+	r, err := l.group.CutWith(ctx, raftgroup.CutOptions{ID: ask.ID, Purpose: "resync", TTL: ask.TTL, Lease: ask.Lease, MaxPause: ask.MaxPause})
 	return resync.CutMade{ID: ask.ID, Position: r.Position, Fenced: r.Fenced}, ledError(err)
 }
 

@@ -71,7 +71,7 @@ type syncTally struct {
 // newResyncs makes it; nothing happens until run.
 func newResyncs(n *Node) *resyncs {
 	m := &resyncs{
-		node: n, log: n.log, caller: groupCaller{n}, meter: &resync.Meter{}, in: transfer.NewLimits(0), out: transfer.NewLimiter(0), nudges: newNudgeBook(),
+		node: n, log: n.log, caller: groupCaller{n, newLeadersNamed()}, meter: &resync.Meter{}, in: transfer.NewLimits(0), out: transfer.NewLimiter(0), nudges: newNudgeBook(),
 		queue: make(chan *syncJob, maxQueuedJobs), jobs: make(map[uint32]*syncJob), past: make(map[uint32]pastSync),
 	}
 	m.slots = newSyncSlots(func() int { return m.settings().MaxConcurrent })
