@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -45,6 +46,10 @@ type Handler struct {
 	logger  *slog.Logger
 	metrics http.Handler // nil: none
 	mux     *http.ServeMux
+
+	streams chan struct{} // one a stream of events
+	ending  chan struct{} // closed when those have to end
+	endOnce sync.Once
 }
 
 // route is the handlers of one path by method.
@@ -55,7 +60,8 @@ func New(c Config) *Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{g: c.Gateway, node: c.Node, version: c.Version, logger: c.Logger, metrics: c.Metrics, mux: http.NewServeMux()}
+	h := &Handler{g: c.Gateway, node: c.Node, version: c.Version, logger: c.Logger, metrics: c.Metrics, mux: http.NewServeMux(),
+		streams: make(chan struct{}, maxEventStreams), ending: make(chan struct{})}
 	for pattern, r := range h.routes() {
 		h.handle(pattern, r)
 		if rest, ok := strings.CutPrefix(pattern, "/v1/admin/"); ok {
@@ -116,6 +122,7 @@ func (h *Handler) routes() map[string]route {
 		"/v1/admin/devices/{id}/group":    {"GET": h.adminDeviceGroup},
 		"/v1/admin/jobs":                  {"GET": h.listJobs},
 		"/v1/admin/jobs/{id}":             {"GET": h.getJob, "DELETE": h.cancelJob},
+		"/v1/admin/events":                {"GET": h.events},
 		"/v1/admin/cluster":               {"GET": h.cluster},
 		"/v1/admin/config":                {"GET": h.config},
 		"/v1/admin/settings":              {"GET": h.settings},

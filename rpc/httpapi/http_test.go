@@ -248,7 +248,7 @@ func TestWrongInputIsAProblemWithAHint(t *testing.T) {
 		{"GET", "/v1/admin/nodes/n9/groups", "", api.NodeNotFound},
 		{"GET", "/v1/admin/jobs/none", "", api.JobNotFound},
 		{"DELETE", "/v1/admin/jobs/none", "", api.JobNotFound},
-		{"POST", "/v1/admin/groups/1/verify", `{"deep":true}`, api.InvalidArgument},
+		{"POST", "/v1/admin/groups/1/verify", `{"deep":"yes"}`, api.InvalidArgument},
 		{"POST", "/v1/admin/groups/1/verify?dry_run=maybe", ``, api.InvalidArgument},
 		{"POST", "/v1/admin/groups/1/trim?dry_run=", ``, api.InvalidArgument},
 		{"POST", "/v1/admin/groups/1/trim?dryrun=true", ``, api.InvalidArgument},

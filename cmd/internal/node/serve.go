@@ -64,6 +64,7 @@ func (n *Node) serveHTTP() error {
 	s := &http.Server{
 		Handler: handler, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout, MaxHeaderBytes: httpHeaderBytes,
 	}
+	s.RegisterOnShutdown(handler.EndStreams)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(n.sockets.http) }() // ends with the stage
 	n.stages.add("HTTP", func(ctx context.Context) error {
