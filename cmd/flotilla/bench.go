@@ -74,14 +74,14 @@ func benchWrite(c *cli.Context, s streams) error {
 	if devices := c.Int("devices"); 0 < devices && devices < callers && callers <= bench.MaxCallers {
 		return usagef("--devices %d is below the %d callers: each device has one writer", devices, callers)
 	}
-	return runBench(c, s, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
+	return runBench(c, s, (*session).benchConns, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
 		p.Batch, p.Callers = c.Int("batch"), callers
 		return bench.Write(ctx, p)
 	})
 }
 
 func benchRead(c *cli.Context, s streams) error {
-	return runBench(c, s, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
+	return runBench(c, s, (*session).benchReader, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
 		p.Points, p.Callers = c.Int("points"), 8
 		measure := bench.Range
 		if c.Bool("last") {
@@ -94,7 +94,10 @@ func benchRead(c *cli.Context, s streams) error {
 	})
 }
 
-func runBench(c *cli.Context, s streams, measure func(context.Context, bench.Plan) (bench.Result, error)) error {
+// connector opens so many connections for callers.
+type connector func(s *session, ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error)
+
+func runBench(c *cli.Context, s streams, connect connector, measure func(context.Context, bench.Plan) (bench.Result, error)) error {
 	if err := arity(c, 0, 0); err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func runBench(c *cli.Context, s streams, measure func(context.Context, bench.Pla
 	if err != nil {
 		return err
 	}
-	conns, closeAll, err := session.benchConns(c.Context, c.Int("connections"))
+	conns, closeAll, err := connect(session, c.Context, c.Int("connections"))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -71,7 +72,22 @@ func (s *session) benchConns(ctx context.Context, n int) (conns []bench.Conn, cl
 	return conns, closeAll, nil
 }
 
-// benchConn is a client of one connection as a benchmark sees it.
+// benchReader opens one client with n connections, spread over all nodes: callers that only read are one program, and
+// its reads go to the node that leads.
+func (s *session) benchReader(ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error) {
+	addresses, err := s.rpcAddresses(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	each := (n + len(addresses) - 1) / len(addresses)
+	c, err := client.New(client.Options{Addrs: addresses, Connections: each, RetryFor: s.timeout})
+	if err != nil {
+		return nil, nil, err
+	}
+	return slices.Repeat([]bench.Conn{benchConn{c}}, each*len(addresses)), func() { c.Close() }, nil
+}
+
+// benchConn is a client as a benchmark sees it.
 type benchConn struct{ c *client.Client }
 
 func (b benchConn) Write(ctx context.Context, points []storage.Point) error {

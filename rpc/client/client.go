@@ -58,6 +58,10 @@ type Options struct {
 	// of repeating it with the same timestamps. The name is such that the zero
 	// value is the default: RetryUnknown is on.
 	NoRetryUnknown bool
+	// OnlyAddrs keeps to Addrs, in turn. Otherwise reads go to the node that leads
+	// their group once answers have told which that is, even to one that is not in
+	// Addrs if it can be reached at the address that it advertises.
+	OnlyAddrs bool
 	// Connect opens a connection to an address. nil: TCP.
 	Connect func(ctx context.Context, addr string) (net.Conn, error)
 	// Dial are further options, credentials for instance. None: no TLS.
@@ -66,10 +70,13 @@ type Options struct {
 
 // Client talks to a cluster. It is safe for concurrent use; Close it.
 type Client struct {
-	o     Options
-	conns []*conn
-	turn  atomic.Uint64
-	large largeAnswers
+	o      Options
+	scheme string // of addresses
+	dial   []grpc.DialOption
+	conns  []*conn // to the addresses that were given
+	turn   atomic.Uint64
+	large  largeAnswers
+	routes routes
 
 	closeOnce sync.Once
 	closeErr  error
@@ -84,6 +91,8 @@ type conn struct {
 	queries streams[pb.QueryCall, pb.QueryAnswer, pb.QueryAnswers]
 	// oldNode is set for good when the node turns out not to know QueryStream.
 	oldNode atomic.Bool
+	heard   atomic.Bool            // its stream of reads has answered once
+	at      atomic.Pointer[member] // of a given one: the node at its end, nil unknown
 }
 
 // New makes a Client. Connections are opened when they are needed, so a node
@@ -105,25 +114,41 @@ func New(o Options) (*Client, error) {
 			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReplyBytes)),
 	}
-	scheme := "" // gRPC's default
+	c := &Client{o: o}
 	if o.Connect != nil {
-		scheme = "passthrough:///"
+		c.scheme = "passthrough:///"
 		dial = append(dial, grpc.WithContextDialer(o.Connect))
 	}
-	dial = append(dial, o.Dial...)
-	c := &Client{o: o}
+	c.dial = append(dial, o.Dial...)
 	for range o.Connections { // the addresses in turn, so that calls go round them
 		for _, addr := range o.Addrs {
-			cc, err := grpc.NewClient(scheme+addr, dial...)
+			n, err := c.newConn(addr)
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("new client: address %q: %w", addr, err), c.Close())
+				return nil, errors.Join(err, c.Close())
 			}
-			n := &conn{addr: addr, cc: cc, api: pb.NewFlotillaClient(cc)}
-			n.writes.kind, n.queries.kind = writeStream(n.api), queryStream(n.api)
+			if !o.OnlyAddrs {
+				n.queries.kind.open = c.announcing(n)
+			}
 			c.conns = append(c.conns, n)
 		}
 	}
 	return c, nil
+}
+
+func (c *Client) newConn(addr string) (*conn, error) {
+	cc, err := grpc.NewClient(c.scheme+addr, c.dial...)
+	if err != nil {
+		return nil, fmt.Errorf("new client: address %q: %w", addr, err)
+	}
+	n := &conn{addr: addr, cc: cc, api: pb.NewFlotillaClient(cc)}
+	n.writes.kind, n.queries.kind = writeStream(n.api), queryStream(n.api)
+	return n, nil
+}
+
+func (n *conn) close() error {
+	n.writes.close()
+	n.queries.close()
+	return n.cc.Close()
 }
 
 // Close ends all connections and waits for the Client's goroutines. Writes on
@@ -131,10 +156,9 @@ func New(o Options) (*Client, error) {
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() {
 		var errs []error
+		c.routes.close()
 		for _, n := range c.conns {
-			n.writes.close()
-			n.queries.close()
-			errs = append(errs, n.cc.Close())
+			errs = append(errs, n.close())
 		}
 		c.closeErr = errors.Join(errs...)
 	})
@@ -143,6 +167,18 @@ func (c *Client) Close() error {
 
 // next gives the connection whose turn it is.
 func (c *Client) next() *conn { return c.conns[int(c.turn.Add(1)-1)%len(c.conns)] }
+
+// nextAwake is next for reads: a node that was silent of late is passed by,
+// unless all were.
+func (c *Client) nextAwake() *conn {
+	for range c.conns {
+		n := c.next()
+		if m := n.at.Load(); m == nil || !m.rests() {
+			return n
+		}
+	}
+	return c.next()
+}
 
 // bounded limits a call with its repetitions.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -58,6 +58,11 @@ func (q *Query) message() *pb.QueryRequest {
 	}
 }
 
+// call is the query as it travels on a stream.
+func (q *Query) call(ctx context.Context) *pb.QueryCall {
+	return &pb.QueryCall{Query: q.message(), TimeoutMs: nodeTimeoutMs(ctx)}
+}
+
 func clone(at *int64) *int64 {
 	if at == nil {
 		return nil
@@ -74,13 +79,26 @@ func clone(at *int64) *int64 {
 func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c *Columns) error) error {
 	r := rowTaker{rows: rows}
 	whole := c.large.expectSmall(&q)
-	err := c.do(ctx, false, func(_ context.Context, n *conn) error {
-		// RetryFor bounds the repetitions, not the time that rows take.
+	learn := false
+	if whole && !c.o.OnlyAddrs {
+		answered, err := false, error(nil)
+		if learn, answered, err = c.askLeader(ctx, &q, &r); answered {
+			if !errors.Is(err, errTooLarge) {
+				return r.outcome(err)
+			}
+			c.large.met(&q)
+			whole = false
+		}
+	}
+	return r.outcome(c.doRead(ctx, func(n *conn) error {
 		if whole && !n.oldNode.Load() {
-			answer, err := n.queryWhole(ctx, q.message())
+			m := q.call(ctx)
+			m.Learn = learn
+			answer, err := n.queryWhole(ctx, m, nil)
 			switch {
 			case err == nil:
-				return r.takeAll(answer)
+				c.follow(answer.GetRoute())
+				return r.takeAll(answer.GetRows())
 			case errors.Is(err, errTooLarge):
 				c.large.met(&q)
 				whole = false
@@ -89,7 +107,11 @@ func (c *Client) Query(ctx context.Context, q Query, rows func(device string, c 
 			}
 		}
 		return r.stream(ctx, n, q.message())
-	})
+	}))
+}
+
+// outcome is what Query returns for the outcome of its attempts.
+func (r *rowTaker) outcome(err error) error {
 	if r.stopped != nil {
 		return r.stopped
 	}

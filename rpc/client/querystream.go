@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -89,10 +90,11 @@ func queryStream(n pb.FlotillaClient) streamKind[pb.QueryCall, pb.QueryAnswer, p
 	}
 }
 
-// queryWhole is one attempt over the connection's stream. errTooLarge and
-// errOldNode mean that Query is to be asked.
-func (n *conn) queryWhole(ctx context.Context, q *pb.QueryRequest) ([]*pb.QueryReply, error) {
-	a, err := n.queries.do(ctx, &pb.QueryCall{Query: q, TimeoutMs: nodeTimeoutMs(ctx)})
+// queryWhole is one attempt over the connection's stream, for as long as there
+// is patience (nil: no end). errTooLarge and errOldNode mean that Query is to be
+// asked.
+func (n *conn) queryWhole(ctx context.Context, m *pb.QueryCall, patience <-chan time.Time) (*pb.QueryAnswer, error) {
+	a, err := n.queries.do(ctx, m, patience)
 	switch {
 	case status.Code(err) == codes.Unimplemented:
 		n.oldNode.Store(true)
@@ -104,7 +106,7 @@ func (n *conn) queryWhole(ctx context.Context, q *pb.QueryRequest) ([]*pb.QueryR
 	case a.GetTooLarge():
 		return nil, errTooLarge
 	}
-	return a.GetRows(), nil
+	return a, nil
 }
 
 // lostQuery is the error of a read that got no answer. That the stream of all

@@ -63,6 +63,30 @@ func (c *Client) do(ctx context.Context, changes bool, call func(context.Context
 	}
 }
 
+// doRead is do for a read: RetryFor bounds its repetitions, not the time that an
+// answer takes.
+func (c *Client) doRead(ctx context.Context, call func(*conn) error) error {
+	begun := time.Now()
+	for attempt := 0; ; attempt++ {
+		err := call(c.nextAwake())
+		if err == nil {
+			return nil
+		}
+		e := errorOf(err, false)
+		if again := e.Code.Retryable() || e.Code.Unknown(); !again || c.o.RetryFor < 0 {
+			return e
+		}
+		if attempt == 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, begun.Add(c.o.RetryFor))
+			defer cancel()
+		}
+		if !pause(ctx, attempt) {
+			return e
+		}
+	}
+}
+
 // mayHaveRun reports whether a failed call may have reached the node. A
 // status with a problem document is the node's own word.
 func mayHaveRun(err error) bool {

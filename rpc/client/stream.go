@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -74,6 +75,9 @@ func (l *lostCall) Unwrap() error { return l.cause }
 // errBroken: the stream took no more calls.
 var errBroken = errors.New("the stream is broken")
 
+// errSilent: the node did not answer while there was patience.
+var errSilent = errors.New("the node is silent")
+
 var errClosed = api.E(api.Cancelled, "", "the client is closed")
 
 // get gives a stream that is open and not known to be broken.
@@ -91,6 +95,22 @@ func (w *streams[C, A, M]) get(ctx context.Context) (*stream[C, A, M], error) {
 		return nil, errorOf(s.broken(), false)
 	}
 	return s, nil
+}
+
+// ready reports whether a call would find an open stream now.
+func (w *streams[C, A, M]) ready() bool {
+	w.mu.Lock()
+	s := w.current
+	w.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	select {
+	case <-s.opened:
+		return s.broken() == nil
+	default:
+		return false
+	}
 }
 
 // newest gives the current stream, or begins to open another.
@@ -119,8 +139,9 @@ func (w *streams[C, A, M]) close() {
 	w.owners.Wait()
 }
 
-// do sends one call and waits for its answer. A call without one is a *lostCall.
-func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
+// do sends one call and waits for its answer until ctx or patience (nil: none)
+// ends. A call without an answer is a *lostCall.
+func (w *streams[C, A, M]) do(ctx context.Context, m *C, patience <-chan time.Time) (*A, error) {
 	s, err := w.get(ctx)
 	if err != nil {
 		return nil, err
@@ -139,6 +160,9 @@ func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
 	case <-ctx.Done():
 		s.forget(id)
 		return nil, &lostCall{cause: ctx.Err()}
+	case <-patience:
+		s.forget(id)
+		return nil, &lostCall{cause: errSilent}
 	}
 	select {
 	case a, ok := <-answer:
@@ -152,6 +176,9 @@ func (w *streams[C, A, M]) do(ctx context.Context, m *C) (*A, error) {
 	case <-ctx.Done():
 		s.forget(id)
 		return nil, &lostCall{sent: true, cause: ctx.Err()}
+	case <-patience:
+		s.forget(id)
+		return nil, &lostCall{sent: true, cause: errSilent}
 	}
 }
 

@@ -69,7 +69,7 @@ type outcome struct {
 func call(ctx context.Context, w *streams[pb.QueryCall, pb.QueryAnswer, pb.QueryAnswers]) chan outcome {
 	done := make(chan outcome, 1)
 	go func() { // ends with the call: the test waits for its outcome
-		a, err := w.do(ctx, &pb.QueryCall{})
+		a, err := w.do(ctx, &pb.QueryCall{}, nil)
 		done <- outcome{a, err}
 	}()
 	return done

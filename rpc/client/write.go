@@ -120,7 +120,7 @@ func writeStream(n pb.FlotillaClient) streamKind[pb.WriteRequest, pb.WriteResult
 
 // write is one attempt over one connection.
 func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, error) {
-	r, err := n.writes.do(ctx, &pb.WriteRequest{Packed: storage.AppendPut(nil, points), TimeoutMs: nodeTimeoutMs(ctx)})
+	r, err := n.writes.do(ctx, &pb.WriteRequest{Packed: storage.AppendPut(nil, points), TimeoutMs: nodeTimeoutMs(ctx)}, nil)
 	if l, ok := errors.AsType[*lostCall](err); ok {
 		return nil, lostWrite(l)
 	}

@@ -220,7 +220,8 @@ func (c *Cluster) failed(m *Member, n *node.Node) {
 }
 
 // Client talks to some nodes (none: to all) from a host of its own. It makes
-// one attempt a call: what a client sees is what a node said.
+// one attempt a call, and asks nobody else: what a client sees is what one of
+// these nodes said.
 func (c *Cluster) Client(nodes ...int) *client.Client {
 	c.t.Helper()
 	if len(nodes) == 0 {
@@ -228,7 +229,7 @@ func (c *Cluster) Client(nodes ...int) *client.Client {
 			nodes = append(nodes, i)
 		}
 	}
-	o := client.Options{RetryFor: -1, NoRetryUnknown: true, Connect: c.Network.Dialer(clientHost, raftmux.ErrRefused)}
+	o := client.Options{RetryFor: -1, NoRetryUnknown: true, OnlyAddrs: true, Connect: c.Network.Dialer(clientHost, raftmux.ErrRefused)}
 	for _, i := range nodes {
 		o.Addrs = append(o.Addrs, c.nodes[i].Config.RPCAddr)
 	}

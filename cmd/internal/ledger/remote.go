@@ -23,11 +23,11 @@ type Remote struct {
 
 // Dial makes a Remote of nodes by their RPC addresses; nothing is connected yet.
 func Dial(addrs ...string) (*Remote, error) {
-	writer, err := client.New(client.Options{Addrs: addrs, RetryFor: -1})
+	writer, err := client.New(client.Options{Addrs: addrs, RetryFor: -1, OnlyAddrs: true})
 	if err != nil {
 		return nil, fmt.Errorf("dial %v: %w", addrs, err)
 	}
-	reader, err := client.New(client.Options{Addrs: addrs})
+	reader, err := client.New(client.Options{Addrs: addrs, OnlyAddrs: true})
 	if err != nil {
 		_ = writer.Close()
 		return nil, fmt.Errorf("dial %v: %w", addrs, err)
