@@ -19,9 +19,10 @@ type CutOptions struct {
 	// Lease is a lease on the log, from the cut on, that the same entry takes or
 	// renews for the same time; "": none.
 	Lease string
-	// MaxPause fences the group's writes while the cut commits, and gives the
-	// attempt up after that (ErrFenceExpired; it may still commit: End it by its
-	// id, and try again); 0: writes go on.
+	// MaxPause fences the group's writes until Raft has taken the cut, and gives
+	// the attempt up after that (ErrFenceExpired; it may still commit: End it by
+	// its id, and try again); 0: writes go on. The commit is not waited for with
+	// the fence up: what is proposed once Raft has the cut comes after it.
 	MaxPause time.Duration
 }
 
@@ -52,13 +53,13 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	if result.ID = o.ID; result.ID == "" {
 		result.ID = uuid.NewString()
 	}
-	lift := func() {}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
 	if o.Lease != "" {
 		frame = storage.AppendLease(frame, storage.Lease{ID: o.Lease, Purpose: o.Purpose, TTL: o.TTL})
 	}
+	var proposal *Proposal
 	if o.MaxPause > 0 {
-		// What is applied already need not be written while writes wait.
+		// What is applied already need not be written behind the cut.
 		if _, err := in.shard.Flush(ctx); err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: flush: %w", g.id, err)
 		}
@@ -66,14 +67,11 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 		if err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: %w", g.id, err)
 		}
-		lift = func() { result.Fenced = fence.Lift() }
-		defer lift()
-		limited, cancel := context.WithTimeoutCause(ctx, o.MaxPause, ErrFenceExpired)
-		defer cancel()
-		ctx = limited
+		proposal, result.Fenced = in.proposer.behindFence(ctx, fence, frame)
+	} else {
+		proposal = in.proposer.directAsync(frame)
 	}
-	index, err := in.proposer.direct(ctx, frame)
-	lift() // applied, or given up: the rest does not concern the writers
+	index, err := proposal.Wait(ctx)
 	if err != nil {
 		return result, fmt.Errorf("cut group %d: %w", g.id, err)
 	}
@@ -84,6 +82,25 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	}
 	result.Position = storage.Position{Index: index, Term: entry.Term}
 	return result, nil
+}
+
+// behindFence proposes a frame behind everything that was taken from the queue,
+// and before everything that is not: the fence is up until Raft has it.
+func (q *proposer) behindFence(ctx context.Context, fence *Fence, frame []byte) (p *Proposal, fenced time.Duration) {
+	p, taken := q.directTaken(frame)
+	select {
+	case <-taken:
+	case <-ctx.Done():
+	case <-fence.Done():
+		select {
+		case <-taken: // at the same moment
+		default:
+			if err := fence.Err(); err != nil {
+				p.giveUp(err)
+			}
+		}
+	}
+	return p, fence.Lift()
 }
 
 // Lease takes, or renews, a lease on the log from its entry on. A no-op follows
