@@ -172,7 +172,7 @@ func (c *committer) refuse(b *batch, err error) bool {
 
 // write is the one write and the one fdatasync.
 func (c *committer) write(b *batch) error {
-	if c.off+int64(b.header.length) > c.seg.size {
+	if c.off+int64(b.header.length) > c.seg.size || c.seg.condemned.Load() {
 		next, err := c.segments.roll()
 		if err != nil {
 			return err
@@ -196,6 +196,7 @@ func (c *committer) write(b *batch) error {
 	c.seg.total.Add(int64(b.header.records))
 	b.seg, b.off = c.seg, c.off
 	c.off += int64(len(bytes))
+	c.seg.end.Store(c.off)
 	c.sequence++
 	if c.off > c.seg.size/2 {
 		c.segments.prepareNext()

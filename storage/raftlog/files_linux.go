@@ -4,7 +4,17 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
+
+// dropCached makes the system forget a stretch of a file that is in its memory and written out, so that the next
+// read comes from disk.
+func dropCached(f File, off, n int64) {
+	if f, ok := f.(osFile); ok {
+		_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+	}
+}
 
 // syncData is fdatasync: segments are allocated ahead, so their size does not change with a write.
 func syncData(f *os.File) error {

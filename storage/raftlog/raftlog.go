@@ -60,6 +60,9 @@ type Log interface {
 	// Check returns nil if first..last has no hole and every entry of it can be read, else a
 	// *CorruptError. Straight after the engine was opened it costs nothing (open has read every record).
 	Check() error
+	// Scrub is Engine's for this log alone: every entry from `from` on (0: the first) is read back from disk, at
+	// most about maxBytes. next is where to go on, 0 at the end.
+	Scrub(ctx context.Context, from uint64, maxBytes int64) (next uint64, bytes int64, bad []BadRecord, err error)
 	// NextIndex is the only index that an append may start with; 0 for a log that takes any.
 	NextIndex() uint64
 	Close() error

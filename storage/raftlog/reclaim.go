@@ -14,7 +14,8 @@ const moveBytes = 256 << 10
 //
 //	while there is a segment older than the one written to:
 //	    if nothing in it is live: free it
-//	    else if less than 1/10 of it is live, or most of the whole log is dead: copy what is live forward, free it
+//	    else if less than 1/10 of it is live, or most of the whole log is dead, or it or a later one is
+//	    condemned: copy what is live forward, free it
 //	    else stop
 //
 // Always the oldest: the record of a truncation must outlive what it deleted. Freeing dead segments in the
@@ -87,7 +88,7 @@ func (r *reclaimer) reclaim() error {
 			return nil
 		}
 		live := seg.live.Load()
-		if live*10 >= max(seg.total.Load(), 1) && !r.s.segments.mostlyDead() {
+		if live*10 >= max(seg.total.Load(), 1) && !r.s.segments.mostlyDead() && !r.s.segments.condemned() {
 			return nil
 		}
 		for _, g := range r.s.allGroups() {

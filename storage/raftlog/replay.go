@@ -161,6 +161,7 @@ func (r *replayer) batch(seg *segment, off int64, b []byte, h batchHeader) error
 	r.anchor, r.sequence, r.confirmed = seg, h.sequence, h.records == 0
 	r.list = appendSegment(r.list, seg)
 	r.tail = off + int64(h.length)
+	seg.end.Store(r.tail)
 	good := true
 	// The directory has been walked before: no error.
 	_ = eachRecord(b, h, func(e dirEntry, at int) error {
@@ -208,6 +209,7 @@ func (r *replayer) settle(sequence uint64) error {
 	whole := len(gap) == 1 && (r.anchor == nil || sequence == r.sequence+2)
 	for _, reg := range gap {
 		r.list = appendSegment(r.list, reg.seg)
+		reg.seg.end.Store(max(reg.seg.end.Load(), reg.to))
 		r.salvage.turn(reg.seg)
 		all, err := r.salvage.salvage(reg.from, reg.to, func(e dirEntry, off int64) { r.apply(e, reg.seg, off) })
 		if err != nil {
@@ -246,6 +248,7 @@ func (r *replayer) applyHeld(h *heldBatch) {
 func (r *replayer) end(files Files, segs []*segment) error {
 	if h := r.held; h != nil {
 		r.tail, r.sequence, r.confirmed = h.off, h.header.sequence-1, false
+		h.seg.end.Store(h.off)
 		// The next batch may not fit here and go to the next segment: this one must not look damaged then.
 		if err := writeFull(h.seg.file, make([]byte, batchHeaderSize), h.off); err != nil {
 			return fmt.Errorf("erase torn write in log %s: %w", h.seg.where(h.off), err)

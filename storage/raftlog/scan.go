@@ -14,8 +14,9 @@ const scanChunk = 1 << 20
 // scanner reads a segment from front to back.
 type scanner struct {
 	*segment
-	buf []byte
-	at  int64 // file offset of buf
+	buf  []byte
+	at   int64 // file offset of buf
+	cold bool  // read what the disk has, not what the system remembers, where it can
 }
 
 // turn makes the scanner read another segment.
@@ -33,6 +34,9 @@ func (s *scanner) bytes(off int64, n int) ([]byte, error) {
 		s.buf = make([]byte, want)
 	}
 	s.buf = s.buf[:want]
+	if s.cold {
+		dropCached(s.file, off, int64(want))
+	}
 	got, err := s.file.ReadAt(s.buf, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read log segment %s at %d: %w", segmentName(s.number), off, err)

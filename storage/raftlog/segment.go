@@ -21,7 +21,11 @@ type segment struct {
 	size   int64
 	live   atomic.Int64 // entries of open logs in it
 	total  atomic.Int64 // records ever written to it
-	zeroed int64        // of a new file: how far it was written; the committer's own. Recycled: size
+	end    atomic.Int64 // behind the last batch that is known to be durable
+	// condemned: a stretch of it cannot be walked any more, so that a start could not tell what it held. What is
+	// live in it, and in older ones, is copied forward, and it is freed.
+	condemned atomic.Bool
+	zeroed    int64 // of a new file: how far it was written; the committer's own. Recycled: size
 }
 
 // zeroAhead is how much of a new file is written with zeros at a time, ahead of the batches. A write to blocks that

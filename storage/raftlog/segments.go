@@ -121,6 +121,32 @@ func (s *segments) mostlyDead() bool {
 	return len(s.list) >= 4 && live < total/2
 }
 
+// condemned says whether a segment that is not written to any more has to go.
+func (s *segments) condemned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.list[:len(s.list)-1], func(seg *segment) bool { return seg.condemned.Load() })
+}
+
+// from returns the first segment whose number is at least this, nil if there is none.
+func (s *segments) from(number uint64) *segment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, seg := range s.list {
+		if seg.number >= number {
+			return seg
+		}
+	}
+	return nil
+}
+
+// holds says whether a segment belongs to the log still.
+func (s *segments) holds(seg *segment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.list, seg)
+}
+
 // free takes the oldest segment out of the log, durably, and keeps its file as a spare or removes it.
 func (s *segments) free(seg *segment) error {
 	s.mu.Lock()

@@ -276,13 +276,18 @@ func (l *sharedLog) rewrite(i uint64) error {
 	if l.closed.Load() {
 		return ErrClosed
 	}
-	rec, err := l.s.read(g, i, false)
+	return l.s.rewrite(g, i)
+}
+
+// rewrite is for who holds the writer's lock.
+func (s *Shared) rewrite(g *groupLog, i uint64) error {
+	rec, err := s.read(g, i, false)
 	if err != nil {
 		return err
 	}
 	var log raft.Log
 	rec.entry(&log)
-	return l.s.appendEntries(g, true, []*raft.Log{&log})
+	return s.appendEntries(g, true, []*raft.Log{&log})
 }
 
 // Close lets the group be opened again. The log stays in the engine.
