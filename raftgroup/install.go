@@ -126,6 +126,7 @@ func (h *Hold) Install(ctx context.Context, i Installation) error {
 	if err := g.fits(&i); err != nil { // it may have gone to quarantine meanwhile
 		return err
 	}
+	h.exhibit(ctx, &i)
 	if err := h.install(ctx, &i); err != nil {
 		return fmt.Errorf("install in group %d: %w", g.id, err)
 	}

@@ -89,6 +89,11 @@ func (h *Host) carryOut(group uint32, n intent, entries raftlog.Log, stage *stor
 		}
 		// It is there all the same: an earlier try has switched.
 	}
+	if !n.InPlace {
+		if err := h.forgetUnreadable(group); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(h.unmark(group), syncDir(filepath.Dir(h.shardPath(group)))); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // identity is what a shard's file of this node and group must say.
@@ -23,6 +24,7 @@ func (h *Host) shardOptions(group uint32, lineage string) storage.Options {
 		Logger:   h.config.Logger.With("group", group),
 		Fatal:    h.config.Fatal,
 		Damaged:  func(err error) { h.damaged(group, err) },
+		BadLeaf:  func(leaf digest.Leaf, err error) { h.badLeaf(group, leaf, err) },
 	}
 	if h.config.TuneShard != nil {
 		h.config.TuneShard(&o)
@@ -41,7 +43,7 @@ func (h *Host) openQuietly(group uint32) (*storage.Shard, string, error) {
 		return nil, "", err
 	}
 	o := h.shardOptions(group, "")
-	o.Damaged = nil // who asks is told; nothing runs that could be stopped
+	o.Damaged, o.BadLeaf = nil, nil // who asks is told; nothing runs that could be stopped
 	shard, err := storage.OpenShard(o)
 	switch {
 	case errors.Is(err, storage.ErrDamaged), errors.Is(err, storage.ErrIdentity):
@@ -76,7 +78,7 @@ func (h *Host) durableAt(path string, id storage.Identity) (storage.Durable, err
 		return storage.Durable{}, fmt.Errorf("look at %s: %w", path, err)
 	}
 	o := h.shardOptions(id.Group, id.Lineage)
-	o.Path, o.Damaged = path, nil
+	o.Path, o.Damaged, o.BadLeaf = path, nil, nil
 	shard, err := storage.OpenShard(o)
 	if err != nil {
 		return storage.Durable{}, fmt.Errorf("look at %s: %w", path, err)

@@ -116,6 +116,15 @@ func (h *Host) suspected(group uint32) (suspicions, error) {
 	return decodeSuspicions(b)
 }
 
+// forgetUnreadable removes a mark that cannot be read, once the file that it spoke
+// of has been replaced by a proven copy.
+func (h *Host) forgetUnreadable(group uint32) error {
+	if _, err := h.suspected(group); !errors.Is(err, errSuspectMark) {
+		return err
+	}
+	return h.unmarkSuspect(group)
+}
+
 func encodeSuspicions(s suspicions) ([]byte, error) {
 	var list []markedSuspicion
 	for _, one := range []*Suspicion{s.wrong, s.disputed} {

@@ -281,18 +281,10 @@ func distrust(shard *storage.Shard, was, now suspicions) {
 			trusted = append(trusted, l)
 		}
 	}
-	// An early S: the methods are there with the next commit of package storage.
-	s, able := any(shard).(interface {
-		Distrust(leaves ...digest.Leaf)
-		Trust(leaves ...digest.Leaf)
-	})
-	if !able {
-		return
-	}
 	if leaves := now.wrongLeaves(); len(leaves) > 0 {
-		s.Distrust(leaves...)
+		shard.Distrust(leaves...)
 	}
 	if len(trusted) > 0 {
-		s.Trust(trusted...)
+		shard.Trust(trusted...)
 	}
 }
