@@ -41,3 +41,7 @@ func (s entrySlots) acquire() (release func()) {
 }
 
 func (s entrySlots) release() { <-s }
+
+// Writing reports whether callers of this node wait for entries of its groups
+// now.
+func (h *Host) Writing() bool { return len(h.slots) > 0 }

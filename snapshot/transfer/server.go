@@ -33,8 +33,11 @@ type Views interface {
 
 // ServerOptions configure a Server.
 type ServerOptions struct {
-	Views  Views
-	Out    *Limiter // bytes sent, of the node; nil: none
+	Views Views
+	Out   *Limiter // bytes sent, of the node; nil: none
+	// Waits reports whether clients of this node wait for writes now, which then
+	// have the right of way; nil: none ever do.
+	Waits  func() bool
 	Logger *slog.Logger
 }
 
@@ -42,6 +45,7 @@ type ServerOptions struct {
 type Server struct {
 	options ServerOptions
 	slots   chan struct{} // capacity MaxStreams
+	way     rightOfWay
 	answers atomic.Uint64
 	zstd    sync.Pool // of *zstd.Encoder, for those answers that compress
 }
@@ -51,7 +55,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{options: o, slots: make(chan struct{}, MaxStreams), zstd: sync.Pool{New: newEncoder}}
+	return &Server{options: o, slots: make(chan struct{}, MaxStreams), way: newRightOfWay(o.Waits), zstd: sync.Pool{New: newEncoder}}
 }
 
 // Load is how many answers are under way: what a target compares sources by.
@@ -90,7 +94,7 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 		defer s.zstd.Put(p.zstd)
 	}
 	for _, leaf := range r.Leaves {
-		b, err := reader.LeafBytes(ctx, leaf)
+		b, err := s.way.read(ctx, func() ([]byte, error) { return reader.LeafBytes(ctx, leaf) })
 		if err != nil {
 			return fmt.Errorf("read leaf %v of group %d: %w", leaf, r.Group, err)
 		}

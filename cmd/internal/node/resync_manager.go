@@ -81,7 +81,7 @@ func newResyncs(n *Node) *resyncs {
 		Fetcher: leafFetcher{n, m.in}, Jobs: m, Rates: m.meter, Hooks: n.opts.SyncHooks, Logger: n.log,
 	})
 	m.responder = resync.NewResponder(resync.ResponderConfig{Led: m.led, Logger: n.log})
-	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Logger: n.log}))
+	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Waits: n.writing, Logger: n.log}))
 	return m
 }
 
