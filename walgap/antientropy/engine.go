@@ -3,12 +3,10 @@ package antientropy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 )
-
-// RenewEvery is how often the views of a check are prolonged.
-const RenewEvery = 30 * time.Second
 
 // Config is what an Engine works with.
 type Config struct {
@@ -18,22 +16,66 @@ type Config struct {
 	PerNode int
 }
 
-// DefaultPerNode is the N of "N groups a node at once".
-const DefaultPerNode = 2
-
 // Engine checks groups. Checks of different groups run at once as their callers like; of one group one at a time.
-type Engine struct{ config Config }
+type Engine struct {
+	config Config
+	groups *slots[uint32] // one check each
+	nodes  *slots[string] // repairs
+}
 
-// New makes an engine. It starts nothing.
+// New makes an engine. It starts nothing, and has nothing to close: Check leaves nothing running.
 func New(config Config) (*Engine, error) {
 	if config.Cluster == nil || config.Logger == nil {
 		return nil, errors.New("antientropy: a cluster and a logger are needed")
 	}
-	return &Engine{config}, nil
+	if config.PerNode <= 0 {
+		config.PerNode = DefaultPerNode
+	}
+	return &Engine{config, newSlots[uint32](1), newSlots[string](config.PerNode)}, nil
 }
 
 // Check checks one group, and has ended its cuts when it returns. The error is that of ctx, and nothing else: what
 // could not be checked is in the report, which is valid with an error too.
 func (e *Engine) Check(ctx context.Context, group uint32, o Options) (Report, error) {
-	return Report{Group: group, Unchecked: "not built yet", Passing: true}, ctx.Err()
+	began := time.Now()
+	release, err := e.groups.take(ctx, group)
+	if err != nil {
+		return Report{Group: group, Unchecked: "ended before it began", Passing: true, Began: began, Ended: time.Now()}, err
+	}
+	defer release()
+	var sum Report // of what the attempts have read
+	for attempt := 1; ; attempt++ {
+		c := &check{
+			engine: e, group: group, options: o, last: attempt == maxAttempts,
+			logger: e.config.Logger.With("group", group), report: Report{Group: group},
+		}
+		interrupted := c.run(ctx)
+		r := c.finish()
+		r.BytesRead, r.BytesCompared = r.BytesRead+sum.BytesRead, r.BytesCompared+sum.BytesCompared
+		r.Began, r.Ended, r.Attempts = began, time.Now(), attempt
+		sum = r
+		switch {
+		case interrupted == nil:
+			return r, nil
+		case ctx.Err() != nil:
+			r.Equal, r.Unchecked, r.Passing = false, "the check was ended", true
+			return r, ctx.Err()
+		case c.last || pause(ctx, retryPause<<attempt) != nil:
+			r.Equal, r.Unchecked, r.Passing = false, fmt.Sprintf("%d attempts: %v", attempt, interrupted), true
+			return r, ctx.Err()
+		}
+		c.logger.Debug("a check was interrupted and is made again", "attempt", attempt, "reason", interrupted)
+	}
+}
+
+// pause waits, or returns why not.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
 }

@@ -27,9 +27,6 @@ type Options struct {
 	Progress func(bytes int64)
 }
 
-// MaxFindings bounds the findings of one report; FindingsTotal counts all.
-const MaxFindings = 1000
-
 // Report is the result of a check of one group.
 type Report struct {
 	Group uint32
@@ -39,15 +36,16 @@ type Report struct {
 	Place    Place // of the last comparison
 	Damaged  bool  // a difference or damage was found
 	Repaired bool  // all of it was repaired, and found equal at a later cut
-	Disputed bool  // no majority could say who is wrong
+	Disputed bool  // no majority could say who is wrong: an alarm
 	// Unchecked says why not every replica was checked, "": all were. A group may be damaged and unchecked.
 	Unchecked string
-	Passing   bool     // what was in the way may pass: try soon
+	Passing   bool     // only the moment was wrong: try soon
 	Missing   []string // nodes that did not take part
 
 	Findings      []Finding // at most MaxFindings
 	FindingsTotal int
-	BytesRead     int64
+	BytesRead     int64 // off the disks
+	BytesCompared int64 // of the leaves whose roots were compared, all replicas together
 	Began, Ended  time.Time
 	Attempts      int
 }

@@ -1,0 +1,30 @@
+package antientropy
+
+import "time"
+
+const (
+	// RenewEvery is how often the views of a check are prolonged.
+	RenewEvery = 30 * time.Second
+	// DefaultPerNode is the N of "N groups a node at once".
+	DefaultPerNode = 2
+	// MaxFindings bounds the findings of one report; FindingsTotal counts all.
+	MaxFindings = 1000
+	// MaxDevices bounds the devices of one finding.
+	MaxDevices = 32
+
+	maxAttempts  = 3       // of a check that was interrupted, and of the check after a repair
+	maxLeaves    = 1 << 20 // that a replica may list
+	rereadBatch  = 256     // leaves of one call
+	maxDetails   = 64      // findings of one check whose devices are asked for
+	maxWhyBytes  = 512     // of a text that a replica gave
+	maxMissing   = 16      // replicas that Unchecked names
+	handOverWait = 30 * time.Second
+	handOverPoll = 200 * time.Millisecond
+	retryPause   = 200 * time.Millisecond // doubled with each attempt
+
+	callBound    = 10 * time.Second // of a small question, an accusation, a cut
+	rootBound    = time.Minute      // of waiting until a replica has applied the cut
+	rereadBound  = 10 * time.Minute // of one batch
+	inspectBound = 24 * time.Hour
+	repairBound  = 24 * time.Hour // the job has closer bounds of its own
+)

@@ -1,0 +1,263 @@
+package antientropy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// repair mends one replica after the other, each followed by a check at a later cut: only that makes it repaired.
+func (c *check) repair(ctx context.Context) {
+	blamed := map[string]bool{}
+	for _, b := range c.blames {
+		blamed[b.Node] = b.suspicion(time.Time{}) != nil
+	}
+	for _, b := range c.blames {
+		plan, charges := planRepair(b, blamed)
+		if len(charges) == 0 {
+			continue
+		}
+		err := c.mend(ctx, b, plan, charges)
+		if ctx.Err() != nil {
+			return
+		}
+		action := Repaired
+		if err != nil {
+			action = RepairFailed
+			c.report.Passing = true
+			c.logger.Error("a replica was not repaired", "node", b.Node, "error", err)
+		}
+		for _, i := range charges {
+			b.charges[i].action = action
+		}
+		if err == nil {
+			blamed[b.Node] = false
+			c.logger.Info("a replica is repaired and was found equal", "node", b.Node, "index", c.place.Index)
+			c.release(ctx, b)
+		}
+	}
+}
+
+// planRepair says what a repair of a replica copies from whom, and which of its charges that mends. All of it comes from
+// nodes that hold all of it right: the one that is right about the most charges, and its like; of these, those that are
+// not blamed for something else, if there are such.
+func planRepair(b *blame, blamed map[string]bool) (r Repair, charges []int) {
+	if !b.marked {
+		return r, nil
+	}
+	count := map[string]int{}
+	best := ""
+	for _, on := range b.charges {
+		if on.own() || !on.due(b.Node) {
+			continue
+		}
+		for _, n := range on.good {
+			if n == b.Node {
+				continue
+			}
+			count[n]++
+			if best == "" || count[n] > count[best] || count[n] == count[best] && blamed[best] && !blamed[n] {
+				best = n
+			}
+		}
+	}
+	for i, on := range b.charges {
+		switch {
+		case !on.due(b.Node):
+			continue
+		case on.own():
+			r.Log = true
+		case !slices.Contains(on.good, best):
+			continue
+		default:
+			r.keep(on, b.Node)
+		}
+		charges = append(charges, i)
+		if r.Why == "" {
+			r.Why = text(on.why)
+		}
+	}
+	clean := slices.DeleteFunc(slices.Clone(r.Good), func(n string) bool { return blamed[n] })
+	if len(clean) > 0 {
+		r.Good = clean
+	}
+	slices.SortFunc(r.Leaves, digest.Leaf.Compare)
+	return r, charges
+}
+
+// keep adds a charge: who is not right about it gives nothing.
+func (r *Repair) keep(on charge, self string) {
+	if r.Good == nil {
+		r.Good = slices.Clone(on.good)
+	}
+	r.Good = slices.DeleteFunc(r.Good, func(n string) bool { return n == self || !slices.Contains(on.good, n) })
+	if on.leaf != nil {
+		r.Leaves = append(r.Leaves, *on.leaf)
+	} else {
+		r.Structure = true
+	}
+}
+
+// mend has one replica repaired, and checks it at a later cut.
+func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) error {
+	release, err := c.engine.nodes.take(ctx, b.Node)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if len(plan.Good) > 0 {
+		if err := c.awaitFollower(ctx, b.Node); err != nil {
+			return err
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, repairBound)
+	defer cancel()
+	if err := c.cluster().Repair(bounded, c.group, b.Node, plan); err != nil {
+		return fmt.Errorf("repair: %w", err)
+	}
+	for attempt := 1; ; attempt++ {
+		again, err := c.recheck(ctx, b, charges, attempt == maxAttempts)
+		if err == nil {
+			c.adopt(again)
+			return again.cleared(b, charges)
+		}
+		if attempt == maxAttempts || ctx.Err() != nil || pause(ctx, retryPause<<attempt) != nil {
+			return fmt.Errorf("check again: %w", err)
+		}
+	}
+}
+
+// awaitFollower waits until a replica does not lead: what leads is not mended under its own eyes.
+func (c *check) awaitFollower(ctx context.Context, node string) error {
+	bounded, cancel := context.WithTimeout(ctx, handOverWait)
+	defer cancel()
+	for {
+		members, err := c.cluster().Members(bounded, c.group)
+		leads := slices.ContainsFunc(members, func(m Member) bool { return m.Node == node && m.Leader })
+		if err == nil && !leads {
+			return nil
+		}
+		if pause(bounded, handOverPoll) != nil {
+			return errors.Join(errors.New("it has not handed its leadership over"), err, ctx.Err())
+		}
+	}
+}
+
+// recheck makes a check at a cut of its own, which must be a later one. It blames and marks nobody.
+func (c *check) recheck(ctx context.Context, b *blame, charges []int, last bool) (*check, error) {
+	again := &check{
+		engine: c.engine, group: c.group, last: last, logger: c.logger, options: Options{Progress: c.options.Progress},
+		extra: c.trial.leaves,
+	}
+	for _, i := range charges {
+		if b.charges[i].leaf == nil {
+			again.reads = b.Node
+		}
+	}
+	defer func() { // what it read counts, whatever comes of it
+		c.report.BytesRead += again.report.BytesRead
+		c.report.BytesCompared += again.report.BytesCompared
+	}()
+	if err := again.summon(ctx); err != nil {
+		return nil, err
+	}
+	ctx, end, err := again.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if again.place.Index <= c.place.Index {
+		return nil, fmt.Errorf("%w: cut at %d after one at %d", ErrMoved, again.place.Index, c.place.Index)
+	}
+	if err := again.compare(ctx); err != nil {
+		return nil, err
+	}
+	return again, again.judge(ctx)
+}
+
+// cleared says why a replica is not equal yet.
+func (c *check) cleared(b *blame, charges []int) error {
+	i := slices.IndexFunc(c.list, func(h *heard) bool { return h.Node == b.Node })
+	if i < 0 {
+		return fmt.Errorf("%w: it is not assigned any more", ErrMoved)
+	}
+	h := c.list[i]
+	if h.err != nil {
+		return fmt.Errorf("check again: %w", h.err)
+	}
+	disputed := slices.ContainsFunc(c.blames, func(b *blame) bool {
+		return slices.ContainsFunc(b.charges, func(on charge) bool { return on.verdict == Disputed })
+	})
+	if !disputed && !slices.Contains(Judge(c.place, c.rootOpinions()).Good, b.Node) {
+		return errors.New("its root is not right at a later cut")
+	}
+	for _, n := range charges {
+		on := &b.charges[n]
+		if on.leaf != nil {
+			if !slices.Contains(c.trial.ruling[*on.leaf].Good, b.Node) || c.misrecorded(i, *on.leaf) {
+				return fmt.Errorf("leaf %s is not right at a later cut", on.leaf)
+			}
+			continue
+		}
+		switch f := h.inspected; {
+		case f == nil:
+			return fmt.Errorf("it was not read again: %w", h.notRead)
+		case f.Structure != "":
+			return fmt.Errorf("at a later cut: %s", text(f.Structure))
+		case slices.ContainsFunc(f.Log, func(l LogDamage) bool { return !l.Repaired }):
+			return errors.New("its log or votes are damaged at a later cut")
+		}
+	}
+	return nil
+}
+
+// adopt makes a later check's place and equality the report's, and adds what only that found.
+func (c *check) adopt(again *check) {
+	for _, h := range again.list {
+		for _, old := range c.list {
+			if old.Node == h.Node && h.notRead == nil {
+				h.notRead = old.notRead
+			}
+		}
+	}
+	c.list, c.place, c.report.Equal = again.list, again.place, again.report.Equal
+	for _, b := range again.blames {
+		i := slices.IndexFunc(c.blames, func(x *blame) bool { return x.Node == b.Node })
+		if i < 0 {
+			c.blames = append(c.blames, b)
+			c.report.Passing = true
+			continue
+		}
+		for _, on := range b.charges {
+			if !slices.ContainsFunc(c.blames[i].charges, on.like) {
+				c.blames[i].charge(on)
+				c.report.Passing = true
+			}
+		}
+	}
+}
+
+// like reports whether another charge is about the same.
+func (c *charge) like(o charge) bool {
+	if c.leaf == nil || o.leaf == nil {
+		return c.leaf == o.leaf && c.kind == o.kind && (c.kind != Free || c.why == o.why)
+	}
+	return *c.leaf == *o.leaf
+}
+
+// release lifts the suspicion of a replica that has nothing left to be repaired.
+func (c *check) release(ctx context.Context, b *blame) {
+	if b.suspicion(time.Time{}) == nil && b.Suspect == nil {
+		return
+	}
+	for _, on := range b.charges {
+		if on.verdict != Harmless && on.action != Repaired {
+			return
+		}
+	}
+	c.acquit(ctx, b.Node, "it was repaired and found equal at a later cut")
+}
