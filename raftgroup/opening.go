@@ -165,7 +165,7 @@ func (o *opening) logEvidence() (LogEvidence, error) {
 func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvidence, error) {
 	if o.shard == nil {
 		if _, err := os.Stat(o.host.shardPath(o.group)); errors.Is(err, os.ErrNotExist) {
-			return ShardEvidence{}, o.host.unmark(o.group)
+			return ShardEvidence{}, errors.Join(o.host.unmark(o.group), o.host.forgetUnreadable(o.group))
 		}
 		if why, err := o.host.quarantined(o.group); why != "" || err != nil {
 			return ShardEvidence{Present: true, Damage: why}, err

@@ -21,8 +21,9 @@ import (
 //	   "leaves": [{"window": 20412, "slot": 3}]}]}
 //
 // crc32c is over the bytes of the list as they stand in the file. The file is
-// replaced as a whole, and its name made durable. It goes with the shard: where
-// there is no shard, it says nothing of the one that is built next.
+// replaced as a whole, and its name made durable. It outlives the shard: what is
+// built in its place is checked before it is trusted. Only one that cannot be read
+// goes where there is no shard that it could speak of.
 
 const (
 	suspectFormat = 1
@@ -106,9 +107,6 @@ func (h *Host) suspected(group uint32) (suspicions, error) {
 		return suspicions{}, fmt.Errorf("read suspicion: %w", err)
 	}
 	defer f.Close()
-	if _, err := os.Stat(h.shardPath(group)); errors.Is(err, fs.ErrNotExist) {
-		return suspicions{}, h.unmarkSuspect(group)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSuspectMark))
 	if err != nil {
 		return suspicions{}, fmt.Errorf("read suspicion: %w", err)
@@ -116,8 +114,8 @@ func (h *Host) suspected(group uint32) (suspicions, error) {
 	return decodeSuspicions(b)
 }
 
-// forgetUnreadable removes a mark that cannot be read, once the file that it spoke
-// of has been replaced by a proven copy.
+// forgetUnreadable removes a mark that cannot be read, where the file that it spoke
+// of is gone, or replaced by a proven copy.
 func (h *Host) forgetUnreadable(group uint32) error {
 	if _, err := h.suspected(group); !errors.Is(err, errSuspectMark) {
 		return err
