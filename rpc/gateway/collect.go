@@ -45,6 +45,10 @@ func (k *collector) add(device string, c *blocks.Columns) error {
 	return k.release()
 }
 
+// drop forgets rows that were not handed on: those of an answer that must be
+// whole are not before its end.
+func (k *collector) drop() { k.held, k.bytes = nil, 0 }
+
 func (k *collector) release() error {
 	k.streaming = true
 	for _, h := range k.held {
@@ -60,6 +64,9 @@ func (k *collector) release() error {
 func (k *collector) finish() error {
 	if k.streaming {
 		return nil
+	}
+	if len(k.held) < 2 || len(k.q.Devices) == 1 { // in order as they are
+		return k.release()
 	}
 	place := make(map[string]int, len(k.q.Devices))
 	for i, device := range k.q.Devices {

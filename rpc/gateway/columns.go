@@ -10,10 +10,19 @@ import (
 // descending query.
 func cloneRows(c *blocks.Columns, reverse bool) *blocks.Columns {
 	out := &blocks.Columns{Times: slices.Clone(c.Times), Cols: make([]blocks.Column, len(c.Cols))}
+	numeric := 0
+	for i := range c.Cols {
+		numeric += len(c.Cols[i].Nums)
+	}
+	nums := make([]uint64, 0, numeric) // of all columns
 	for i := range c.Cols {
 		col := &c.Cols[i]
-		out.Cols[i] = blocks.Column{Name: col.Name, Kind: col.Kind, Present: slices.Clone(col.Present),
-			Nums: slices.Clone(col.Nums), Strs: slices.Clone(col.Strs)}
+		at := len(nums)
+		nums = append(nums, col.Nums...)
+		out.Cols[i] = blocks.Column{Name: col.Name, Kind: col.Kind, Present: slices.Clone(col.Present), Strs: slices.Clone(col.Strs)}
+		if len(nums) > at {
+			out.Cols[i].Nums = nums[at:len(nums):len(nums)]
+		}
 	}
 	if reverse {
 		reverseRows(out)

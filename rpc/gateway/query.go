@@ -136,6 +136,9 @@ func QueryOf(m *pb.QueryRequest) (Query, error) {
 // distinct gives each name once, in the order of their first mention. The list
 // that was given is left as it is.
 func distinct(names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
 	seen := make(map[string]bool, len(names))
 	for i, name := range names {
 		if !seen[name] {

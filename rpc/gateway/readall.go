@@ -33,7 +33,14 @@ func (g *Gateway) QueryWhole(ctx context.Context, q Query, room func(bytes int) 
 	if !q.small() {
 		return Answered{}, ErrAnswerTooLarge
 	}
-	return g.query(ctx, q, collector{rows: rows, room: room})
+	if err := q.validate(); err != nil {
+		return Answered{}, err
+	}
+	out := collector{rows: rows, room: room}
+	if by, done, err := g.readOne(ctx, &q, &out); done {
+		return by, err
+	}
+	return g.query(ctx, q, out)
 }
 
 func (g *Gateway) query(ctx context.Context, q Query, out collector) (Answered, error) {

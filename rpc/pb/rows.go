@@ -12,9 +12,10 @@ var errColumns = errors.New("malformed rows")
 // RowsMessage wraps rows as a message; it shares their memory.
 func RowsMessage(device string, c *blocks.Columns) *QueryReply {
 	m := &QueryReply{Device: device, Times: c.Times, Columns: make([]*Column, len(c.Cols))}
+	columns := make([]Column, len(c.Cols)) // one allocation for all
 	for i := range c.Cols {
-		col := &c.Cols[i]
-		out := &Column{Name: col.Name, Kind: Kind(col.Kind), Present: col.Present}
+		col, out := &c.Cols[i], &columns[i]
+		out.Name, out.Kind, out.Present = col.Name, Kind(col.Kind), col.Present
 		if col.Kind == blocks.String {
 			out.Texts = col.Strs
 		} else {
