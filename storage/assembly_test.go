@@ -199,7 +199,7 @@ func TestLieOnTheTargetsDiskIsProven(t *testing.T) {
 	}
 	key := Series{"db", "c", "device-5"}.Key()
 	leaf := digest.Leaf{Window: 0, Slot: SlotOf(key)}
-	err := a.Stage.file.db.Update(func(tx *bolt.Tx) error {
+	a.Stage.file.change(t, func(tx *bolt.Tx) error {
 		var b blocks.Builder
 		b.Append(1, []Field{{Name: "v", Value: blocks.Float(666)}})
 		block, err := blocks.Encode(nil, b.Columns())
@@ -209,9 +209,6 @@ func TestLieOnTheTargetsDiskIsProven(t *testing.T) {
 		k := partKey(string(appendLeaf(nil, leaf))+string(key), 0)
 		return tx.Bucket(bucketBlocks).Put(k, seal(k, block))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	want, err := c.view.Prove(t.Context(), []byte("k"))
 	if err != nil {
 		t.Fatal(err)

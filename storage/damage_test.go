@@ -188,16 +188,13 @@ func TestBadBlockHurtsOnlyItsSeries(t *testing.T) {
 // flipBlock flips a bit of a stored block, behind the shard's back.
 func flipBlock(t *testing.T, s *Shard, series Series, window int64) {
 	t.Helper()
-	err := s.file.db.Update(func(tx *bolt.Tx) error {
+	s.file.change(t, func(tx *bolt.Tx) error {
 		r := newReader(s.file, tx)
 		k, v := r.cursor.Seek(r.partPrefix(window, SlotOf(series.Key()), series.Key()))
 		bad := append([]byte(nil), v...)
 		bad[len(bad)/2] ^= 4
 		return tx.Bucket(bucketBlocks).Put(append([]byte(nil), k...), bad)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestTruncatedAndForeignFiles(t *testing.T) {

@@ -99,6 +99,37 @@ func (w *headWrite) putDigest(leaf digest.Leaf, d digest.LeafDigest, index uint6
 	return w.digests.Put(key, seal(key, value))
 }
 
+// renewDigests has the flusher remove records that cannot be read.
+func (s *Shard) renewDigests(leaves []digest.Leaf) {
+	s.mu.Lock()
+	for _, leaf := range leaves {
+		if len(s.renew) < maxPending {
+			s.renew[leaf] = true
+		}
+	}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// renewNow is the flusher's part of it. A record that was written since is right, and goes too: it is computed again.
+func (s *Shard) renewNow() {
+	s.mu.Lock()
+	leaves := s.renew
+	s.renew = make(map[digest.Leaf]bool)
+	s.mu.Unlock()
+	if len(leaves) == 0 {
+		return
+	}
+	s.write("renew digests", func(w *headWrite) error {
+		for leaf := range leaves {
+			if err := w.digests.Delete(appendLeaf(nil, leaf)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 const digestBytes = 32 + 3*8
 
 // parseDigest reads a record of the digests bucket.

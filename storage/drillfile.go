@@ -71,7 +71,7 @@ func (v *View) spoilFile(ctx context.Context, how Spoiling, pick func(n int) int
 func (r *reader) pickSpot(ctx context.Context, data uintptr, pick func(n int) int) (s spot, err error) {
 	parts := 0
 	for k, _ := r.cursor.First(); k != nil; k, _ = r.cursor.Next() {
-		if parts++; parts%checkEvery == 0 && ctx.Err() != nil {
+		if parts++; parts%contextEvery == 0 && ctx.Err() != nil {
 			return s, ctx.Err()
 		}
 	}

@@ -177,13 +177,7 @@ func (d *Dump) Digests(yield func(DumpDigest) error) error {
 
 // Check walks the whole file; see Shard.Check.
 func (d *Dump) Check() error {
-	return d.file.view("check", func(tx *bolt.Tx) error {
-		_, t, err := getState(tx.Bucket(bucketMeta))
-		if err != nil {
-			return d.file.damage(err)
-		}
-		return d.file.check(context.Background(), tx, t, true)
-	})
+	return d.file.check(context.Background(), true)
 }
 
 // Close closes the file.

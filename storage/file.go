@@ -15,6 +15,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // Options of bbolt.
@@ -34,12 +36,16 @@ type file struct {
 	path      string
 	mapBytes  int
 	onDamaged func(error)
-	failed    error // what an error of a write is: ErrStorage, or ErrStaging
+	onBadLeaf func(digest.Leaf, error) // a record that fails its checksum; nil: nobody wants to know
+	failed    error                    // what an error of a write is: ErrStorage, or ErrStaging
 
 	// mu is held shared by every read transaction, from begin to rollback, and exclusively to close or swap db. The
 	// one write transaction belongs to the flusher, who also swaps: it needs no lock.
-	mu sync.RWMutex
-	db *bolt.DB
+	mu     sync.RWMutex
+	db     *bolt.DB
+	handle *os.File // bbolt's own, for reading beside it
+
+	last atomic.Pointer[boltMeta] // as the last commit has written it; nil: opened for reading only
 
 	// unborn: the file still has its temporary name and is not synced, since nothing in it is durable before the first
 	// commit of data. Only the flusher and OpenShard touch it.
@@ -109,7 +115,7 @@ func (f *file) birth() error {
 func (f *file) open(readOnly bool) error {
 	return f.guard("open", func() error {
 		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly,
-			NoSync: f.unborn, NoGrowSync: f.unborn}
+			NoSync: f.unborn, NoGrowSync: f.unborn, OpenFile: f.openHandle}
 		if !readOnly {
 			options.InitialMmapSize = f.mapBytes
 			if f.mapBytes > mapBytesSmall {
@@ -121,9 +127,21 @@ func (f *file) open(readOnly bool) error {
 			return f.openError(err)
 		}
 		db.AllocSize = allocBytes
+		if !readOnly {
+			if err := f.remember(db.Info().PageSize); err != nil {
+				return errors.Join(err, db.Close())
+			}
+		}
 		f.db = db
 		return nil
 	})
+}
+
+// openHandle opens the file for bbolt.
+func (f *file) openHandle(name string, flag int, mode os.FileMode) (h *os.File, err error) {
+	h, err = os.OpenFile(name, flag, mode)
+	f.handle = h
+	return h, err
 }
 
 // openError tells damage from other reasons: a lock held, no right, no memory.
@@ -187,13 +205,20 @@ func (f *file) begin() (tx *bolt.Tx, err error) {
 		if f.db == nil {
 			return ErrClosed
 		}
+		last := f.last.Load()
 		tx, err = f.db.Begin(false)
 		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 			return ErrClosed
 		}
+		if err == nil {
+			err = f.begun(tx, last)
+		}
 		return err
 	})
 	if err != nil {
+		if tx != nil {
+			_ = tx.Rollback()
+		}
 		f.mu.RUnlock()
 		return nil, err
 	}
@@ -235,15 +260,19 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 		if tx, err = f.db.Begin(true); err != nil {
 			return fmt.Errorf("%w: begin: %w", f.failed, err)
 		}
+		if err := f.begun(tx, f.last.Load()); err != nil {
+			return err
+		}
 		if err := fn(tx); err != nil {
 			return err
 		}
+		txid := uint64(tx.ID())
 		err = tx.Commit()
 		tx = nil
 		if err != nil {
 			return fmt.Errorf("%w: commit: %w", f.failed, err)
 		}
-		return nil
+		return f.committed(txid)
 	})
 	if err != nil && tx != nil {
 		f.rollback(tx)
@@ -260,6 +289,20 @@ func (f *file) rollback(tx *bolt.Tx) {
 		f.stuck = false
 		return nil
 	})
+}
+
+// badRecord makes damage of a record that fails its checksum: of its leaf, as far as the key can be read, else of the file.
+func (f *file) badRecord(k []byte, err error) error {
+	leaf, series, _, keyErr := splitPart(k)
+	if keyErr != nil {
+		return f.damage(fmt.Errorf("key %x: %w", k, errors.Join(keyErr, err)))
+	}
+	d := &DamageError{Path: f.path, Leaf: leaf, Err: err}
+	d.Series, _ = ParseKey(series)
+	if f.onBadLeaf != nil {
+		f.onBadLeaf(leaf, d)
+	}
+	return d
 }
 
 // close waits for readers and closes the file.

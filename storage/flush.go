@@ -26,6 +26,7 @@ func (s *Shard) runFlusher() {
 			}
 			return
 		}
+		s.renewNow()
 		s.tidyOne()
 		s.compactIfIdle()
 		timer.Reset(s.untilNext())

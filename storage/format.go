@@ -60,6 +60,11 @@ package storage
 // One transaction brings a leaf's parts and its digest, so what has a digest was verified. Seal exchanges bucket stage for
 // bucket meta, in one transaction; a stage that is written again after it was sealed exchanges them back.
 //
+// # Evidence of a leaf that was replaced
+//
+//	"flotilla evidence" | version (1) | window (8) | slot (1), as in its keys | lp record of its digest, as it lies there
+//	then, until the end: uvarint key length | uvarint value length | key | value      of each record of the leaf, as above
+//
 // # Merge order
 //
 // It is where equal logs would give different roots, so there is one order, and every reader and writer follows it:
@@ -80,6 +85,9 @@ package storage
 // Merging parts with each other, at any time and in any grouping of neighbours, does not change the state.
 
 const (
+	evidenceMagic  = "flotilla evidence"
+	evidenceFormat = 1
+
 	takeoverFormat = 1 // version of the state's layout
 	stageFormat    = 1 // version of the stage's layout
 

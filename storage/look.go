@@ -13,11 +13,11 @@ func (s *Shard) Look(ctx context.Context) (*View, error) {
 	if _, err := s.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("look: %w", err)
 	}
-	tx, err := s.file.begin()
+	tx, meta, err := s.file.beginKnown()
 	if err != nil {
 		return nil, fmt.Errorf("look: %w", err)
 	}
-	p := &pin{file: s.file, tx: tx}
+	p := &pin{file: s.file, tx: tx, meta: meta}
 	err = s.file.guard("look", func() error {
 		st, _, err := getState(tx.Bucket(bucketMeta))
 		p.pos = st.applied

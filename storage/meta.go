@@ -71,8 +71,22 @@ func putMeta(b *bolt.Bucket, name string, value []byte) error {
 	return b.Put([]byte(name), seal([]byte(name), slices.Clip(value)))
 }
 
+// records is what a bucket of names is read from: bbolt, or a recordMap.
+type records interface{ Get(name []byte) []byte }
+
+// recordMap is a bucket that was read whole.
+type recordMap map[string][]byte
+
+// Get is the value of a name; nil when absent.
+func (m recordMap) Get(name []byte) []byte { return m[string(name)] }
+
+func (m recordMap) put(k, v []byte) error {
+	m[string(k)] = slices.Clone(v)
+	return nil
+}
+
 // getMeta is a value of the meta bucket; nil when absent.
-func getMeta(b *bolt.Bucket, name string) ([]byte, error) {
+func getMeta(b records, name string) ([]byte, error) {
 	sealed := b.Get([]byte(name))
 	if sealed == nil {
 		return nil, nil
@@ -85,7 +99,7 @@ func getMeta(b *bolt.Bucket, name string) ([]byte, error) {
 }
 
 // fixedMeta is a value of a known length.
-func fixedMeta(b *bolt.Bucket, name string, length int) ([]byte, error) {
+func fixedMeta(b records, name string, length int) ([]byte, error) {
 	value, err := getMeta(b, name)
 	if err != nil {
 		return nil, err
@@ -96,7 +110,7 @@ func fixedMeta(b *bolt.Bucket, name string, length int) ([]byte, error) {
 	return value, nil
 }
 
-func numberMeta(b *bolt.Bucket, name string) (uint64, error) {
+func numberMeta(b records, name string) (uint64, error) {
 	value, err := fixedMeta(b, name, 8)
 	if err != nil {
 		return 0, err
@@ -104,7 +118,7 @@ func numberMeta(b *bolt.Bucket, name string) (uint64, error) {
 	return binary.LittleEndian.Uint64(value), nil
 }
 
-func getIdentity(b *bolt.Bucket) (id Identity, window time.Duration, err error) {
+func getIdentity(b records) (id Identity, window time.Duration, err error) {
 	cluster, err := getMeta(b, metaCluster)
 	if err != nil {
 		return id, 0, err
@@ -140,7 +154,7 @@ func putState(b *bolt.Bucket, s *state, t totals) error {
 	return nil
 }
 
-func getState(b *bolt.Bucket) (s state, t totals, err error) {
+func getState(b records) (s state, t totals, err error) {
 	applied, err := fixedMeta(b, metaApplied, 16)
 	if err != nil {
 		return s, t, err

@@ -87,7 +87,7 @@ func OpenShard(o Options) (*Shard, error) {
 		return nil, fmt.Errorf("open shard %d: window of %v (between 1s and 366 days)", o.Identity.Group, o.Window)
 	}
 	s := &Shard{o: o, windowNs: int64(o.Window), budget: o.Budget, log: o.Logger, active: newHead(),
-		pins: make(map[string]*pin), looks: make(map[*pin]bool), known: newDigests(), changed: make(chan struct{}),
+		pins: make(map[string]*pin), looks: make(map[*pin]bool), known: newDigests(), renew: make(map[digest.Leaf]bool), changed: make(chan struct{}),
 		loose: make(map[digest.Leaf]bool), newest: WindowOf(MinTime, int64(o.Window)),
 		wakeup: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.rows.schemas = &schemaTable{}
@@ -108,11 +108,12 @@ func (s *Shard) openFile() (err error) {
 	if s.file, err = openFile(s.o.Path, mapBytes(s.o.InitialMmapSize), false, s.damaged); err != nil {
 		return err
 	}
+	s.file.onBadLeaf = s.badLeaf
 	if err = s.load(); err == nil && !lateBirth {
 		err = syncDir(filepath.Dir(s.o.Path))
 	}
 	if err == nil && !s.o.SkipCheck {
-		err = s.file.checkStructure(context.Background(), s.totals)
+		err = s.file.check(context.Background(), false)
 	}
 	if err != nil {
 		return errors.Join(err, s.file.close())

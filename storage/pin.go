@@ -18,7 +18,8 @@ type pin struct {
 	pos     Position
 	file    *file
 	tx      *bolt.Tx
-	written int64 // bytes put into the file since; the shard's lock guards it
+	meta    *boltMeta // what tx shows; nil: not known
+	written int64     // bytes put into the file since; the shard's lock guards it
 
 	mu    sync.Mutex // guards ops and ended
 	ops   int        // operations that use tx
@@ -83,7 +84,7 @@ func (s *Shard) openPins(h *head) []*pin {
 			s.log.Warn("cut cannot be pinned", "cut", id, "err", err)
 			continue
 		}
-		pins = append(pins, &pin{id: id, pos: h.state.applied, file: s.file, tx: tx})
+		pins = append(pins, &pin{id: id, pos: h.state.applied, file: s.file, tx: tx, meta: s.file.last.Load()})
 	}
 	return pins
 }

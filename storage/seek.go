@@ -75,15 +75,8 @@ func (r *reader) part(k, v []byte) (part, error) {
 	return part{number: binary.BigEndian.Uint32(k[len(k)-partBytes:]), header: header, block: block}, nil
 }
 
-// damaged says which leaf a bad record belongs to, as far as its key can be read.
-func (r *reader) damaged(k []byte, err error) error {
-	d := &DamageError{Path: r.file.path, Err: err}
-	if leaf, series, _, err := splitPart(k); err == nil {
-		d.Leaf = leaf
-		d.Series, _ = ParseKey(series)
-	}
-	return d
-}
+// damaged says which leaf a bad record belongs to.
+func (r *reader) damaged(k []byte, err error) error { return r.file.badRecord(k, err) }
 
 // blame makes damage of an error that says that a block is bad, and leaves others alone.
 func (r *reader) blame(k []byte, err error) error {

@@ -44,10 +44,11 @@ type Shard struct {
 	looks   map[*pin]bool // views that belong to no cut
 	gone    []string      // cuts that are not pinned and never will be, the last maxGone
 	known   digests
-	err     error         // why nothing works any more: ErrClosed, ErrDamaged or ErrStorage
-	closing bool          // the flusher flushes everything and ends
-	wanted  bool          // someone waits for a flush
-	changed chan struct{} // closed, and replaced, when a waiter should look again
+	renew   map[digest.Leaf]bool // digests that cannot be read: the flusher removes them
+	err     error                // why nothing works any more: ErrClosed, ErrDamaged or ErrStorage
+	closing bool                 // the flusher flushes everything and ends
+	wanted  bool                 // someone waits for a flush
+	changed chan struct{}        // closed, and replaced, when a waiter should look again
 	flushes uint64
 
 	memory    atomic.Int64 // of the heads, as the budget knows it

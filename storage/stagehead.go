@@ -81,7 +81,7 @@ func (t totals) encode() []byte {
 	return b
 }
 
-func getTotals(b *bolt.Bucket) (t totals, err error) {
+func getTotals(b records) (t totals, err error) {
 	sums, err := fixedMeta(b, metaTotals, 32)
 	if err != nil {
 		return t, err

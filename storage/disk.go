@@ -1,0 +1,167 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	diskRunBytes = 1 << 20   // of one read
+	diskGap      = 64 << 10  // between wanted pages, read along rather than skipped
+	diskReaders  = 4         // reads at a time
+	diskAlign    = 4096      // of memory, for reads past the system's memory
+	maxPageRun   = 256 << 20 // bytes of one page with its overflow
+)
+
+// disk reads the pages of a file beside bbolt: those that a read transaction holds do not change.
+type disk struct {
+	file     *os.File // bbolt's own handle: the file that is open, whatever now has its name
+	direct   *os.File // reads past the system's memory; nil: not wanted, or not to be had
+	past     bool     // it is wanted
+	pageSize int
+	pace     func(bytes int) error // nil: none
+	slack    int                   // pages that overflow one another, lately: read along with the last of a run
+	bytes    atomic.Int64
+}
+
+// openDisk prepares to read. past: the disk itself, where the system lets us; close must be called then.
+func (f *file) openDisk(pageSize int, past bool, pace func(int) error) *disk {
+	d := &disk{file: f.handle, pageSize: pageSize, past: past, pace: pace}
+	if past {
+		d.direct = openDirect(f.handle)
+	}
+	return d
+}
+
+func (d *disk) close() {
+	if d.direct != nil {
+		_ = d.direct.Close()
+	}
+}
+
+// aligned is memory that a direct read takes.
+func aligned(n int) []byte {
+	b := make([]byte, n+diskAlign)
+	skip := -int(uintptr(unsafe.Pointer(&b[0]))) & (diskAlign - 1)
+	return b[skip : skip+n : skip+n]
+}
+
+// read fills b, which is aligned, from a page on. A file that ends too early is damaged, and so is one that cannot be read.
+func (d *disk) read(page uint64, b []byte) error {
+	at := int64(page) * int64(d.pageSize)
+	d.bytes.Add(int64(len(b)))
+	if d.direct != nil {
+		if _, err := d.direct.ReadAt(b, at); err == nil {
+			return nil
+		} else if !errors.Is(err, syscall.EINVAL) { // that says that it cannot be read in this way
+			return &pageError{page, fmt.Errorf("read %d bytes: %w", len(b), err)}
+		}
+	}
+	if d.past {
+		dropRange(d.file, at, int64(len(b)))
+	}
+	if _, err := d.file.ReadAt(b, at); err != nil {
+		return &pageError{page, fmt.Errorf("read %d bytes: %w", len(b), err)}
+	}
+	return nil
+}
+
+// pageRun is a piece of the file that is read at once.
+type pageRun struct {
+	first uint64
+	bytes []byte
+	err   error
+}
+
+// pages reads pages with what overflows them, in the order of the ids. end is the number of pages of the file.
+func (d *disk) pages(ids []uint64, end uint64) ([]boltPage, error) {
+	runs, err := d.plan(ids, end)
+	if err != nil {
+		return nil, err
+	}
+	d.readAll(runs)
+	list, bytes, overflows := make([]boltPage, len(ids)), 0, 0
+	for _, r := range runs {
+		bytes += len(r.bytes)
+	}
+	for i, id := range ids {
+		n, _ := slices.BinarySearchFunc(runs, id, func(r pageRun, id uint64) int {
+			switch {
+			case id < r.first:
+				return 1
+			case id >= r.first+uint64(len(r.bytes)/d.pageSize):
+				return -1
+			}
+			return 0
+		})
+		if runs[n].err != nil {
+			return nil, runs[n].err
+		}
+		if list[i], err = pageHead(id, runs[n].bytes[int(id-runs[n].first)*d.pageSize:]); err != nil {
+			return nil, err
+		}
+		p := &list[i]
+		if p.overflow >= end-id || (p.overflow+1)*uint64(d.pageSize) > maxPageRun {
+			return nil, badPage(id, "overflows %d pages, of %d", p.overflow, end)
+		}
+		overflows = max(overflows, int(p.overflow))
+		size := int(p.overflow+1) * d.pageSize
+		if size > len(p.bytes) {
+			p.bytes = aligned(size)
+			bytes += size
+			if err := d.read(id, p.bytes); err != nil {
+				return nil, err
+			}
+		}
+		p.bytes = p.bytes[:size:size]
+	}
+	d.slack = min(overflows, diskGap/d.pageSize)
+	if d.pace != nil {
+		return list, d.pace(bytes)
+	}
+	return list, nil
+}
+
+// plan makes few reads of many pages.
+func (d *disk) plan(ids []uint64, end uint64) (runs []pageRun, err error) {
+	sorted := slices.Sorted(slices.Values(ids))
+	for i := 0; i < len(sorted); {
+		first, last := sorted[i], sorted[i]
+		for i++; i < len(sorted) && int64(sorted[i]-last)*int64(d.pageSize) <= diskGap && int64(sorted[i]-first)*int64(d.pageSize) < diskRunBytes; i++ {
+			last = sorted[i]
+		}
+		if last >= end || first < 2 {
+			return nil, badPage(last, "there are %d pages", end)
+		}
+		stop := min(last+1+uint64(d.slack), end)
+		if i < len(sorted) {
+			stop = min(stop, sorted[i])
+		}
+		runs = append(runs, pageRun{first: first, bytes: aligned(int(max(stop, last+1)-first) * d.pageSize)})
+	}
+	return runs, nil
+}
+
+// readAll fills the runs, several at a time.
+func (d *disk) readAll(runs []pageRun) {
+	if len(runs) == 1 {
+		runs[0].err = d.read(runs[0].first, runs[0].bytes)
+		return
+	}
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(diskReaders, len(runs)) {
+		readers.Go(func() {
+			for n := int(next.Add(1)) - 1; n < len(runs); n = int(next.Add(1)) - 1 {
+				runs[n].err = d.read(runs[n].first, runs[n].bytes)
+			}
+		})
+	}
+	readers.Wait()
+}
