@@ -102,7 +102,7 @@ func (s *Stage) load() error {
 			return s.putHead(tx.Bucket(bucketStage), totals{})
 		})
 	}
-	return s.file.checkStructure(context.Background(), s.totals)
+	return s.file.check(context.Background(), false)
 }
 
 // readLeaves lists the leaves that have a digest. One whose record cannot be read counts as not there: it is fetched
