@@ -69,6 +69,7 @@ type syncJob struct {
 
 	row     *gateway.Row
 	stop    chan struct{} // closed when somebody wants its end
+	cancel  func()        // closes stop
 	resumed bool          // an earlier process has begun to copy
 	judged  atomic.Bool   // the verdict was written down
 	spare   int           // of the last verdict

@@ -93,13 +93,22 @@ func (m *resyncs) room() (int64, error) {
 	return max(0, free-m.node.cfg.Storage.DiskReserve), err
 }
 
-// Begin implements gateway.Resyncs.
+// Begin implements gateway.Resyncs: all groups or none. The caller learns nothing
+// of the jobs that were begun before one that could not be, so those are cancelled.
 func (m *resyncs) Begin(_ context.Context, groups []uint32, o gateway.ResyncOptions) ([]api.Job, error) {
 	jobs := make([]api.Job, 0, len(groups))
+	var begun []*syncJob
 	for _, group := range groups {
-		j, err := m.open(&syncJob{Group: group, Kind: api.JobResync, Trigger: triggerAsked, Options: o})
+		asked := &syncJob{Group: group, Kind: api.JobResync, Trigger: triggerAsked, Options: o}
+		j, err := m.open(asked)
 		if err != nil {
-			return jobs, err
+			for _, j := range begun {
+				j.cancel()
+			}
+			return nil, err
+		}
+		if j == asked { // not one that it had
+			begun = append(begun, j)
 		}
 		jobs = append(jobs, j.row.Job())
 	}
@@ -143,7 +152,8 @@ func (m *resyncs) openLocked(j *syncJob, row api.Job) (*syncJob, error) {
 		return nil, fmt.Errorf("note of job %s: %w", row.ID, err)
 	}
 	j.stop = make(chan struct{})
-	if j.row, err = m.node.gateway.Jobs().Open(row, note, sync.OnceFunc(func() { close(j.stop) })); err != nil {
+	j.cancel = sync.OnceFunc(func() { close(j.stop) })
+	if j.row, err = m.node.gateway.Jobs().Open(row, note, j.cancel); err != nil {
 		return nil, err
 	}
 	select {

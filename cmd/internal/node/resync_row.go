@@ -31,6 +31,9 @@ func showRow(j *api.Job, r resync.Row) {
 	j.LeavesTotal, j.LeavesEqual, j.LeavesMissing = r.LeavesTotal, r.LeavesEqual, r.LeavesMissing
 	j.LeavesDiffering, j.LeavesOrphan = r.LeavesDiffering, r.LeavesOrphan
 	j.Rate, j.EtaS, j.Attempt = r.Rate, r.EtaS, max(r.Attempt, 1)
+	if r.Status.Final() {
+		j.Rate, j.EtaS = 0, nil // of what is under way
+	}
 	j.FenceMs = float64(r.Fence.Microseconds()) / 1000
 	if !r.LastProgressAt.IsZero() {
 		j.LastProgressAt = api.At(r.LastProgressAt)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/walgap"
 	"github.com/flotilla-db/flotilla/walgap/resync"
 )
@@ -182,5 +183,38 @@ func TestWhatIsWrittenAfterAStartWasNotMissed(t *testing.T) {
 	}
 	if leader.Last++; onlyElection(leader, walgap.Target{First: 1, Last: 50}) {
 		t.Error("a write is taken for an election")
+	}
+}
+
+func TestResyncOfManyGroupsBeginsAllOrNone(t *testing.T) {
+	n, _ := lone(t, t.TempDir(), Options{})
+	m := newResyncs(n) // which nobody drives
+	m.running, m.queue = true, make(chan *syncJob, 2)
+	o := gateway.ResyncOptions{Mode: api.ModeAuto}
+	had, err := m.Begin(t.Context(), []uint32{1}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if jobs, err := m.Begin(t.Context(), []uint32{1, 2, 3}, o); err == nil || len(jobs) > 0 {
+		t.Errorf("%d jobs, %v", len(jobs), err)
+	}
+	if m.jobOf(1).stopAsked() || m.jobOf(1).row.ID() != had[0].ID {
+		t.Error("the job that ran before was cancelled")
+	}
+	if !m.jobOf(2).stopAsked() {
+		t.Error("what was begun goes on, and nobody knows")
+	}
+}
+
+func TestRateIsOfWhatIsUnderWay(t *testing.T) {
+	eta := 3.5
+	r := resync.Row{Status: resync.Running, Rate: 1e6, EtaS: &eta}
+	var j api.Job
+	if showRow(&j, r); j.Rate != 1e6 || j.EtaS == nil {
+		t.Errorf("%+v", j)
+	}
+	r.Status = resync.Done
+	if showRow(&j, r); j.Rate != 0 || j.EtaS != nil {
+		t.Errorf("%+v", j)
 	}
 }
