@@ -1,6 +1,10 @@
 package antientropy
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Settings are those of storage.anti_entropy.
 type Settings struct {
@@ -10,6 +14,11 @@ type Settings struct {
 	Rate          int64         // bytes/s that scrub and deep checks read at most; 0: no bound of an operator
 }
 
+const (
+	firstRetry  = time.Minute // after a check that did not prove; doubled with each, up to the interval
+	minInterval = time.Second
+)
+
 // Turn is what the scheduler knows of one group that this node leads.
 type Turn struct {
 	Group    uint32
@@ -17,11 +26,91 @@ type Turn struct {
 	Proof    time.Time // when it was last found equal, by whomever; zero: not known
 	Tried    time.Time // when the last check of this node ended; zero: none
 	Failures int       // checks in a row since the last proof that did not end with one
+	Soon     bool      // the last report said Passing: the first retry may come sooner
 }
 
 // Due lists the groups that are to be checked now, the most overdue first. It is pure. Turns of groups that are being
-// checked now are left out by the caller.
-func Due(now time.Time, s Settings, turns []Turn) []uint32 { return nil }
+// checked now are left out by the caller, who also bounds how many are at once.
+//
+// Each group has its own moment in the interval, the same in every one, and neighbours are far apart: so the checks of
+// any number of groups are spread evenly, on every node and after every start. A group whose last proof is not known has
+// its first check at its first moment, not at once: 256 of them would come together.
+func Due(now time.Time, s Settings, turns []Turn) []uint32 {
+	type overdue struct {
+		group uint32
+		since time.Time
+	}
+	var due []overdue
+	for _, t := range turns {
+		if at := t.due(s); !at.IsZero() && !at.After(now) {
+			due = append(due, overdue{t.Group, at})
+		}
+	}
+	slices.SortFunc(due, func(a, b overdue) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.group, b.group)) })
+	out := make([]uint32, len(due))
+	for i, d := range due {
+		out[i] = d.group
+	}
+	return out
+}
 
 // NextDue is when Due may have something to say without anything having happened before; zero: never.
-func NextDue(now time.Time, s Settings, turns []Turn) time.Time { return time.Time{} }
+func NextDue(_ time.Time, s Settings, turns []Turn) (next time.Time) {
+	for _, t := range turns {
+		if at := t.due(s); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}
+
+// due is when the group is to be checked; zero: never.
+func (t *Turn) due(s Settings) time.Time {
+	if !s.Enabled || s.Interval <= 0 {
+		return time.Time{}
+	}
+	interval := max(s.Interval, minInterval)
+	if t.Failures > 0 && !t.Tried.IsZero() {
+		return t.Tried.Add(t.retry(interval))
+	}
+	last := t.Proof
+	if last.IsZero() {
+		last = t.Since
+	}
+	if t.Tried.After(last) {
+		last = t.Tried
+	}
+	return momentAfter(last, t.Group, interval)
+}
+
+// retry is how long a group waits for another check after one that did not prove.
+func (t *Turn) retry(interval time.Duration) time.Duration {
+	wait := min(firstRetry, interval)
+	if t.Soon && t.Failures == 1 {
+		wait /= 8
+	}
+	for i := 1; i < t.Failures && wait < interval; i++ {
+		wait *= 2
+	}
+	return min(wait, interval)
+}
+
+// momentAfter is the first moment of a group after a time. The golden ratio spreads any run of numbers evenly.
+func momentAfter(last time.Time, group uint32, interval time.Duration) time.Time {
+	const golden = 2654435769 // 2^32 / 1.618...
+	phase := time.Duration(float64(group*golden) / (1 << 32) * float64(interval))
+	moment := last.UTC().Truncate(interval).Add(phase)
+	for !moment.After(last) {
+		moment = moment.Add(interval)
+	}
+	return moment
+}
+
+// Stretched is the interval that deep checks of a group need at least, so that what they read stays under the rate: bytes
+// are those that one of them reads.
+func (s Settings) Stretched(bytes int64) time.Duration {
+	if s.Rate <= 0 || bytes <= 0 {
+		return s.Interval
+	}
+	return max(s.Interval, time.Duration(float64(bytes)/float64(s.Rate)*float64(time.Second)))
+}
