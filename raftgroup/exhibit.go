@@ -224,12 +224,13 @@ func pruneExhibits(dir string) error {
 		return err
 	}
 	slices.SortFunc(folders, func(a, b os.DirEntry) int { return strings.Compare(b.Name(), a.Name()) })
-	kept, bytes := 0, int64(0)
+	kept, bytes, full := 0, int64(0), false
 	var errs []error
 	for _, f := range folders {
 		path := filepath.Join(dir, f.Name())
 		size := folderBytes(path)
-		if isPartial(f.Name()) || kept > 0 && (kept >= maxExhibits || bytes+size > maxExhibitBytes) {
+		full = full || kept > 0 && (kept >= maxExhibits || bytes+size > maxExhibitBytes)
+		if full || isPartial(f.Name()) {
 			errs = append(errs, os.RemoveAll(path))
 			continue
 		}

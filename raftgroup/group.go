@@ -303,8 +303,8 @@ func (g *Group) start(w Want, damage error) error {
 	in, d, err := o.open()
 	g.suspecting.Lock()
 	defer g.suspecting.Unlock()
-	if in != nil { // more may have been said meanwhile
-		in.suspect(o.suspicions, g.heldAgainst())
+	if in != nil { // before anybody can read
+		in.suspect(suspicions{}, g.heldAgainst())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

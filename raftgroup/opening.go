@@ -206,7 +206,6 @@ func (o *opening) openShard(lineage string, replayThrough uint64) (err error) {
 	if o.shard, err = storage.OpenShard(options); err != nil {
 		return fmt.Errorf("open shard of group %d: %w", o.group, err)
 	}
-	distrust(o.shard, suspicions{}, o.suspicions) // before anybody can read
 	return nil
 }
 

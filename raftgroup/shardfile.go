@@ -51,6 +51,14 @@ func (h *Host) openQuietly(group uint32) (*storage.Shard, string, error) {
 	case err != nil:
 		return nil, "", fmt.Errorf("open shard of group %d: %w", group, err)
 	}
+	held, err := h.suspected(group)
+	switch {
+	case errors.Is(err, errSuspectMark):
+		return nil, "", shard.Close()
+	case err != nil:
+		return nil, "", errors.Join(err, shard.Close())
+	}
+	distrust(shard, suspicions{}, held) // what its digests say of those leaves counts for nothing
 	id, err := shard.Identity()
 	switch {
 	case errors.Is(err, storage.ErrDamaged):

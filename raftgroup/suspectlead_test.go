@@ -25,6 +25,9 @@ func TestSuspectLeaderHandsOverForGood(t *testing.T) {
 		}
 		s.leader = s.testCluster.leader(7)
 		s.applied(7, s.write(5))
+		if in, err := old.running(); err != nil || in.raft.ReloadableConfig().HeartbeatTimeout != 2*DefaultTimers().Heartbeat {
+			t.Errorf("its timers are like those of others: %v", err)
+		}
 		if err := s.leader.TransferLeadership(context.Background(), old.Self(), time.Second); !errors.Is(err, ErrNoTarget) {
 			t.Errorf("it was given the leadership: %v", err)
 		}
