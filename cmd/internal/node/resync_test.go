@@ -324,3 +324,36 @@ func TestSettingsOfResyncTakeEffect(t *testing.T) {
 	}
 	await(t, n, "the rate out of the node is another", func() bool { return n.syncs.out.Rate() == 1<<20 })
 }
+
+// A node whose replicas are asked to be copied anew leads some of their groups:
+// it hands those over first.
+func TestLeaderThatIsToBeCopiedAnewHandsOverFirst(t *testing.T) {
+	nodes := three(t)
+	fill(t, nodes[0], 0, 50)
+	awaitEqual(t, nodes[0])
+	var led []uint32
+	n := nodes[0]
+	for _, g := range n.Groups().Groups() {
+		if g.IsLeader() {
+			led = append(led, g.ID())
+		}
+	}
+	if len(led) == 0 {
+		t.Fatal("it leads nothing")
+	}
+	jobs, err := n.gateway.Resync(t.Context(), gateway.ResyncRequest{Target: n.id.Name, Groups: led, ResyncOptions: gateway.ResyncOptions{Mode: api.ModeFullSync}})
+	if err != nil || len(jobs) != len(led) {
+		t.Fatalf("%d jobs for %d groups: %v", len(jobs), len(led), err)
+	}
+	defer func() {
+		if t.Failed() {
+			showJobs(t, n)
+		}
+	}()
+	for _, j := range awaitJobs(t, n, len(led)) {
+		if deref(j.Verdict) != "full" || j.Status != api.StatusDone {
+			t.Errorf("job %+v", j)
+		}
+	}
+	awaitEqual(t, n)
+}
