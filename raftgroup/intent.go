@@ -125,12 +125,14 @@ func (h *Host) switchShard(group uint32, n intent, stage *storage.Stage) error {
 	if n.InPlace {
 		return h.applyStage(group, n, stage, staged)
 	}
-	at, err := h.durableAt(staged, h.identity(group, n.Lineage))
-	switch {
-	case err != nil:
-		return fmt.Errorf("staged shard: %w", err)
-	case at.Position != n.Cut:
-		return fmt.Errorf("staged shard is at %v, the cut at %v", at.Position, n.Cut)
+	if stage == nil { // what this process has just sealed is at the cut
+		at, err := h.durableAt(staged, h.identity(group, n.Lineage))
+		switch {
+		case err != nil:
+			return fmt.Errorf("staged shard: %w", err)
+		case at.Position != n.Cut:
+			return fmt.Errorf("staged shard is at %v, the cut at %v", at.Position, n.Cut)
+		}
 	}
 	if err := os.Rename(staged, path); err != nil {
 		return fmt.Errorf("switch shard: %w", err)

@@ -12,7 +12,7 @@ import (
 // its instance has started.
 const (
 	voteSoon  = 20 * time.Millisecond
-	voteEvery = 500 * time.Millisecond
+	voteEvery = 200 * time.Millisecond
 )
 
 // promote waits until a new replica has its vote: the leader's reconcile gives it, once the proof is known. A replica
