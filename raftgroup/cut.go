@@ -85,20 +85,17 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 }
 
 // behindFence proposes a frame behind everything that was taken from the queue,
-// and before everything that is not: the fence is up until Raft has it.
+// and before everything that is not: the fence is up until Raft has it. One whose
+// fence ends before is given up.
 func (q *proposer) behindFence(ctx context.Context, fence *Fence, frame []byte) (p *Proposal, fenced time.Duration) {
-	p, taken := q.directTaken(frame)
+	p = q.directThen(frame, func() { fence.Lift() })
 	select {
-	case <-taken:
-	case <-ctx.Done():
 	case <-fence.Done():
-		select {
-		case <-taken: // at the same moment
-		default:
-			if err := fence.Err(); err != nil {
-				p.giveUp(err)
-			}
+		if err := fence.Err(); err != nil {
+			p.giveUp(err)
 		}
+	case <-p.Done():
+	case <-ctx.Done():
 	}
 	return p, fence.Lift()
 }

@@ -257,32 +257,29 @@ func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
 
 // directAsync is direct for a caller that may not wait.
 func (q *proposer) directAsync(frames []byte) *Proposal {
-	p, _ := q.directTaken(frames)
-	return p
+	return q.directThen(frames, func() {})
 }
 
-// directTaken is directAsync that also tells when Raft has taken the entry, or
-// refused it: what is proposed from then on comes after it.
-func (q *proposer) directTaken(frames []byte) (p *Proposal, taken <-chan struct{}) {
-	p = newProposal(frames, true)
+// directThen is directAsync that calls taken as soon as Raft has taken the entry,
+// or refused it: what is proposed from then on comes after it.
+func (q *proposer) directThen(frames []byte, taken func()) *Proposal {
+	p := newProposal(frames, true)
 	p.state.Store(proposalSubmitted)
-	ch := make(chan struct{})
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		p.settle(proposalSubmitted, 0, ErrClosed)
-		close(ch)
-		return p, ch
+		return p
 	}
 	q.wg.Go(func() {
 		q.submit.Lock()
 		future := q.apply(frames)
 		q.submit.Unlock()
-		close(ch)
+		taken()
 		index, err := q.outcome(future, frames)
 		p.settle(proposalSubmitted, index, err)
 	})
-	return p, ch
+	return p
 }
 
 // drained is closed when no worker is left; call it with the queue held.
