@@ -59,7 +59,7 @@ func benchFlags() []cli.Flag {
 		&cli.StringFlag{Name: "collection", Value: "readings", Usage: "collection that is written to"},
 		&cli.StringFlag{Name: "duration", Value: "10s", Usage: "how long is measured"},
 		&cli.StringFlag{Name: "warmup", Value: "2s", Usage: "how long runs before that"},
-		&cli.IntFlag{Name: "connections", Value: 16, Usage: "gRPC connections, spread over all nodes"},
+		&cli.IntFlag{Name: "connections", Usage: "gRPC connections, spread over all nodes", DefaultText: "16 for write, one a node for read"},
 	}
 }
 
@@ -74,7 +74,7 @@ func benchWrite(c *cli.Context, s streams) error {
 	if devices := c.Int("devices"); 0 < devices && devices < callers && callers <= bench.MaxCallers {
 		return usagef("--devices %d is below the %d callers: each device has one writer", devices, callers)
 	}
-	return runBench(c, s, (*session).benchConns, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
+	return runBench(c, s, (*session).benchWriters, func(ctx context.Context, p bench.Plan) (bench.Result, error) {
 		p.Batch, p.Callers = c.Int("batch"), callers
 		return bench.Write(ctx, p)
 	})
@@ -94,7 +94,7 @@ func benchRead(c *cli.Context, s streams) error {
 	})
 }
 
-// connector opens so many connections for callers.
+// connector opens so many connections for callers, 0: as many as are usual.
 type connector func(s *session, ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error)
 
 func runBench(c *cli.Context, s streams, connect connector, measure func(context.Context, bench.Plan) (bench.Result, error)) error {
@@ -119,6 +119,9 @@ func runBench(c *cli.Context, s streams, connect connector, measure func(context
 		flag string
 		high int
 	}{{"connections", maxConnections}, {"callers", bench.MaxCallers}, {"devices", maxBenchDevices}, {"batch", bench.MaxBatch}, {"points", maxBenchPoints}} {
+		if bound.flag == "connections" && !c.IsSet(bound.flag) {
+			continue // 0: as many as are usual
+		}
 		if err := within(c, bound.flag, 1, bound.high); err != nil {
 			return err
 		}

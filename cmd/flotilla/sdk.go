@@ -48,9 +48,15 @@ func (w sdkWriter) Write(ctx context.Context, points []storage.Point) (written i
 	return done.Points, err
 }
 
-// benchConns opens n connections, node after node, each a client of its own: what the callers of two connections
+// benchWriteConnections are how many connections writers use unless they are told.
+const benchWriteConnections = 16
+
+// benchWriters opens n connections, node after node, each a client of its own: what the callers of two connections
 // write can meet only inside a node.
-func (s *session) benchConns(ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error) {
+func (s *session) benchWriters(ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error) {
+	if n == 0 {
+		n = benchWriteConnections
+	}
 	addresses, err := s.rpcAddresses(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -72,14 +78,14 @@ func (s *session) benchConns(ctx context.Context, n int) (conns []bench.Conn, cl
 	return conns, closeAll, nil
 }
 
-// benchReader opens one client with n connections, spread over all nodes: callers that only read are one program, and
-// its reads go to the node that leads.
+// benchReader opens one client with n connections, spread over all nodes (0: one a node, as clients have unless they
+// are told): callers that only read are one program, and its reads go to the node that leads.
 func (s *session) benchReader(ctx context.Context, n int) (conns []bench.Conn, closeAll func(), err error) {
 	addresses, err := s.rpcAddresses(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	each := (n + len(addresses) - 1) / len(addresses)
+	each := max(1, (n+len(addresses)-1)/len(addresses))
 	c, err := client.New(client.Options{Addrs: addresses, Connections: each, RetryFor: s.timeout})
 	if err != nil {
 		return nil, nil, err
