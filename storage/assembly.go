@@ -127,6 +127,9 @@ func (v *View) distrust(leaf digest.Leaf) {
 }
 
 func (v *View) distrusts(leaf digest.Leaf) bool {
+	if v.shard.bad.has(leaf) {
+		return true
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.bad[leaf]

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // damagedShard makes a file with several pages of everything, and what it holds.
@@ -144,25 +145,35 @@ func useDamaged(t *testing.T, o Options, want contents, what string) string {
 	return "none"
 }
 
-// TestBadBlockHurtsOnlyItsSeries: one block fails its CRC; other series are served, writes go on, the digest of the leaf
-// is refused, and deleting all of it heals.
-func TestBadBlockHurtsOnlyItsSeries(t *testing.T) {
+// TestBadBlockHurtsOnlyItsLeaf: one block fails its CRC; other leaves are served, writes go on, the digest of the leaf is
+// refused. The first read that meets it distrusts the whole leaf; deleting all of the block and trusting again heals.
+func TestBadBlockHurtsOnlyItsLeaf(t *testing.T) {
 	o, want := damagedShard(t)
+	reports := 0
+	o.BadLeaf = func(leaf digest.Leaf, err error) { reports++ }
 	s := mustOpen(t, o)
 	bad := Series{"db", "c", "device-7"}
+	leaf := digest.Leaf{Slot: SlotOf(bad.Key())}
 	flipBlock(t, s, bad, 0)
+	scan := func(series Series, to int64) error {
+		return s.Scan(t.Context(), Query{Series: series, From: 0, To: to}, contents{}.add(t, false))
+	}
 	check := func() {
 		t.Helper()
+		var d *DamageError
+		if err := scan(bad, int64(testWindow)); !errors.As(err, &d) || d.Structure || d.Leaf != leaf {
+			t.Fatalf("%v: %v", bad, err)
+		}
 		for series := range want {
-			got := contents{}
-			err := s.Scan(t.Context(), Query{Series: series, From: 0, To: int64(testWindow)}, got.add(t, false))
-			var d *DamageError
-			switch {
-			case series != bad && err != nil:
-				t.Fatalf("%v: %v", series, err)
-			case series == bad && (!errors.Is(err, ErrDamaged) || !errors.As(err, &d) || d.Structure || d.Leaf.Window != 0 || d.Series != bad):
+			switch err := scan(series, int64(testWindow)); {
+			case SlotOf(series.Key()) == leaf.Slot && (!errors.As(err, &d) || d.Structure || d.Leaf != leaf):
+				t.Fatalf("%v, in a leaf that is not trusted: %v", series, err)
+			case SlotOf(series.Key()) != leaf.Slot && err != nil && (!errors.As(err, &d) || d.Leaf != leaf): // a neighbour's
 				t.Fatalf("%v: %v", series, err)
 			}
+		}
+		if got := s.Distrusted(); len(got) != 1 || got[0] != leaf || reports != 1 {
+			t.Fatalf("distrusted %v, reported %d times", got, reports)
 		}
 	}
 	check()
@@ -175,11 +186,18 @@ func TestBadBlockHurtsOnlyItsSeries(t *testing.T) {
 	if _, _, err := v.ReadRoot(t.Context()); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("digest over a bad block: %v", err)
 	}
+	apply(t, s, AppendDelete(nil, Delete{bad, 1, 2})) // part of a window whose block cannot be read
+	if _, err := s.Flush(t.Context()); err != nil {
+		t.Fatalf("delete over a bad block: %v", err)
+	}
+	check()
 	apply(t, s, AppendDelete(nil, Delete{bad, MinTime, NoEnd}))
 	apply(t, s, AppendPut(nil, []Point{point(bad.Device, 2, "w", 6)}))
 	if _, err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	check()
+	s.Trust(leaf)
 	delete(want, bad)
 	want.set(bad, 2, "w", blocks.Int(6))
 	compare(t, "healed", readAll(t, s, false), want)

@@ -192,6 +192,9 @@ func (s *Shard) tidyOne() {
 			continue
 		}
 		delete(s.loose, leaf)
+		if s.bad.has(leaf) {
+			continue // it is replaced as a whole
+		}
 		s.write("tidy", func(w *headWrite) error { return w.tidy(leaf) })
 		return
 	}

@@ -20,8 +20,11 @@ func (s *Shard) Look(ctx context.Context) (*View, error) {
 	p := &pin{file: s.file, tx: tx, meta: meta}
 	err = s.file.guard("look", func() error {
 		st, _, err := getState(tx.Bucket(bucketMeta))
+		if err != nil {
+			return s.file.damage(err)
+		}
 		p.pos = st.applied
-		return err
+		return nil
 	})
 	if err != nil {
 		p.end()

@@ -62,7 +62,9 @@ func prove(ctx context.Context, key []byte, leaves []digest.Leaf, source func(in
 // hash feeds a committed leaf to a hasher.
 func (s *Stage) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf) (d digest.LeafDigest, err error) {
 	err = s.file.view("read leaf", func(tx *bolt.Tx) error {
-		d, err = newReader(s.file, tx).hash(ctx.Err, h, leaf, s.windowNs)
+		r := newReader(s.file, tx)
+		r.lone = true // what comes out is compared with a manifest
+		d, err = r.hash(ctx.Err, h, leaf, s.windowNs)
 		return err
 	})
 	return d, err

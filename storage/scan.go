@@ -58,6 +58,7 @@ type seriesScan struct {
 	budget int // rows of a chunk
 
 	window int64 // next to look at
+	open   int64 // of the sweep
 	ended  bool
 	sweep  *sweep // of the current window; nil between windows
 	chunk  blocks.Columns
@@ -179,6 +180,9 @@ func (sc *seriesScan) next() (*blocks.Columns, error) {
 	for {
 		if sc.sweep != nil {
 			c, err := sc.sweep.next()
+			if err == nil && c != nil {
+				err = sc.distrusted(sc.open, sc.open)
+			}
 			if err != nil || c != nil {
 				return c, err
 			}
@@ -204,6 +208,9 @@ func (sc *seriesScan) closeSweep() {
 func (sc *seriesScan) openWindow() error {
 	windowNs := sc.shard.windowNs
 	window, ok, err := sc.findWindow()
+	if err == nil {
+		err = sc.trusted(window, ok)
+	}
 	if err != nil {
 		return err
 	}
@@ -224,6 +231,7 @@ func (sc *seriesScan) openWindow() error {
 			layers = append(layers, l)
 		}
 	}
+	sc.open = window
 	sc.sweep = newSweep(layers, lo, hi, sc.q.Descending, sc.budget)
 	if sc.q.Descending {
 		sc.ended = lo <= sc.q.From
@@ -233,6 +241,32 @@ func (sc *seriesScan) openWindow() error {
 		sc.window = window + 1
 	}
 	return nil
+}
+
+// trusted makes sure of all windows up to the one that was found, the empty ones too, and that the file is still there.
+func (sc *seriesScan) trusted(window int64, ok bool) error {
+	first, last := sc.window, window
+	switch {
+	case sc.q.Descending && ok:
+		first, last = window, sc.window
+	case sc.q.Descending:
+		first, last = WindowOf(sc.q.From, sc.shard.windowNs), sc.window
+	case !ok:
+		last = WindowOf(sc.q.To-1, sc.shard.windowNs)
+	}
+	if err := sc.distrusted(first, last); err != nil {
+		return err
+	}
+	return sc.shard.file.fresh()
+}
+
+// distrusted is the damage of a leaf of the series in some windows; nil when all may be served.
+func (sc *seriesScan) distrusted(first, last int64) error {
+	leaf, why := sc.shard.bad.between(first, last, sc.slot)
+	if why == nil {
+		return nil
+	}
+	return &DamageError{Path: sc.shard.o.Path, Leaf: leaf, Series: sc.q.Series, Err: why}
 }
 
 // spansFrom are the deletes of the heads from number i on.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,10 +22,15 @@ type part struct {
 
 // reader finds things in the blocks bucket of one transaction. Keys lie by window, so what belongs to one series is
 // found by skipping from window to window: two seeks for each window that the shard has.
+//
+// A flipped bit in a key puts it where it does not belong: a binary search that looks at it goes astray, and stops beside
+// it. So what is found, and that there is nothing, counts only when the records on both sides of where a search has
+// stopped pass their checksums, which cover their keys.
 type reader struct {
 	file   *file
 	cursor *bolt.Cursor
 	key    []byte
+	lone   bool // the neighbours are not looked at: somebody else checks what is read against what it should be
 }
 
 func newReader(f *file, tx *bolt.Tx) *reader {
@@ -40,12 +46,65 @@ func (r *reader) partPrefix(window int64, slot uint8, series []byte) []byte {
 // parts reads the parts of a series in a window, checked.
 func (r *reader) parts(window int64, slot uint8, series []byte) ([]part, error) {
 	prefix := r.partPrefix(window, slot, series)
-	k, v := r.cursor.Seek(prefix)
-	return r.partsFrom(prefix, k, v)
+	k, v, err := r.seek(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return r.partsFrom(prefix, prefix, k, v)
 }
 
-// partsFrom reads the parts with a prefix, the cursor standing on the first. It leaves the cursor behind the last.
-func (r *reader) partsFrom(prefix, k, v []byte) (parts []part, err error) {
+// seek moves the cursor to the first key at or above a key, and makes sure of the record before it.
+func (r *reader) seek(key []byte) (k, v []byte, err error) {
+	if r.lone {
+		k, v = r.cursor.Seek(key)
+		return k, v, nil
+	}
+	if k, v = r.below(key); k == nil {
+		k, v = r.cursor.Seek(key)
+	} else {
+		if bytes.Compare(k, key) >= 0 {
+			return nil, nil, r.disorder(k, key)
+		}
+		if _, err := unseal(k, v); err != nil {
+			return nil, nil, r.damaged(k, err)
+		}
+		k, v = r.cursor.Next()
+	}
+	if k != nil && bytes.Compare(k, key) < 0 {
+		return nil, nil, r.disorder(k, key)
+	}
+	return k, v, nil
+}
+
+func (r *reader) disorder(k, key []byte) error {
+	return r.file.damage(fmt.Errorf("key %x lies on the wrong side of %x", k, key))
+}
+
+// last is the last key below a key, and makes sure of the record behind it. The cursor stands behind it.
+func (r *reader) last(key []byte) (k, v []byte, err error) {
+	if k, v = r.below(key); k == nil {
+		return nil, nil, nil
+	}
+	if key != nil && bytes.Compare(k, key) >= 0 {
+		return nil, nil, r.disorder(k, key)
+	}
+	next, value := r.cursor.Next()
+	if next == nil {
+		return k, v, nil
+	}
+	if bytes.Compare(next, key) < 0 {
+		return nil, nil, r.disorder(next, key)
+	}
+	if _, err := unseal(next, value); err != nil {
+		return nil, nil, r.damaged(next, err)
+	}
+	return k, v, nil
+}
+
+// partsFrom reads the parts with a prefix, the cursor standing on the first. It leaves the cursor behind the last. What
+// follows, and does not begin with read, which the caller goes on with, has to be what it says: a part whose key is damaged
+// may be just that.
+func (r *reader) partsFrom(prefix, read, k, v []byte) (parts []part, err error) {
 	for ; k != nil && len(k) == len(prefix)+partBytes && bytes.HasPrefix(k, prefix); k, v = r.cursor.Next() {
 		p, err := r.part(k, v)
 		if err != nil {
@@ -53,8 +112,7 @@ func (r *reader) partsFrom(prefix, k, v []byte) (parts []part, err error) {
 		}
 		parts = append(parts, p)
 	}
-	if k != nil && parts == nil {
-		// Nothing found: make sure that the neighbour is what it says, so that a flipped bit in a key is no silent loss.
+	if k != nil && !r.lone && (len(read) == len(prefix) || !bytes.HasPrefix(k, read)) {
 		if _, err := unseal(k, v); err != nil {
 			return nil, r.damaged(k, err)
 		}
@@ -90,9 +148,9 @@ func (r *reader) blame(k []byte, err error) error {
 func (r *reader) seekUp(from int64, slot uint8, series []byte) (window int64, ok bool, err error) {
 	for window = from; ; {
 		prefix := r.partPrefix(window, slot, series)
-		k, v := r.cursor.Seek(prefix)
+		k, v, err := r.seek(prefix)
 		if k == nil {
-			return 0, false, nil
+			return 0, false, err
 		}
 		if bytes.HasPrefix(k, prefix) {
 			return window, true, nil
@@ -119,9 +177,9 @@ func (r *reader) seekUp(from int64, slot uint8, series []byte) (window int64, ok
 func (r *reader) seekDown(from int64, slot uint8, series []byte) (window int64, ok bool, err error) {
 	for window = from; ; {
 		prefix := r.partPrefix(window, slot, series)
-		k, v := r.below(successor(prefix))
+		k, v, err := r.last(successor(prefix))
 		if k == nil {
-			return 0, false, nil
+			return 0, false, err
 		}
 		if bytes.HasPrefix(k, prefix) {
 			return window, true, nil
@@ -181,7 +239,7 @@ func (r *reader) seriesOf(leaf digest.Leaf, prefix []byte, yield func(series []b
 			return r.damaged(k, err)
 		}
 		all := append([]byte(nil), k[:len(k)-partBytes]...)
-		parts, err := r.partsFrom(all, k, v)
+		parts, err := r.partsFrom(all, start, k, v)
 		if err != nil {
 			return err
 		}

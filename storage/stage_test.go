@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"github.com/flotilla-db/flotilla/storage/blocks"
 	"github.com/flotilla-db/flotilla/storage/digest"
 )

@@ -192,6 +192,9 @@ func (w *headWrite) removeLeaf(leaf digest.Leaf) error {
 			return err
 		}
 	}
+	if k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) {
+		return w.file.damage(fmt.Errorf("key %x is there but not found", k))
+	}
 	w.touched[leaf] = true
 	return nil
 }

@@ -143,6 +143,9 @@ func (v *View) root(ctx context.Context, anew bool) (digest.ID, []digest.Entry, 
 
 // stored is a digest that need not be computed.
 func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error) {
+	if v.shard.bad.has(leaf) {
+		return d, false, nil
+	}
 	v.shard.mu.RLock()
 	if v.current() {
 		d, ok = v.shard.known.at(leaf, v.pin.pos.Index)

@@ -30,7 +30,9 @@ func (v *View) storedAll(ctx context.Context, leaves []digest.Leaf) (digests []d
 			if i%contextEvery == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if !found[i] {
+			if v.shard.bad.has(leaf) {
+				digests[i], found[i] = digest.LeafDigest{}, false // by its bytes alone
+			} else if !found[i] {
 				digests[i], found[i] = at.get(leaf)
 			}
 		}

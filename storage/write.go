@@ -138,8 +138,25 @@ func (w *headWrite) planDelete(pairs map[string]*pair, d *rangeDelete) error {
 	})
 }
 
-// rewrite brings one pair up to date.
+// rewrite brings one pair up to date. Where parts of it, or records beside them, cannot be read, the leaf is reported as bad
+// and gets only the head's points: it is wrong until it is repaired, and the log goes on.
 func (w *headWrite) rewrite(p *pair) error {
+	err := w.rewriteRight(p)
+	var d *DamageError
+	if !errors.As(err, &d) || d.Structure {
+		return err
+	}
+	leaf, keyErr := leafOf([]byte(p.key))
+	if keyErr != nil {
+		return keyErr
+	}
+	if w.file.onBadLeaf != nil {
+		w.file.onBadLeaf(leaf, &DamageError{Path: w.file.path, Leaf: leaf, Err: fmt.Errorf("it could not be written: %w", err)})
+	}
+	return w.blind(p, WindowStart(p.window, w.window), windowEnd(p.window, w.window))
+}
+
+func (w *headWrite) rewriteRight(p *pair) error {
 	lo, hi := WindowStart(p.window, w.window), windowEnd(p.window, w.window)
 	leaf, err := leafOf([]byte(p.key))
 	if err != nil {
@@ -155,9 +172,6 @@ func (w *headWrite) rewrite(p *pair) error {
 	}
 	w.touched[leaf] = true
 	parts, err := w.reader.parts(p.window, leaf.Slot, series)
-	if errors.Is(err, ErrDamaged) && len(p.spans) == 0 {
-		return w.blind(p, lo, hi)
-	}
 	if err != nil {
 		return err
 	}
@@ -357,6 +371,10 @@ func (w *headWrite) tidyIndexes() error {
 	for key := range w.emptied {
 		series := []byte(key)
 		_, left, err := w.reader.seekUp(WindowOf(MinTime, w.window), SlotOf(series), series)
+		var d *DamageError
+		if errors.As(err, &d) && !d.Structure {
+			continue // nobody knows: it stays in the index
+		}
 		if err != nil {
 			return err
 		}
