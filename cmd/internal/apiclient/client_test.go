@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -126,24 +128,79 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// memory serves HTTP in a bubble of virtual time, over pipes.
+type memory struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case c := <-m.conns:
+		return c, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (m *memory) Close() error   { close(m.closed); return nil }
+func (m *memory) Addr() net.Addr { return &net.IPAddr{} }
+
+// serveInMemory starts servers by their host names and gives what dials them and what ends them.
+func serveInMemory(handlers map[string]http.HandlerFunc) (dial func(context.Context, string, string) (net.Conn, error), stop func()) {
+	listeners := map[string]*memory{}
+	var serving sync.WaitGroup
+	var servers []*http.Server
+	for host, handler := range handlers {
+		l, s := &memory{make(chan net.Conn), make(chan struct{})}, &http.Server{Handler: handler}
+		listeners[host+":80"], servers = l, append(servers, s)
+		serving.Go(func() { _ = s.Serve(l) }) // ends with Close
+	}
+	dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+		here, there := net.Pipe()
+		select {
+		case listeners[address].conns <- there:
+			return here, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return dial, func() {
+		for _, s := range servers {
+			_ = s.Close()
+		}
+		serving.Wait()
+	}
+}
+
 // A process that is stopped (SIGSTOP) takes connections and requests, and says nothing.
 func TestNodeThatHangsIsPassedBy(t *testing.T) {
-	over := make(chan struct{})
-	defer close(over)
-	hangs := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
-	up := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `{"x":`)
-		w.(http.Flusher).Flush()
-		time.Sleep(1200 * time.Millisecond) // a body may take longer than its share of the timeout
-		fmt.Fprint(w, `1}`)
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		dial, stop := serveInMemory(map[string]http.HandlerFunc{
+			"hangs": func(http.ResponseWriter, *http.Request) { <-over },
+			"up": func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, `{"x":`)
+				w.(http.Flusher).Flush()
+				time.Sleep(1200 * time.Millisecond) // virtual: a body may take longer than its share of the timeout
+				fmt.Fprint(w, `1}`)
+			},
+		})
+		defer stop()
+		defer close(over)
+		c, err := New([]string{"hangs", "up", "up"}, 3*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.http.Transport.(*http.Transport).DialContext = dial
+		if body, err := c.Do(t.Context(), Request{Path: "/"}); err != nil || string(body) != `{"x":1}` {
+			t.Errorf("read: %q, %v", body, err)
+		}
+		if _, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a change went to a second node, or ended with %v", err)
+		}
 	})
-	c := newClient(t, 3*time.Second, hangs, up, up)
-	if body, err := c.Do(t.Context(), Request{Path: "/"}); err != nil || string(body) != `{"x":1}` {
-		t.Errorf("read: %q, %v", body, err)
-	}
-	if _, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a change went to a second node, or ended with %v", err)
-	}
 }
 
 func TestChangeIsNeverCarriedOutOnAnotherPath(t *testing.T) {
