@@ -23,6 +23,7 @@ const (
 	retryPause   = 200 * time.Millisecond // doubled with each attempt
 
 	callBound    = 10 * time.Second // of a small question, an accusation, a cut
+	endBound     = 15 * time.Second
 	rootBound    = time.Minute      // of waiting until a replica has applied the cut
 	rereadBound  = 10 * time.Minute // of one batch
 	inspectBound = 24 * time.Hour

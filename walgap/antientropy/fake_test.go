@@ -31,6 +31,7 @@ type world struct {
 	noted    []string       // violations
 	fault    func(call, node string) error
 	repaired func(*replica) error // instead of a repair
+	eventful bool                 // replicas come and go during checks
 }
 
 // replica is one copy, or a view of it.
@@ -102,13 +103,13 @@ func (w *world) after(r Report) {
 		w.t.Errorf("%d findings of %d", len(r.Findings), r.FindingsTotal)
 	}
 	for _, f := range r.Findings {
-		if h := w.of(f.Node); f.Action == Repaired && f.Leaf != nil && !h.right(w.truth) && w.healthyMajority() {
-			w.t.Errorf("%s is said to be repaired, and is not right", f.Node)
+		if f.Action == Repaired && f.Leaf != nil && w.healthyMajority() && !w.of(f.Node).rightAbout(*f.Leaf, w.truth) {
+			w.t.Errorf("leaf %s of %s is said to be repaired, and is not right", f.Leaf, f.Node)
 		}
 	}
 	if r.Equal {
 		for _, h := range w.replicas {
-			if h.Why != "" || w.healthyMajority() && !maps.Equal(h.data, w.truth) {
+			if h.Why != "" && !w.eventful || w.healthyMajority() && !maps.Equal(h.data, w.truth) {
 				w.t.Errorf("said to be equal, and %s is not (%q)", h.Node, h.Why)
 			}
 		}
@@ -131,6 +132,12 @@ func (w *world) of(node string) *replica {
 // right: it holds the truth and can read it.
 func (h *replica) right(truth map[digest.Leaf]byte) bool {
 	return maps.Equal(h.data, truth) && len(h.rotten) == 0 && len(h.record) == 0 && h.structure == "" && h.lineage == "l1"
+}
+
+// rightAbout: it holds the truth of a leaf, can read it, and has it recorded.
+func (h *replica) rightAbout(leaf digest.Leaf, truth map[digest.Leaf]byte) bool {
+	_, record := h.record[leaf]
+	return h.data[leaf] == truth[leaf] && !h.rotten[leaf] && !record
 }
 
 // healthy: it holds the truth in every leaf that it can read.
@@ -241,7 +248,7 @@ func (w *world) Cut(ctx context.Context, group uint32) (string, uint64, error) {
 		w.cuts[id][h.Node] = h.clone()
 		w.cuts[id][h.Node].index = w.standsAt(h)
 	}
-	if len(w.cuts) > 1 {
+	if len(w.cuts) > 1 && !w.eventful {
 		w.note("%d cuts live at once", len(w.cuts))
 	}
 	return id, w.index, nil
@@ -390,7 +397,7 @@ func (w *world) Acquit(ctx context.Context, group uint32, node string) error {
 	h := w.of(node)
 	if h.Suspect != nil && w.healthyMajority() {
 		for _, leaf := range h.Suspect.Leaves {
-			if _, record := h.record[leaf]; h.data[leaf] != w.truth[leaf] || h.rotten[leaf] || record {
+			if !h.rightAbout(leaf, w.truth) {
 				w.note("%s is acquitted, and leaf %s is not right", node, leaf)
 			}
 		}
@@ -437,7 +444,7 @@ func (w *world) allowed(h *replica, r Repair) {
 	if total > 1 {
 		w.note("%d repairs at once", total)
 	}
-	if len(w.cuts) > 0 {
+	if len(w.cuts) > 0 && !w.eventful {
 		w.note("a cut lives during a repair")
 	}
 	if len(r.Good) > 0 && w.replicas[w.leader] == h {

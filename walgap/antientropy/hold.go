@@ -57,10 +57,18 @@ func (c *check) renew(ctx context.Context, id string, lost context.CancelCauseFu
 	}
 }
 
+// endCut ends the views, whatever became of ctx.
 func (c *check) endCut(ctx context.Context, id string) {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), callBound)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
 	defer cancel()
-	if err := c.cluster().EndCut(bounded, c.group, id); err != nil {
-		c.logger.Warn("the views of a check end by their time only", "cut", id, "error", err)
+	for attempt := 1; ; attempt++ {
+		err := c.cluster().EndCut(bounded, c.group, id)
+		if err == nil {
+			return
+		}
+		if attempt == maxAttempts || pause(bounded, retryPause<<attempt) != nil {
+			c.logger.Warn("the views of a check end by their time only", "cut", id, "error", err)
+			return
+		}
 	}
 }

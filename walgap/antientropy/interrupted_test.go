@@ -28,10 +28,6 @@ func TestInterruptedAnywhereIsMadeAgain(t *testing.T) {
 					}
 					o := Options{Repair: true, Deep: call == "inspect"}
 					r, err := w.engine().Check(t.Context(), 7, o)
-					if call == "end" {
-						clear(w.cuts) // its time passes
-					}
-					w.noted = nil
 					if err != nil {
 						t.Errorf("%v", err)
 					}
@@ -43,7 +39,6 @@ func TestInterruptedAnywhereIsMadeAgain(t *testing.T) {
 					if passes(why) && call != "repair" && call != "accuse" && !r.Equal {
 						t.Errorf("%s %d, %v: %+v", call, nth, why, r)
 					}
-					w.cuts, w.made = map[string]map[string]*replica{}, 100
 					if r = w.check(o); !r.Equal || w.replicas[1].Suspect != nil || !w.replicas[1].right(w.truth) {
 						t.Errorf("%s %d, %v, the next check: %+v", call, nth, why, r)
 					}

@@ -110,6 +110,36 @@ func (c *check) judgeRoots() {
 				b.charge(charge{kind: Metadata, leaf: &l, verdict: Wrong, why: wrongRecord})
 			}
 		}
+		h.known(b)
 		c.blame(b)
+	}
+}
+
+// known adds what a replica is under suspicion of already, or does not trust itself: nothing was read to find it
+// groundless.
+func (h *heard) known(b *blame) {
+	once := func(on charge) {
+		if !slices.ContainsFunc(b.charges, on.like) {
+			b.charge(on)
+		}
+	}
+	if h.err != nil {
+		return
+	}
+	for _, leaf := range h.said.Doubts {
+		once(charge{kind: Data, leaf: &leaf, verdict: Unreadable, why: "it could not be read before"})
+	}
+	if h.Suspect == nil {
+		return
+	}
+	verdict := Wrong
+	if h.Suspect.Disputed {
+		verdict = Disputed
+	}
+	for _, leaf := range h.Suspect.Leaves {
+		once(charge{kind: Data, leaf: &leaf, verdict: verdict, why: "accused before: " + text(h.Suspect.Why)})
+	}
+	if len(h.Suspect.Leaves) == 0 && (h.inspected == nil || h.inspected.Structure == "") {
+		once(charge{kind: Metadata, verdict: verdict, why: "accused before: " + text(h.Suspect.Why)})
 	}
 }
