@@ -116,9 +116,3 @@ func (l *sharedLog) Scrub(ctx context.Context, from uint64, maxBytes int64) (nex
 	}
 	return 0, bytes, bad, nil
 }
-
-// Scrub reads every record of the vote file back from disk, and the file's structure; the file is small. What
-// is bad is written anew from memory, where every record is.
-func (v *Votes) Scrub(ctx context.Context) (bytes int64, bad []BadRecord, err error) {
-	return 0, nil, ctx.Err()
-}

@@ -30,17 +30,33 @@ func (v *Votes) run() {
 		v.mu.Lock()
 		b := v.waiting
 		v.waiting, v.running = nil, b
+		scrub := v.scrub
+		v.scrub = nil
 		closing := v.err != nil
 		v.mu.Unlock()
 		if b != nil {
 			watchdog.Reset(v.deadline)
-			err := v.commit(encodeVotes(b))
+			values := encodeVotes(b)
+			err := v.commit(values)
+			if errors.Is(err, ErrDamaged) { // nothing is lost: memory has every record
+				v.logger.Error("vote file is damaged: it is written anew", "path", v.path, "error", err)
+				err = v.rebuild(v.valuesWith(values), true)
+			}
 			watchdog.Stop()
 			if err != nil {
 				v.fail(err)
+				endScrub(scrub, err)
 				return
 			}
 			v.finish(b)
+		}
+		if scrub != nil {
+			watchdog.Reset(v.deadline)
+			failed := v.runScrub(scrub)
+			watchdog.Stop()
+			if failed {
+				return
+			}
 		}
 		if closing {
 			return
@@ -111,6 +127,8 @@ func (v *Votes) fail(cause error) {
 			}
 		}
 		v.running, v.waiting = nil, nil
+		endScrub(v.scrub, err)
+		v.scrub = nil
 		v.mu.Unlock()
 		v.logger.Error("vote file has failed", "error", cause)
 		if v.fatal != nil {

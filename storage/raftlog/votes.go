@@ -38,7 +38,8 @@ type VotesOptions struct {
 // election of many groups at once costs a few fsyncs, not two a group). Safe for concurrent use.
 type Votes struct {
 	path     string
-	db       *bbolt.DB
+	pageSize int
+	db       *bbolt.DB // the writing goroutine's own, until that has stopped
 	fatal    func(error)
 	deadline time.Duration
 	logger   *slog.Logger
@@ -52,6 +53,7 @@ type Votes struct {
 	durable map[uint32]vote
 	waiting *voteBatch // gathers
 	running *voteBatch // being written
+	scrub   *voteScrub // waits to be run
 	err     error      // why nothing can be written any more
 }
 
@@ -88,11 +90,11 @@ func OpenVotes(path string, o VotesOptions) (*Votes, error) {
 		return nil, fmt.Errorf("open votes %s: %w", path, ErrVotesMissing)
 	}
 	err := guard("open votes "+path, func() error {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: votesOpenTimeout, FreelistType: bbolt.FreelistMapType, NoSync: withoutSync})
+		db, err := openVoteFile(path)
 		if err != nil {
 			return err
 		}
-		v.db = db
+		v.db, v.pageSize = db, db.Info().PageSize
 		return v.load()
 	})
 	if err != nil {

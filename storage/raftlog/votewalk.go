@@ -1,0 +1,202 @@
+package raftlog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+)
+
+// The structure of a vote file, walked over its bytes with every bound checked, where bbolt trusts what it has
+// mapped (and its own check panics in a goroutine of its own). Layout: see package storage, boltpage.go; numbers are
+// of the machine's byte order.
+const (
+	votePageHead   = 16 // id 8 | flags 2 | count 2 | overflow 4
+	voteElement    = 16 // of a branch or leaf page
+	voteMetaSize   = 64
+	voteMagic      = 0xED0CDAED
+	voteMaxDepth   = 16
+	pageIsBranch   = 0x01
+	pageIsLeaf     = 0x02
+	pageIsFreelist = 0x10
+	manyFree       = 0xffff
+)
+
+var errPage = errors.New("page is damaged")
+
+// voteWalk is one walk over a whole file.
+type voteWalk struct {
+	b     []byte
+	size  uint64 // of a page
+	pages uint64
+	used  map[uint64]bool
+}
+
+type voteMeta struct{ size, root, freelist, pages, txid uint64 }
+
+var native = binary.NativeEndian
+
+func parseVoteMeta(b []byte, page uint64) (m voteMeta, err error) {
+	if len(b) < votePageHead+voteMetaSize || native.Uint64(b) != page {
+		return m, fmt.Errorf("meta %d: %w", page, errPage)
+	}
+	b = b[votePageHead:]
+	sum := fnv.New64a()
+	sum.Write(b[:voteMetaSize-8])
+	if sum.Sum64() != native.Uint64(b[voteMetaSize-8:]) || native.Uint32(b) != voteMagic {
+		return m, fmt.Errorf("meta %d: checksum: %w", page, errPage)
+	}
+	return voteMeta{
+		size: uint64(native.Uint32(b[8:])), root: native.Uint64(b[16:]), freelist: native.Uint64(b[32:]),
+		pages: native.Uint64(b[40:]), txid: native.Uint64(b[48:]),
+	}, nil
+}
+
+// walkVotes gives the keys and values of bucket "conf". Any error is damage.
+func walkVotes(b []byte, pageSize int) (map[string][]byte, error) {
+	size := uint64(pageSize)
+	if uint64(len(b)) < 4*size {
+		return nil, fmt.Errorf("file of %d bytes: %w", len(b), errPage)
+	}
+	first, err := parseVoteMeta(b, 0)
+	second, err2 := parseVoteMeta(b[size:], 1)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	m := first
+	if second.txid > first.txid {
+		m = second
+	}
+	if m.size != size || m.pages > uint64(len(b))/size || m.pages < 4 {
+		return nil, fmt.Errorf("meta says %d pages of %d: %w", m.pages, m.size, errPage)
+	}
+	w := &voteWalk{b: b[:m.pages*size], size: size, pages: m.pages, used: map[uint64]bool{0: true, 1: true}}
+	conf, logs := make(map[string][]byte), false
+	err = w.tree(m.root, nil, 0, func(k, v []byte, bucket bool) error {
+		if !bucket || len(v) < 16 {
+			return fmt.Errorf("bucket %q: %w", k, errPage)
+		}
+		each := func(k, v []byte, bucket bool) error {
+			conf[string(k)] = v
+			if bucket {
+				return fmt.Errorf("bucket in a bucket: %w", errPage)
+			}
+			return nil
+		}
+		switch {
+		case bytes.Equal(k, bucketLogs):
+			logs = true
+			each = func([]byte, []byte, bool) error { return nil }
+		case !bytes.Equal(k, bucketConf):
+			return fmt.Errorf("bucket %q: %w", k, errPage)
+		}
+		if root := native.Uint64(v); root != 0 {
+			return w.tree(root, nil, 0, each)
+		}
+		return w.elements(v[16:], pageIsLeaf, nil, 0, each)
+	})
+	if err == nil && !logs {
+		err = fmt.Errorf("no bucket %s: %w", bucketLogs, errPage)
+	}
+	if err == nil {
+		err = w.freelist(m.freelist)
+	}
+	return conf, err
+}
+
+// page gives a page with what overflows it, once.
+func (w *voteWalk) page(id uint64) ([]byte, error) {
+	if id < 2 || id >= w.pages {
+		return nil, fmt.Errorf("page %d of %d: %w", id, w.pages, errPage)
+	}
+	p := w.b[id*w.size:]
+	n := uint64(native.Uint32(p[12:])) + 1
+	if native.Uint64(p) != id || n > w.pages-id {
+		return nil, fmt.Errorf("page %d: head: %w", id, errPage)
+	}
+	for i := id; i < id+n; i++ {
+		if w.used[i] {
+			return nil, fmt.Errorf("page %d: in use twice: %w", i, errPage)
+		}
+		w.used[i] = true
+	}
+	return p[:n*w.size], nil
+}
+
+// tree yields the elements below a page in key order. low is the key that led here.
+func (w *voteWalk) tree(id uint64, low []byte, depth int, each func(k, v []byte, bucket bool) error) error {
+	p, err := w.page(id)
+	if err != nil {
+		return err
+	}
+	flags := native.Uint16(p[8:])
+	if depth > voteMaxDepth || flags != pageIsLeaf && flags != pageIsBranch {
+		return fmt.Errorf("page %d: flags %#x: %w", id, flags, errPage)
+	}
+	return w.elements(p, flags, low, depth, each)
+}
+
+func (w *voteWalk) elements(p []byte, flags uint16, low []byte, depth int, each func(k, v []byte, bucket bool) error) error {
+	if len(p) < votePageHead || native.Uint16(p[8:]) != flags {
+		return fmt.Errorf("head of a page: %w", errPage)
+	}
+	count := int(native.Uint16(p[10:]))
+	if votePageHead+count*voteElement > len(p) || flags == pageIsBranch && count == 0 {
+		return fmt.Errorf("%d elements: %w", count, errPage)
+	}
+	last := low
+	for i := range count {
+		at := votePageHead + i*voteElement
+		e := p[at : at+voteElement]
+		pos, kind, keySize, valueSize := uint64(native.Uint32(e)), uint32(0), uint64(native.Uint32(e[4:])), uint64(0)
+		if flags == pageIsLeaf {
+			kind, pos, keySize, valueSize = native.Uint32(e), uint64(native.Uint32(e[4:])), uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
+		}
+		from := uint64(at) + pos
+		if from+keySize+valueSize > uint64(len(p)) || kind > 1 {
+			return fmt.Errorf("element %d: %w", i, errPage)
+		}
+		k, v := p[from:from+keySize], p[from+keySize:from+keySize+valueSize]
+		if order := bytes.Compare(last, k); order > 0 || order == 0 && i > 0 {
+			return fmt.Errorf("element %d: order of keys: %w", i, errPage)
+		}
+		last = k
+		var err error
+		if flags == pageIsLeaf {
+			err = each(k, v, kind == 1)
+		} else {
+			err = w.tree(native.Uint64(e[8:]), k, depth+1, each)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freelist checks that each page is in use or free, and none is both.
+func (w *voteWalk) freelist(id uint64) error {
+	p, err := w.page(id)
+	if err != nil {
+		return err
+	}
+	n, at := uint64(native.Uint16(p[10:])), votePageHead
+	if n == manyFree {
+		n, at = native.Uint64(p[at:]), at+8
+	}
+	if native.Uint16(p[8:]) != pageIsFreelist || n > uint64(len(p)-at)/8 {
+		return fmt.Errorf("freelist: %w", errPage)
+	}
+	for i := range n {
+		free := native.Uint64(p[uint64(at)+8*i:])
+		if free >= w.pages || w.used[free] {
+			return fmt.Errorf("freelist: page %d: %w", free, errPage)
+		}
+		w.used[free] = true
+	}
+	if uint64(len(w.used)) != w.pages {
+		return fmt.Errorf("%d of %d pages are in use or free: %w", len(w.used), w.pages, errPage)
+	}
+	return nil
+}
