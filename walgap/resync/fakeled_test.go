@@ -155,6 +155,7 @@ func (l *fakeLed) Cut(ctx context.Context, ask CutAsk) (CutMade, error) {
 	w.leases[ask.ID] = &fakeLease{view: true, deadline: time.Now().Add(ask.TTL)}
 	w.views[ask.ID] = fakeView{at: w.position(index), data: w.dataAt(index)}
 	w.pinned[ask.ID] = [3]bool{true, true, false}
+	_, _ = l.command() // the no-op that follows it
 	return CutMade{ask.ID, w.position(index), time.Millisecond}, ctx.Err()
 }
 

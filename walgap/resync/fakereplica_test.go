@@ -110,7 +110,9 @@ func (r *fakeReplica) Progress(ctx context.Context) (Progress, error) {
 	if err := r.fails("progress"); err != nil {
 		return Progress{}, err
 	}
-	r.advance()
+	if time.Now().After(r.w.faults.behind) {
+		r.advance()
+	}
 	return Progress{Running: r.running && r.hold == nil, Applied: r.applied, Member: r.member, Voter: r.voter}, nil
 }
 

@@ -43,10 +43,7 @@ func (j *job) install(ctx, life context.Context) (Outcome, error) {
 	took := j.cutTook + time.Since(began)
 	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithCut(took) })
 	j.step(Install, "switched")
-	j.state.Installed = true
-	if err := j.note(); err != nil { // Switching says enough
-		j.log.Warn("resync: the job's state was not written", "error", err)
-	}
+	j.state.Installed = true // after a crash that Switching was written says enough
 	j.fresh = true
 	return Passed, nil
 }

@@ -35,6 +35,7 @@ type rig struct {
 	queued  time.Duration // that the target waits for its turn
 
 	rowsMu sync.Mutex // guards rows, refuses
+	writes int        // of the job's state
 }
 
 // inWorld runs a test in virtual time. What is left running at its end, or never ends, fails it.
@@ -71,7 +72,7 @@ func (r *rig) engine() *Engine {
 			if r.at != nil {
 				r.at(s, point)
 			}
-		}, Change: func(_ string, t Transition) { r.taken[t]++ }, Write: func(string) error { return r.faults.write }}})
+		}, Change: func(_ string, t Transition) { r.taken[t]++ }, Write: func(string) error { r.writes++; return r.faults.write }}})
 }
 
 // run drives a job to its end, starting the process anew as often as it is killed.

@@ -25,7 +25,7 @@ const (
 )
 
 // state is what a job remembers. It is written before whatever it says is done: durably where a power failure that takes it
-// back would make a cut's id be used twice, or forget a switch; else lazily.
+// back would make a cut's id be used twice; else lazily: a switch that is forgotten is found again by what the replica holds.
 type state struct {
 	Version  int     `json:"version"`
 	Request  Request `json:"request"`

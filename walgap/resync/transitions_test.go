@@ -148,6 +148,9 @@ func (r *rig) moveIn(s Stage) {
 		if s == Fetch {
 			r.faults.fetch = func(string, int) error { r.loseTime(); return nil }
 		}
+		if s == Replay { // it asks nobody either
+			r.set(func() { r.faults.behind = time.Now().Add(20 * time.Second) })
+		}
 		if s == Promote {
 			r.target.addedAt = time.Now().Add(time.Minute)
 		}

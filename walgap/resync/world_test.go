@@ -86,6 +86,7 @@ type faults struct {
 	lease   func()        // before a lease is taken or renewed
 	slow    time.Duration // that taking a hold takes
 	listing time.Duration // that the leader takes to list a view
+	behind  time.Time     // until then Raft brings nothing
 	write   error         // of the job's state
 }
 
