@@ -229,8 +229,9 @@ func pruneExhibits(dir string) error {
 	for _, f := range folders {
 		path := filepath.Join(dir, f.Name())
 		size := folderBytes(path)
-		full = full || kept > 0 && (kept >= maxExhibits || bytes+size > maxExhibitBytes)
-		if full || isPartial(f.Name()) {
+		whole := !isPartial(f.Name())
+		full = full || whole && kept > 0 && (kept >= maxExhibits || bytes+size > maxExhibitBytes)
+		if full || !whole {
 			errs = append(errs, os.RemoveAll(path))
 			continue
 		}
