@@ -58,16 +58,18 @@ func (l *leadersNamed) set(group uint32, id membership.NodeID) {
 	l.of[group] = id
 }
 
-// forget forgets a node that does not lead.
-func (l *leadersNamed) forget(group uint32, id membership.NodeID) {
+// forget forgets a node that does not lead; false if it was not remembered.
+func (l *leadersNamed) forget(group uint32, id membership.NodeID) bool {
 	if l == nil {
-		return
+		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of[group] == id {
-		delete(l.of, group)
+	if known, ok := l.of[group]; !ok || known != id {
+		return false
 	}
+	delete(l.of, group)
+	return true
 }
 
 // Call implements resync.Caller.
@@ -82,9 +84,14 @@ func (c groupCaller) ask(ctx context.Context, group uint32, method raftmux.Metho
 		return nil, leader, err
 	}
 	answer, err := c.node.mux.Call(ctx, leader, method, request)
-	if err != nil {
-		c.named.forget(group, leader)
+	if err == nil || !c.named.forget(group, leader) || method == methodResync || ctx.Err() != nil {
+		return answer, leader, err
 	}
+	// Whoever was remembered does not lead: only a job's own calls may not be made twice.
+	if leader, err = c.leader(ctx, group); err != nil {
+		return nil, leader, err
+	}
+	answer, err = c.node.mux.Call(ctx, leader, method, request)
 	return answer, leader, err
 }
 
