@@ -94,3 +94,7 @@ func (g *Group) CurrentRoot(ctx context.Context) (digest.ID, storage.Position, e
 	}
 	return root, view.Index(), nil
 }
+
+// Condition is the replica's state, and what is wrong with it in one line, ""
+// when nothing is: what Status says of it, without the figures.
+func (g *Group) Condition() (ReplicaState, string) { return g.condition() }

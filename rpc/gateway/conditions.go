@@ -8,6 +8,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 // conditionsAge is how old what a check knows of its replicas may be.
@@ -21,6 +22,9 @@ type condition struct {
 	cut     bool // its group's log begins behind what it has: it gets to no later cut
 	applied uint64
 	commit  uint64 // of its group
+	role    string
+	// suspicion is what is held against it, as its node says; nil: nothing.
+	suspicion *antientropy.Suspicion
 }
 
 // describe says why a replica has not got to where the others are.
@@ -57,6 +61,13 @@ func (k *conditions) of(ctx context.Context, a membership.Assignment, age time.D
 	return conditionsOf(a, k.reports)
 }
 
+// forget has the nodes asked again: something was done to a replica.
+func (k *conditions) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reports = nil
+}
+
 // conditionsOf reads them out of the reports. What the leader knows of a replica
 // counts only as long as the logs, too, say that one cannot follow the other.
 func conditionsOf(a membership.Assignment, reports map[string]nodeReport) map[string]condition {
@@ -69,6 +80,10 @@ func conditionsOf(a membership.Assignment, reports map[string]nodeReport) map[st
 	for i := range row.Replicas {
 		r := &row.Replicas[i]
 		c := condition{state: r.State, why: r.Why, applied: r.AppliedIndex, commit: row.CommitIndex}
+		c.role = r.Role
+		if s := statusOf(reports[r.Node], a.Group); s != nil {
+			c.suspicion = s.Suspicion
+		}
 		if r.State == api.ReplicaOffline {
 			c = condition{why: r.Why}
 		}

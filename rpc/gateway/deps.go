@@ -11,6 +11,8 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 // Table is one state of the meta group as this node knows it. It is never
@@ -129,6 +131,8 @@ type Root struct {
 	Root    string `json:"root"` // lower-case hex
 	Bytes   int64  `json:"bytes"`
 	Points  uint64 `json:"points"`
+	// Doubts are leaves that the replica does not trust itself.
+	Doubts []digest.Leaf `json:"doubts,omitempty"`
 }
 
 // ReplicaStatus is what a replica says of itself for the tables.
@@ -143,6 +147,8 @@ type ReplicaStatus struct {
 	// Behind says, on a leader, why replicas of other nodes (by name) cannot
 	// follow it: they do not know it themselves.
 	Behind map[string]string `json:"behind,omitempty"`
+	// Suspicion is what is held against the replica; nil: nothing.
+	Suspicion *antientropy.Suspicion `json:"suspicion,omitempty"`
 }
 
 // Peers reaches the other nodes. Call is one small request over the stream

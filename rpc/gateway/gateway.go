@@ -11,6 +11,7 @@ import (
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 // Defaults of Config.
@@ -29,7 +30,9 @@ type Config struct {
 	Host        Host
 	Peers       Peers
 	Liveness    Liveness
-	Resyncs     Resyncs // nil: this node takes none
+	Resyncs     Resyncs         // nil: this node takes none
+	Scrubbed    func() Scrubbed // nil: it scrubs nothing
+	Examiner    Examiner        // nil: replicas of this node are compared by their roots alone
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read
@@ -55,6 +58,11 @@ type Gateway struct {
 	jobs      *Jobs
 	proofs    proofs
 	events    *eventRing
+
+	checks      checks
+	inspections inspections
+
+	readsElsewhere atomic.Uint64
 }
 
 // New checks the config and makes a Gateway. Close it to end its jobs.
@@ -87,6 +95,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs, events: newEventRing(time.Now())}
 	jobs.ended = g.noteJob
+	g.checks.known, g.checks.groups = &conditions{g: g}, map[uint32]*checkTurn{}
+	g.checks.engine, err = antientropy.New(antientropy.Config{Cluster: checkCluster{g, g.checks.known}, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -103,7 +116,11 @@ func (g *Gateway) WriteTimeout() time.Duration { return g.cfg.WriteTimeout }
 func (g *Gateway) Self() string { return g.cfg.Self.Name }
 
 // Close cancels the jobs of this node and waits for them.
-func (g *Gateway) Close() error { return g.jobs.close() }
+func (g *Gateway) Close() error {
+	err := g.jobs.close()
+	g.inspections.close()
+	return err
+}
 
 // knownTable is the table once this node has one: a node that has just started
 // knows neither the number of groups nor which of them exist.

@@ -115,7 +115,12 @@ func (g *Gateway) serveStepDown(ctx context.Context, payload []byte) ([]byte, er
 
 // endCut ends the views of a cut on every replica, through the log.
 func (g *Gateway) endCut(ctx context.Context, group uint32, id string) error {
-	p := &part{group: group, frames: storage.AppendEnd(nil, id)}
+	return g.command(ctx, group, storage.AppendEnd(nil, id))
+}
+
+// command has the leader of a group propose a command.
+func (g *Gateway) command(ctx context.Context, group uint32, frames []byte) error {
+	p := &part{group: group, frames: frames}
 	return g.deliver(ctx, [][]*part{{p}}, time.Now().Add(g.cfg.WriteTimeout))
 }
 

@@ -16,6 +16,7 @@ type Own struct {
 	ClockMs  *int64            // how far this node's clock is ahead; null: not known
 	Nodes    map[string]string // state of each node, as this one sees it, by name
 	Assigned int               // groups that exist
+	Proving  Proving
 }
 
 // Own gives it. It costs no message.
@@ -23,7 +24,7 @@ func (g *Gateway) Own() Own {
 	r := g.report()
 	t := g.cfg.Directory.Table()
 	own := Own{Replicas: r.Replicas, Jobs: g.jobs.list(""), Proofs: r.Proofs, DiskFree: r.DiskFree, ClockMs: r.ClockMs,
-		Nodes: make(map[string]string, len(t.Nodes)), Assigned: len(t.Assignments)}
+		Nodes: make(map[string]string, len(t.Nodes)), Assigned: len(t.Assignments), Proving: g.proving(r.Replicas)}
 	for name, n := range t.Nodes {
 		state, _ := g.seen(n)
 		own.Nodes[name] = state.String()

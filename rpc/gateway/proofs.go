@@ -30,3 +30,6 @@ func (p *proofs) all() map[uint32]api.Time {
 	defer p.mu.Unlock()
 	return maps.Clone(p.at)
 }
+
+// Proofs gives when this node last found groups equal, or was told so.
+func (g *Gateway) Proofs() map[uint32]api.Time { return g.proofs.all() }

@@ -40,6 +40,16 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveResync(ctx, payload)
 	case MethodEvents:
 		return g.serveEvents(payload)
+	case MethodLeaves:
+		return g.serveLeaves(ctx, payload)
+	case MethodInspect:
+		return g.serveInspect(ctx, payload)
+	case MethodDetail:
+		return g.serveDetail(ctx, payload)
+	case MethodAccuse:
+		return g.serveAccuse(ctx, payload)
+	case MethodRepair:
+		return g.serveRepair(ctx, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // hostAdapter shows the groups of this node to the gateway. The host exists
@@ -24,6 +26,7 @@ type hostAdapter struct {
 	diskFree  func() int64 // bytes, as last seen
 	quorum    func(*raftgroup.Group) error
 	syncs     *resyncs
+	scrubbed  func(group uint32) time.Time // when its shard was last read whole; zero: never
 }
 
 // Group implements gateway.Host.
@@ -113,16 +116,44 @@ func (g groupAdapter) End(ctx context.Context, cutID string) error {
 // AwaitRoot implements gateway.Operator.
 func (g groupAdapter) AwaitRoot(ctx context.Context, cutID string) (gateway.Root, error) {
 	root, at, err := g.Group.Root(ctx, cutID)
+	if isLeafDamage(err) {
+		return g.damagedRoot(ctx, func(s *storage.Shard) (*storage.View, error) { return s.AwaitView(ctx, cutID) })
+	}
 	if err != nil {
 		return gateway.Root{}, groupError(err)
 	}
 	return g.root(root.String(), at), nil
 }
 
+// damagedRoot is the root of a replica with leaves that cannot be read.
+func (g groupAdapter) damagedRoot(ctx context.Context, look func(*storage.Shard) (*storage.View, error)) (gateway.Root, error) {
+	shard := g.Group.Shard()
+	if shard == nil {
+		return gateway.Root{}, groupError(raftgroup.ErrClosed)
+	}
+	view, err := look(shard)
+	if err != nil {
+		return gateway.Root{}, groupError(err)
+	}
+	defer func() { _ = view.Close() }()
+	root, unreadable, err := readableRoot(ctx, view)
+	if err != nil {
+		return gateway.Root{}, groupError(err)
+	}
+	r := g.root(root.String(), view.Index())
+	r.Doubts = append(r.Doubts, unreadable...)
+	slices.SortFunc(r.Doubts, digest.Leaf.Compare)
+	r.Doubts = slices.Compact(r.Doubts)
+	return r, nil
+}
+
 // CurrentRoot implements gateway.Operator: a view of what is applied now, that
 // puts nothing in the log.
 func (g groupAdapter) CurrentRoot(ctx context.Context) (gateway.Root, error) {
 	root, at, err := g.Group.CurrentRoot(ctx)
+	if isLeafDamage(err) {
+		return g.damagedRoot(ctx, func(s *storage.Shard) (*storage.View, error) { return s.Look(ctx) })
+	}
 	if err != nil {
 		return gateway.Root{}, groupError(err)
 	}
@@ -134,6 +165,7 @@ func (g groupAdapter) root(root string, at storage.Position) gateway.Root {
 	if s := g.Group.Shard(); s != nil {
 		stats := s.Stats()
 		r.Bytes, r.Points = stats.Bytes, stats.Points
+		r.Doubts = s.Distrusted()
 	}
 	return r
 }
@@ -217,6 +249,8 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 	status := gateway.ReplicaStatus{
 		Group: s.Group, Replica: r, Leader: s.Leader.Name, Term: s.Term, CommitIndex: s.CommitIndex,
 	}
+	status.Suspicion = suspicionOf(g.Group)
+	status.LastScrubAt = api.At(g.host.scrubbed(s.Group))
 	status.Replica.Why = joinWhy(status.Replica.Why, g.host.syncs.why(s.Group, s.State != raftgroup.ReplicaReady))
 	behind := make(map[string]string)
 	for _, gap := range s.Gaps {

@@ -75,6 +75,9 @@ type Node struct {
 	hosts    *hostAdapter
 	gateway  *gateway.Gateway
 	syncs    *resyncs
+	examiner *examinerAdapter
+	suspects *suspects
+	scrub    *scrub
 	failover *failover.Agent
 	disk     *diskWatch
 	clock    *clockWatch

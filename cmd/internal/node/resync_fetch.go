@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/leafstream"
 	"github.com/flotilla-db/flotilla/snapshot/transfer"
 	"github.com/flotilla-db/flotilla/storage"
@@ -114,7 +113,7 @@ func (v leafViews) View(ctx context.Context, group uint32, cutID string) (transf
 	if view, err := g.RecordView(cutID); err == nil {
 		return view, func() {}, nil
 	}
-	if s := g.Status(); !s.Running || s.State != raftgroup.ReplicaReady {
+	if s := g.Status(); !s.Running || !s.State.Trusted() {
 		return nil, nil, fmt.Errorf("replica of group %d is %s: %s: %w", group, s.State, s.Why, transfer.ErrNotServed)
 	}
 	shard := g.Shard()

@@ -46,6 +46,8 @@ func (t trigger) reason() string {
 		return "the leader's log does not reach the replica"
 	case triggerNew:
 		return "the replica is new here"
+	case triggerRepair:
+		return "a check found it wrong"
 	case triggerMove:
 		return "the replica takes another one's place"
 	}
@@ -61,6 +63,8 @@ type syncJob struct {
 	Trigger trigger               `json:"trigger"`
 	Options gateway.ResyncOptions `json:"options"`
 	From    string                `json:"from,omitempty"` // of a move: the node that gives its replica up
+	// Repair is what a check found; nil: the job is no repair.
+	Repair *repairOf `json:"repair,omitempty"`
 	// Missed is what the replica lacked when its node started.
 	Missed *walgap.Verdict `json:"missed,omitempty"`
 	// Ended is what the copy of a move came to in an earlier process: what is left

@@ -141,7 +141,7 @@ func (m *resyncs) openLocked(j *syncJob, row api.Job) (*syncJob, error) {
 		j.ID = uuid.NewString()
 	}
 	if row.ID == "" {
-		target, mode, stage, reason := m.node.id.Name, j.mode().String(), resync.Plan.String(), j.Trigger.reason()
+		target, mode, stage, reason := m.node.id.Name, j.mode().String(), resync.Plan.String(), j.reason()
 		row = api.Job{
 			ID: j.Kind + "-" + target + "-" + j.ID, Kind: j.Kind, GroupID: &j.Group, Target: &target, Mode: &mode, Stage: &stage,
 			Reason: &reason, Attempt: 1, Status: api.StatusQueued,
@@ -237,6 +237,9 @@ func (m *resyncs) request(j *syncJob) resync.Request {
 	r := resync.Request{
 		ID: j.ID, Group: j.Group, Mode: mode, From: j.Options.From, MaxPause: j.Options.MaxPause, LeaderShare: share,
 		Rate: j.Options.Rate, MaxAttempts: s.MaxAttempts, Trigger: string(j.Trigger),
+	}
+	if j.Repair != nil {
+		r.Only, r.Bad = j.Repair.Good, j.Repair.Bad
 	}
 	if j.row != nil { // a plan has none
 		r.StartedAt = j.row.Job().StartedAt.Time

@@ -125,10 +125,19 @@ func (h *heldReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
 		return nil, nil
 	}
 	_, entries, err := view.Root(ctx)
-	if errors.Is(err, storage.ErrDamaged) {
+	if !errors.Is(err, storage.ErrDamaged) {
+		return entries, err
+	}
+	states, err := view.States(ctx, false, nil)
+	if err != nil {
 		return nil, nil
 	}
-	return entries, err
+	for i := range states {
+		if states[i].Err == nil {
+			entries = append(entries, states[i].Entry)
+		}
+	}
+	return entries, nil
 }
 
 // Install implements resync.Held.
@@ -143,6 +152,7 @@ func (h *heldReplica) Install(ctx context.Context, i resync.Installation) error 
 	}
 	err = h.hold.Install(ctx, raftgroup.Installation{
 		Lineage: i.Lineage, State: i.State, Cut: cut, Stage: b.stage, InPlace: i.InPlace, Manifest: i.Manifest,
+		Exhibit: h.syncs.exhibitOf(h.group.ID()),
 	})
 	if errors.Is(err, raftgroup.ErrKnowsMore) {
 		return fmt.Errorf("%w: %w", resync.ErrKnowsMore, err)

@@ -102,9 +102,11 @@ func (n *Node) openGateway() (err error) {
 		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, pressed: n.handOver, fatal: n.fatal, log: n.log,
 	}
 	n.ready = newReadiness(n)
+	n.examiner, n.suspects, n.scrub = newExaminer(n), newSuspects(n), newScrub(n)
+	n.hosts.scrubbed = n.scrub.last
 	n.gateway, err = gateway.New(gateway.Config{
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
-		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs,
+		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Examiner: n.examiner, Scrubbed: n.scrub.counts,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
 		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, jobsFile), Version: n.version, Logger: n.log,
 	})
@@ -152,10 +154,12 @@ func (n *Node) memberLoops() {
 	n.stages.loop("primaries", newPrimaries(n).run)
 	n.stages.loop("retention", (&retention{node: n, done: make(map[retentionKey]int64)}).run)
 	n.stages.loop("clock watch", n.clock.run)
+	n.proving()
 }
 
 // peerEvent starts failover, and ends it.
 func (n *Node) peerEvent(peer membership.NodeID, event raftmux.PeerEvent) {
+	n.noteLife(peer, event)
 	switch event {
 	case raftmux.PeerDown:
 		n.failover.Suspect(peer)

@@ -232,7 +232,7 @@ type Node struct {
 }
 
 func (n *Node) start(i int, o Options) {
-	cfg := gateway.Config{Self: n.id, Directory: n, Databases: n, Collections: n, Host: n, Peers: n, Liveness: n, WriteTimeout: o.WriteTimeout, Now: o.Now, Version: "test"}
+	cfg := gateway.Config{Self: n.id, Directory: n, Databases: n, Collections: n, Host: n, Peers: n, Liveness: n, Examiner: examiner{n}, WriteTimeout: o.WriteTimeout, Now: o.Now, Version: "test"}
 	if o.AutoCreate != nil {
 		cfg.AutoCreate = func() bool { return *o.AutoCreate }
 	}

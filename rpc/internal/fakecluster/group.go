@@ -189,6 +189,10 @@ func (r replica) AwaitRoot(ctx context.Context, cutID string) (gateway.Root, err
 	if err != nil {
 		return gateway.Root{}, err
 	}
+	return r.rootOf(ctx, v)
+}
+
+func (r replica) rootOf(ctx context.Context, v *storage.View) (gateway.Root, error) {
 	defer v.Close()
 	root, _, err := v.Root(ctx)
 	at := v.Index()
@@ -196,8 +200,11 @@ func (r replica) AwaitRoot(ctx context.Context, cutID string) (gateway.Root, err
 }
 
 func (r replica) CurrentRoot(ctx context.Context) (gateway.Root, error) {
-	at := r.l.shard(r.n.Name).Applied()
-	return gateway.Root{Index: at.Index, Term: at.Term, Lineage: r.l.lineage, Root: "same"}, nil
+	v, err := r.l.shard(r.n.Name).Look(ctx)
+	if err != nil {
+		return gateway.Root{}, err
+	}
+	return r.rootOf(ctx, v)
 }
 
 // operate gives what OnOperate says.

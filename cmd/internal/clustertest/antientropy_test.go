@@ -1,0 +1,173 @@
+package clustertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/client"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+)
+
+// scarred is the text that every point of these tests carries: rot looks for it
+// in files.
+const scarred = "a-text-that-is-found-in-the-file"
+
+// rotScene is three nodes with points of which a text lies in the blocks as it
+// was written.
+type rotScene struct {
+	*Cluster
+	devices []string // by group
+}
+
+func newRotScene(t *testing.T) *rotScene {
+	t.Helper()
+	s := &rotScene{Cluster: StartNew(t, 3, nil)}
+	s.devices = devicesOfAllGroups()[:8]
+	var points []client.Point
+	for _, device := range s.devices {
+		for at := range int64(50) {
+			p := point(device, at+1, at)
+			p.Fields = append(p.Fields, client.Field{Name: "text", Value: client.Text(fmt.Sprintf("%s-%d", scarred, at))})
+			points = append(points, p)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), opTimeout)
+	defer cancel()
+	if _, err := s.Client(0).Write(ctx, points); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitLevel()
+	for i := range s.nodes {
+		for group := range s.devices {
+			g, ok := s.Group(i, uint32(group))
+			if !ok {
+				t.Fatalf("group %d is not on %s", group, s.nodes[i].Name)
+			}
+			if _, err := g.Shard().Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return s
+}
+
+// rotShard flips a bit inside a value of a group's file on a node that runs.
+func (s *rotScene) rotShard(t *testing.T, node int, group uint32) {
+	t.Helper()
+	path := filepath.Join(s.nodes[node].Config.DataDir, "groups", fmt.Sprint(group), "shard.db")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.LastIndex(string(b), scarred)
+	if at < 0 {
+		t.Fatalf("the text is not in %s", path)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for off := strings.Index(string(b), scarred); off >= 0; { // in every page that has it: older ones are not read
+		if _, err := f.WriteAt([]byte{b[off] ^ 1}, int64(off)); err != nil {
+			t.Fatal(err)
+		}
+		next := strings.Index(string(b[off+1:]), scarred)
+		if next < 0 {
+			break
+		}
+		off += 1 + next
+	}
+}
+
+// verify runs a check through a node, and waits for its end.
+func (s *rotScene) verify(t *testing.T, r api.VerifyRequest) api.VerifyResult {
+	t.Helper()
+	job, err := s.nodes[0].Node().Gateway().Verify(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Await("the check ends", 10*time.Minute, func() string {
+		time.Sleep(lookPause)
+		if job, err = s.nodes[0].Node().Gateway().GetJob(t.Context(), job.ID); err != nil {
+			t.Fatal(err)
+		}
+		if !job.Final() {
+			return fmt.Sprintf("%+v", job)
+		}
+		return ""
+	})
+	var result api.VerifyResult
+	if err := json.Unmarshal(job.Result, &result); err != nil {
+		t.Fatalf("%+v: %v", job, err)
+	}
+	t.Logf("verify %+v: %+v, exit code %d", r, result, result.ExitCode())
+	return result
+}
+
+// follower is a node that holds a group and does not lead it.
+func (s *rotScene) follower(t *testing.T, group uint32) int {
+	t.Helper()
+	for i := range s.nodes {
+		if g, ok := s.Group(i, group); ok && !g.IsLeader() {
+			return i
+		}
+	}
+	t.Fatal("no follower")
+	return 0
+}
+
+func (s *rotScene) rotIsFoundAndMended(t *testing.T, node int, group uint32) {
+	t.Helper()
+	s.rotShard(t, node, group)
+	r := s.verify(t, api.VerifyRequest{Deep: true, Repair: true})
+	if r.ExitCode() != 0 || r.GroupsDamaged != 1 || r.GroupsRepaired != 1 || len(r.Findings) == 0 {
+		t.Fatalf("%+v", r)
+	}
+	f := r.Findings[0]
+	if f.GroupID != group || f.Node != s.nodes[node].Name || f.Kind != api.FindingData || f.Verdict != api.FoundUnreadable || f.Action != api.ActionRepaired {
+		t.Errorf("finding %+v", f)
+	}
+	jobs, _, err := s.nodes[0].Node().Gateway().ListJobs(t.Context(), gateway.JobFilter{Kind: api.JobRepair})
+	if err != nil || len(jobs) != 1 || jobs[0].Kind != api.JobRepair || jobs[0].Status != api.StatusDone {
+		t.Errorf("jobs %+v, %v", jobs, err)
+	}
+	if r := s.verify(t, api.VerifyRequest{Deep: true}); r.ExitCode() != 0 || r.GroupsEqual != r.GroupsTotal || len(r.Findings) != 0 {
+		t.Errorf("again: %+v", r)
+	}
+	g, _ := s.Group(node, group)
+	if state := g.Status(); state.State.String() != api.ReplicaReady {
+		t.Errorf("state %v: %s", state.State, state.Why)
+	}
+	if _, err := s.CompareRoots(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A bit flips inside a value of a follower's shard while the node runs: a deep
+// check with repair finds it, has it mended by a job of its own, and is sure.
+func TestRotOfAFollowerIsFoundJudgedAndMended(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t)
+		s.rotIsFoundAndMended(t, s.follower(t, 3), 3)
+	})
+}
+
+// The leader has no weight: it hands over, and is mended like any other.
+func TestRotOfALeaderIsFoundJudgedAndMended(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t)
+		leader, ok := s.Leader(5)
+		if !ok {
+			t.Fatal("no leader")
+		}
+		s.rotIsFoundAndMended(t, leader, 5)
+	})
+}

@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
+)
+
+const (
+	// checksAtOnce bounds the scheduled checks of this node.
+	checksAtOnce = 4
+	// schedulePoll is the longest pause between two looks at what is due.
+	schedulePoll = 5 * time.Second
+)
+
+// schedule has the groups checked that this node leads, each within the interval.
+type schedule struct {
+	node *Node
+	done chan scheduled // of checks that ended
+
+	turns map[uint32]*antientropy.Turn // of the groups that are led here; run's own
+	busy  map[uint32]bool              // run's own
+}
+
+type scheduled struct {
+	group uint32
+	equal bool
+}
+
+func newSchedule(n *Node) *schedule {
+	return &schedule{node: n, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
+}
+
+// checkSettings are the settings in force, in the terms of package antientropy.
+func (n *Node) checkSettings() antientropy.Settings {
+	s := n.policyConfig().Storage.AntiEntropy
+	return antientropy.Settings{Enabled: s.Enabled, Interval: s.Interval, ScrubInterval: s.ScrubInterval, Rate: s.Rate}
+}
+
+// run begins checks until ctx ends, and waits for those that it has begun.
+func (s *schedule) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		settings := s.node.checkSettings()
+		now := time.Now()
+		s.look(now)
+		if settings.Enabled {
+			for _, group := range antientropy.Due(now, settings, s.free()) {
+				if len(s.busy) >= checksAtOnce {
+					break
+				}
+				s.busy[group] = true
+				wg.Go(func() { s.check(ctx, group) })
+			}
+		}
+		wait := schedulePoll
+		if next := antientropy.NextDue(now, settings, s.free()); !next.IsZero() && len(s.busy) < checksAtOnce {
+			wait = min(wait, max(time.Until(next), time.Millisecond))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case d := <-s.done:
+			s.ended(d)
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// look notes what is led here now, and what is known of its proofs.
+func (s *schedule) look(now time.Time) {
+	proofs := s.node.gateway.Proofs()
+	led := make(map[uint32]bool)
+	if host := s.node.hosts.host.Load(); host != nil {
+		for _, g := range host.Groups() {
+			if !g.IsLeader() {
+				continue
+			}
+			led[g.ID()] = true
+			t := s.turns[g.ID()]
+			if t == nil {
+				t = &antientropy.Turn{Group: g.ID(), Since: now}
+				s.turns[g.ID()] = t
+			}
+			t.Proof = proofs[g.ID()].Time
+		}
+	}
+	for group := range s.turns {
+		if !led[group] && !s.busy[group] {
+			delete(s.turns, group)
+		}
+	}
+}
+
+// free are the turns of groups that are not being checked.
+func (s *schedule) free() []antientropy.Turn {
+	turns := make([]antientropy.Turn, 0, len(s.turns))
+	for group, t := range s.turns {
+		if !s.busy[group] {
+			turns = append(turns, *t)
+		}
+	}
+	return turns
+}
+
+func (s *schedule) check(ctx context.Context, group uint32) {
+	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Quick: true, Repair: true})
+	if err == nil && r.Unchecked != "" {
+		s.node.log.Warn("a check was skipped: missing is not equal", "group", group, "why", r.Unchecked, "missing", r.Missing)
+	}
+	select {
+	case s.done <- scheduled{group, err == nil && r.Unchecked == "" && (r.Equal || r.Repaired)}:
+	case <-ctx.Done():
+	}
+}
+
+func (s *schedule) ended(d scheduled) {
+	delete(s.busy, d.group)
+	t := s.turns[d.group]
+	if t == nil {
+		return
+	}
+	t.Tried = time.Now()
+	if t.Failures++; d.equal {
+		t.Failures = 0
+	}
+}

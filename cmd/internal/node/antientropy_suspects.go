@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/flotilla-db/flotilla/raftgroup"
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
+)
+
+const (
+	// repairsAtOnce bounds the checks that this node makes at once of groups whose
+	// replica here is suspect.
+	repairsAtOnce = 2
+	// maxSuspects bounds those that wait; who finds no room is told of again.
+	maxSuspects = 4096
+)
+
+// suspects has groups checked, with repair, whose replica on this node is
+// suspect, or that a scrub has found something odd in: what a read or a scrub met
+// takes the path of every check, at once, and does not wait for the next one.
+type suspects struct {
+	node  *Node
+	queue chan uint32
+
+	mu      sync.Mutex
+	waiting map[uint32]bool // guarded by mu: in the queue, or being checked
+}
+
+func newSuspects(n *Node) *suspects {
+	return &suspects{node: n, queue: make(chan uint32, maxSuspects), waiting: make(map[uint32]bool)}
+}
+
+// told is what the host calls: when a suspicion changes, and every minute while
+// it stands. It does not block. What is disputed waits for a check that finds a
+// majority.
+func (s *suspects) told(group uint32, what raftgroup.Suspicion) {
+	if !what.Disputed {
+		s.check(group)
+	}
+}
+
+// check asks for a check of a group, once.
+func (s *suspects) check(group uint32) {
+	if !s.node.policyConfig().Storage.AntiEntropy.Enabled {
+		return // `flotilla verify --repair` mends it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[group] {
+		return
+	}
+	select {
+	case s.queue <- group:
+		s.waiting[group] = true
+	default:
+	}
+}
+
+// run checks what is asked for until ctx ends, and waits for what it has begun.
+func (s *suspects) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range repairsAtOnce {
+		wg.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case group := <-s.queue:
+					s.one(ctx, group)
+				}
+			}
+		})
+	}
+}
+
+func (s *suspects) one(ctx context.Context, group uint32) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.waiting, group)
+	}()
+	g, err := s.node.syncs.groupOf(group)
+	if err != nil {
+		return
+	}
+	if what, some := g.Suspicion(); some {
+		s.node.gateway.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
+	}
+	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Repair: true})
+	switch {
+	case err != nil:
+	case r.Equal || r.Repaired:
+		s.node.log.Info("a suspect replica is proven equal", "group", group, "repaired", r.Repaired, "index", r.Place.Index)
+	default:
+		s.node.log.Warn("a suspect replica is not mended yet", "group", group, "unchecked", r.Unchecked, "disputed", r.Disputed)
+	}
+}

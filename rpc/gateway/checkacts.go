@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
+)
+
+const (
+	// repairPoll is the pause between two looks at a repair's job.
+	repairPoll = 100 * time.Millisecond
+	// repairPatience bounds the wait for it: a job that takes longer goes on, and
+	// the next check sees what came of it.
+	repairPatience = 30 * time.Minute
+	// repairSilence bounds the wait for a node that does not answer about its job.
+	repairSilence = 30 * time.Second
+)
+
+type accuseRequest struct {
+	Group     uint32                 `json:"group"`
+	Suspicion *antientropy.Suspicion `json:"suspicion"` // null: it is acquitted
+}
+
+type repairRequest struct {
+	Group  uint32             `json:"group"`
+	Repair antientropy.Repair `json:"repair"`
+}
+
+type repairAnswer struct {
+	Job   api.Job `json:"job"`
+	Begun bool    `json:"begun"` // false: there is nothing to be done
+}
+
+// Repair implements antientropy.Acts.
+func (c checkCluster) Repair(ctx context.Context, group uint32, node string, r antientropy.Repair) error {
+	defer c.known.forget()
+	job, err := c.beginRepair(ctx, group, node, r)
+	if err != nil || job == "" {
+		return err
+	}
+	c.g.Note(api.EventRepair, &group, node, "repair begins (job %s): %s", job, r.Why)
+	err = c.awaitJob(ctx, node, job)
+	if err != nil {
+		c.g.Note(api.EventRepair, &group, node, "repair has failed (job %s): %v", job, err)
+		return err
+	}
+	c.g.Note(api.EventRepair, &group, node, "repair is done (job %s), and is to be proven", job)
+	return nil
+}
+
+// beginRepair gives the id of the job, "" where there is none to wait for.
+func (c checkCluster) beginRepair(ctx context.Context, group uint32, node string, r antientropy.Repair) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, actTimeout)
+	defer cancel()
+	a, err := askNode[repairAnswer](ctx, c, node, MethodRepair, repairRequest{group, r})
+	if err != nil || !a.Begun {
+		return "", err
+	}
+	return a.Job.ID, nil
+}
+
+// awaitJob waits for the end of a job of a node.
+func (c checkCluster) awaitJob(ctx context.Context, node, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, repairPatience)
+	defer cancel()
+	heard := time.Now()
+	for {
+		j, err := c.jobOf(ctx, node, id)
+		switch {
+		case err == nil && j.Final():
+			return jobError(j)
+		case err == nil:
+			heard = time.Now()
+		case time.Since(heard) > repairSilence:
+			return fmt.Errorf("job %s: %w", id, err)
+		}
+		if !pause(ctx, repairPoll) {
+			return fmt.Errorf("job %s goes on: %w", id, ctx.Err())
+		}
+	}
+}
+
+func (c checkCluster) jobOf(ctx context.Context, node, id string) (api.Job, error) {
+	to, err := c.id(node)
+	if err != nil {
+		return api.Job{}, err
+	}
+	limited, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	var reply jobReply
+	if err := c.g.askJSON(limited, to, MethodJobs, jobRequest{ID: id}, &reply); err != nil {
+		return api.Job{}, err
+	}
+	if len(reply.Jobs) == 0 {
+		return api.Job{}, fmt.Errorf("node %s knows no such job", node)
+	}
+	return reply.Jobs[0], nil
+}
+
+func jobError(j api.Job) error {
+	if j.Status == api.StatusDone {
+		return nil
+	}
+	why := j.Status
+	if j.Error != nil {
+		why += ": " + *j.Error
+	}
+	return fmt.Errorf("job %s %s", j.ID, why)
+}
+
+// transient reports whether asking again may help at once.
+func transient(err error) bool {
+	return errors.Is(err, ErrBroken) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func (g *Gateway) serveAccuse(ctx context.Context, payload []byte) ([]byte, error) {
+	var m accuseRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("accuse: %w", errPayload)
+	}
+	x, err := g.examiner(m.Group)
+	if err == nil {
+		err = x.Accuse(ctx, m.Group, m.Suspicion)
+	}
+	return answerOf(struct{}{}, err)
+}
+
+func (g *Gateway) serveRepair(ctx context.Context, payload []byte) ([]byte, error) {
+	var m repairRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("repair: %w", errPayload)
+	}
+	var a repairAnswer
+	x, err := g.examiner(m.Group)
+	if err == nil {
+		a.Job, a.Begun, err = x.Repair(ctx, m.Group, m.Repair)
+	}
+	return answerOf(a, err)
+}

@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
+)
+
+// checks are what this node has checked.
+type checks struct {
+	engine *antientropy.Engine
+	known  *conditions
+
+	mu     sync.Mutex
+	groups map[uint32]*checkTurn // guarded by mu: those under way, or waited for
+
+	made, skipped, mismatches, repaired, failed atomic.Uint64
+}
+
+// checkTurn lets one check of a group go on at a time.
+type checkTurn struct {
+	turn chan struct{} // holds one token
+	wait int           // guarded by checks.mu: who has it or waits for it
+}
+
+// Checked counts what the checks of this node came to since it started.
+type Checked struct {
+	Made          uint64 // checks that ended
+	Skipped       uint64 // those in which not every replica took part
+	Mismatches    uint64 // those that found a difference or damage
+	Repaired      uint64 // groups that were repaired and found equal afterwards
+	RepairsFailed uint64
+}
+
+func (c *checks) counts() Checked {
+	return Checked{c.made.Load(), c.skipped.Load(), c.mismatches.Load(), c.repaired.Load(), c.failed.Load()}
+}
+
+// enter waits for the turn of a group.
+func (c *checks) enter(ctx context.Context, group uint32) (leave func(), err error) {
+	c.mu.Lock()
+	t := c.groups[group]
+	if t == nil {
+		t = &checkTurn{turn: make(chan struct{}, 1)}
+		t.turn <- struct{}{}
+		c.groups[group] = t
+	}
+	t.wait++
+	c.mu.Unlock()
+	gone := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t.wait--; t.wait == 0 {
+			delete(c.groups, group)
+		}
+	}
+	select {
+	case <-t.turn:
+		return func() { t.turn <- struct{}{}; gone() }, nil
+	case <-ctx.Done():
+		gone()
+		return nil, ctx.Err()
+	}
+}
+
+// CheckGroup checks one group, after a check of it that runs already, and keeps
+// what came of it: the group's last proof, counters and events. The error is
+// that of ctx.
+func (g *Gateway) CheckGroup(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error) {
+	leave, err := g.checks.enter(ctx, group)
+	if err != nil {
+		return antientropy.Report{Group: group}, err
+	}
+	defer leave()
+	r, err := g.checks.engine.Check(ctx, group, o)
+	if err != nil {
+		return r, err
+	}
+	g.keepReport(&r)
+	return r, nil
+}
+
+func (g *Gateway) keepReport(r *antientropy.Report) {
+	c := &g.checks
+	c.made.Add(1)
+	if r.Equal || r.Repaired && r.Unchecked == "" {
+		g.proofs.note(r.Group, time.Now())
+	}
+	if r.Unchecked != "" {
+		c.skipped.Add(1)
+		g.Note(api.EventCheck, &r.Group, "", "the group was not fully checked: %s", r.Unchecked)
+	}
+	if r.Damaged {
+		c.mismatches.Add(1)
+	}
+	if r.Repaired {
+		c.repaired.Add(1)
+	}
+	failed := false
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		failed = failed || f.Action == antientropy.RepairFailed
+		g.noteFinding(f)
+	}
+	if failed {
+		c.failed.Add(1)
+	}
+}
+
+func (g *Gateway) noteFinding(f *antientropy.Finding) {
+	where := ""
+	if f.Leaf != nil {
+		where = " window/slot " + f.Leaf.String()
+	}
+	if f.Verdict == antientropy.Harmless {
+		return
+	}
+	g.Note(api.EventFinding, &f.Group, f.Node, "%s%s is %s, action %s: %s", f.Kind, where, f.Verdict, f.Action, f.Why)
+	g.logger.Warn("a check found damage", "group", f.Group, "replica", f.Node, "kind", f.Kind, "leaf", where, "verdict", f.Verdict, "action", f.Action, "why", f.Why)
+}
