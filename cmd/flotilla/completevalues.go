@@ -45,6 +45,8 @@ func flagValues(path []string, f cli.Flag, before []string) []string {
 	switch name := f.Names()[0]; {
 	case name == "mode" && path[0] != "verify":
 		return slices.Clone(resyncModes)
+	case name == "format" && path[0] == "check":
+		return slices.Clone(checkFormats)
 	case fixedValues[name] != nil:
 		return slices.Clone(fixedValues[name])
 	case name == "db" && path[0] != "bench":

@@ -39,7 +39,7 @@ func report(ctx context.Context, line commandLine, err error, s streams) int {
 	if code == exitInterrupted {
 		text = "interrupted"
 	}
-	if code == exitUsage {
+	if _, judged := errors.AsType[verdict](err); code == exitUsage && !judged {
 		text += "; see " + line.name() + " --help"
 	}
 	if text != "" {
