@@ -205,6 +205,17 @@ func TestMissingReplicaIsNotEqual(t *testing.T) {
 	}
 }
 
+// What all say of an earlier index is no answer about the cut, however equal it is.
+func TestAnswersForAnEarlierIndexProveNothing(t *testing.T) {
+	w := newWorld(t, 3)
+	for _, h := range w.replicas {
+		h.index = 12
+	}
+	if r := w.check(Options{}); r.Equal || r.Damaged || len(r.Missing) != 3 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestDifferenceIsSeenWhileOneIsMissing(t *testing.T) {
 	w := newWorld(t, 3)
 	w.replicas[2].Why = "the node is down"
@@ -424,5 +435,11 @@ func TestGroundlessSuspicionIsLifted(t *testing.T) {
 	w.replicas[0].Why, w.replicas[2].Why = "down", "down"
 	if r := w.check(Options{Deep: true}); r.Equal || w.replicas[1].Suspect == nil {
 		t.Errorf("acquitted by nobody: %+v", r)
+	}
+	w = newWorld(t, 2)
+	w.replicas[1].Suspect, w.replicas[1].doubts = &Suspicion{Leaves: leaves[:1]}, leaves[:1]
+	w.replicas[0].Why = "down"
+	if r := w.check(Options{Deep: true}); r.Equal || w.replicas[1].Suspect == nil {
+		t.Errorf("acquitted by half of the voters, itself: %+v", r)
 	}
 }
