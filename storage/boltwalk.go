@@ -77,7 +77,7 @@ func startWalk(d *disk, meta boltMeta) (*fileWalk, error) {
 }
 
 func (w *fileWalk) readFreelist() error {
-	list, err := w.read([]uint64{w.meta.freelist})
+	list, _, err := w.read([]uint64{w.meta.freelist})
 	if err != nil {
 		return err
 	}
@@ -97,20 +97,20 @@ func (w *fileWalk) readFreelist() error {
 }
 
 // read reads pages and takes them as in use.
-func (w *fileWalk) read(ids []uint64) ([]boltPage, error) {
-	list, err := w.disk.pages(ids, w.meta.pages)
+func (w *fileWalk) read(ids []uint64) ([]boltPage, []pageRun, error) {
+	list, runs, err := w.disk.pages(ids, w.meta.pages)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, p := range list {
 		for id := p.id; id <= p.id+p.overflow; id++ {
 			if w.owned.has(id) || w.free.has(id) {
-				return nil, badPage(id, "in use twice, or free too")
+				return nil, nil, badPage(id, "in use twice, or free too")
 			}
 			w.owned.set(id)
 		}
 	}
-	return list, nil
+	return list, runs, nil
 }
 
 // tail notes bytes behind what a page holds that are not zero.
@@ -148,7 +148,7 @@ func (w *fileWalk) bucket(name, from []byte, each func(k, v []byte) error) error
 }
 
 func (w *fileWalk) tree(root uint64, flags uint32, from []byte, each func(k, v []byte) error) error {
-	list, err := w.read([]uint64{root})
+	list, _, err := w.read([]uint64{root})
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (t *treeWalk) branch(id uint64, list []element, depth int) error {
 		for i, e := range group {
 			ids[i] = e.child
 		}
-		pages, err := t.read(ids)
+		pages, runs, err := t.read(ids)
 		if err != nil {
 			return err
 		}
@@ -233,6 +233,7 @@ func (t *treeWalk) branch(id uint64, list []element, depth int) error {
 				return err
 			}
 		}
+		t.disk.release(runs)
 	}
 	return nil
 }

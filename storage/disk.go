@@ -28,6 +28,32 @@ type disk struct {
 	pace     func(bytes int) error // nil: none
 	slack    int                   // pages that overflow one another, lately: read along with the last of a run
 	bytes    atomic.Int64
+	spare    [][]byte // buffers of large runs, to be used again
+}
+
+// largeRun is from what size on the memory of a run is kept: of diskRunBytes and what is read along.
+const largeRun = diskRunBytes / 4
+
+// buffer is memory for a run.
+func (d *disk) buffer(n int) []byte {
+	if n < largeRun || n > diskRunBytes+4*diskGap {
+		return aligned(n)
+	}
+	if last := len(d.spare) - 1; last >= 0 {
+		b := d.spare[last]
+		d.spare = d.spare[:last]
+		return b[:n]
+	}
+	return aligned(diskRunBytes + 4*diskGap)[:n]
+}
+
+// release takes the memory of runs back: pages in it are invalid from now on.
+func (d *disk) release(runs []pageRun) {
+	for _, r := range runs {
+		if cap(r.bytes) == diskRunBytes+4*diskGap && len(d.spare) < walkGroup {
+			d.spare = append(d.spare, r.bytes)
+		}
+	}
 }
 
 // openDisk prepares to read. past: the disk itself, where the system lets us; close must be called then.
@@ -79,14 +105,15 @@ type pageRun struct {
 	err   error
 }
 
-// pages reads pages with what overflows them, in the order of the ids. end is the number of pages of the file.
-func (d *disk) pages(ids []uint64, end uint64) ([]boltPage, error) {
-	runs, err := d.plan(ids, end)
-	if err != nil {
-		return nil, err
+// pages reads pages with what overflows them, in the order of the ids. end is the number of pages of the file. The pages
+// lie in the runs.
+func (d *disk) pages(ids []uint64, end uint64) (list []boltPage, runs []pageRun, err error) {
+	if runs, err = d.plan(ids, end); err != nil {
+		return nil, nil, err
 	}
 	d.readAll(runs)
-	list, bytes, overflows := make([]boltPage, len(ids)), 0, 0
+	list = make([]boltPage, len(ids))
+	bytes, overflows := 0, 0
 	for _, r := range runs {
 		bytes += len(r.bytes)
 	}
@@ -101,14 +128,14 @@ func (d *disk) pages(ids []uint64, end uint64) ([]boltPage, error) {
 			return 0
 		})
 		if runs[n].err != nil {
-			return nil, runs[n].err
+			return nil, nil, runs[n].err
 		}
 		if list[i], err = pageHead(id, runs[n].bytes[int(id-runs[n].first)*d.pageSize:]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p := &list[i]
 		if p.overflow >= end-id || (p.overflow+1)*uint64(d.pageSize) > maxPageRun {
-			return nil, badPage(id, "overflows %d pages, of %d", p.overflow, end)
+			return nil, nil, badPage(id, "overflows %d pages, of %d", p.overflow, end)
 		}
 		overflows = max(overflows, int(p.overflow))
 		size := int(p.overflow+1) * d.pageSize
@@ -116,16 +143,16 @@ func (d *disk) pages(ids []uint64, end uint64) ([]boltPage, error) {
 			p.bytes = aligned(size)
 			bytes += size
 			if err := d.read(id, p.bytes); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		p.bytes = p.bytes[:size:size]
 	}
 	d.slack = min(overflows, diskGap/d.pageSize)
 	if d.pace != nil {
-		return list, d.pace(bytes)
+		return list, runs, d.pace(bytes)
 	}
-	return list, nil
+	return list, runs, nil
 }
 
 // plan makes few reads of many pages.
@@ -143,7 +170,7 @@ func (d *disk) plan(ids []uint64, end uint64) (runs []pageRun, err error) {
 		if i < len(sorted) {
 			stop = min(stop, sorted[i])
 		}
-		runs = append(runs, pageRun{first: first, bytes: aligned(int(max(stop, last+1)-first) * d.pageSize)})
+		runs = append(runs, pageRun{first: first, bytes: d.buffer(int(max(stop, last+1)-first) * d.pageSize)})
 	}
 	return runs, nil
 }

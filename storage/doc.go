@@ -13,6 +13,14 @@
 // goroutine a shard, is the only writer of the file. Scan, Stats, AwaitView and Flush may be called by anyone.
 // Budget is shared by all shards of a node and decides which head is flushed when memory runs short.
 //
+// Damage. What fails a checksum is damage of its leaf: the shard distrusts it at once and tells Options.BadLeaf; a leaf that
+// others accuse is distrusted by Distrust. Reads of such a leaf fail, all others go on, and so does the log. What holds the
+// file together (pages, keys, the newest meta page, the file's name and length) is structure: damage of it ends the shard
+// (Options.Damaged). Inspect reads a whole view from the disk and lists all of it; Scrub does so in steps; States gives the
+// digests of leaves that can be read. They read pages without bbolt (boltpage.go, boltwalk.go), which trusts what it maps:
+// until the next look, a page with too low a count hides records from Scan without a word. ApplyStage replaces leaves,
+// damaged ones too; a damaged structure takes a new file.
+//
 // What it does not do: it knows nothing of Raft, peers or HTTP, reads no wall clock into its state (ttls run on
 // the monotonic clock), and never repairs a damaged file: it reports ErrDamaged and stops writing to it.
 //

@@ -1,9 +1,12 @@
+//go:build unix
+
 package storage
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,7 +35,7 @@ func BenchmarkInspect(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer v.Close()
-	bytes := int64(0)
+	bytes, before := int64(0), cpuSeconds(b)
 	for b.Loop() {
 		r, err := v.Inspect(b.Context(), nil)
 		if err != nil || r.Structure != nil || len(r.Bad) > 0 {
@@ -41,5 +44,15 @@ func BenchmarkInspect(b *testing.B) {
 		bytes = r.Bytes
 	}
 	b.SetBytes(bytes)
+	b.ReportMetric(float64(bytes)*float64(b.N)/1e6/(cpuSeconds(b)-before), "MB/cpu-s")
 	b.ReportMetric(float64(s.Stats().BlockBytes)/float64(bytes), "blocks/read")
+}
+
+// cpuSeconds is what the process has used: the machine may be busy with others.
+func cpuSeconds(b *testing.B) float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
