@@ -160,6 +160,9 @@ func (g *Gateway) readHere(ctx context.Context, groups []uint32, q *Query, rows 
 		if taker != nil {
 			return taker
 		}
+		if errors.Is(err, storage.ErrDamaged) { // another replica answers
+			g.readsElsewhere.Add(1)
+		}
 		if err := done(group, emitted, err); err != nil {
 			return err
 		}

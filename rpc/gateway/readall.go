@@ -52,7 +52,7 @@ func (g *Gateway) query(ctx context.Context, q Query, out collector) (Answered, 
 		return Answered{}, err
 	}
 	out.q = &q
-	r := &reading{g: g, q: &q, out: out, open: map[uint32]*target{}}
+	r := &reading{g: g, q: &q, out: out, open: map[uint32]*target{}, total: g.cfg.Directory.Table().TotalGroups}
 	for _, group := range targets {
 		r.open[group] = &target{stream: !q.small()}
 	}
@@ -138,6 +138,10 @@ type reading struct {
 	out  collector
 	open map[uint32]*target
 	by   Answered // the last group that a leader answered
+
+	total uint32          // groups of the cluster
+	last  mark            // the last row that was taken
+	marks map[uint32]mark // of groups whose answer broke off after rows of it had gone out
 }
 
 // run tries until every group is read. The time limit is on going without
@@ -192,7 +196,7 @@ func (r *reading) attempt(ctx context.Context, attempt int, deadline time.Time) 
 	}
 	if len(local) > 0 {
 		// The barrier is bounded by the deadline; the scan by its reader.
-		if err := r.g.readHere(ctx, local, r.q, r.out.add, r.done); err != nil {
+		if err := r.g.readHere(ctx, local, r.q, r.add, r.done); err != nil {
 			return err
 		}
 	}
@@ -203,7 +207,7 @@ func (r *reading) attempt(ctx context.Context, attempt int, deadline time.Time) 
 		}
 	}
 	for _, s := range streams {
-		if err := r.g.readStream(ctx, s, r.q, r.out.add, r.done); err != nil {
+		if err := r.g.readStream(ctx, s, r.q, r.add, r.done); err != nil {
 			return err
 		}
 	}
@@ -222,7 +226,7 @@ func (r *reading) takeCall(c *remoteRead) error {
 		}
 		return nil
 	default:
-		if err := takeRows(c.reply, r.out.add); err != nil {
+		if err := takeRows(c.reply, r.add); err != nil {
 			return err
 		}
 		// A call answers whole groups: what failed gave no rows.
@@ -290,8 +294,8 @@ func ctxEnded(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// done notes how the read of a group ended. Rows that were handed on cannot
-// be taken back: a group that failed after some of them fails the query.
+// done notes how the read of a group ended. One that failed is read again, from
+// behind the rows that were handed on.
 func (r *reading) done(group uint32, emitted bool, err error) error {
 	at := r.open[group]
 	if err == nil {
@@ -300,17 +304,19 @@ func (r *reading) done(group uint32, emitted bool, err error) error {
 			r.by = Answered{Group: group, Node: at.failed}
 		}
 		delete(r.open, group)
+		delete(r.marks, group)
 		return nil
 	}
 	e := classifyRead(err)
+	if emitted {
+		r.broke(group)
+	}
 	if _, said := errors.AsType[*api.Error](at.err); !said || !ctxEnded(e.err) {
 		at.err = e.err // a replica's own word counts for more than a deadline
 	}
 	switch {
 	case e.class == readFinal:
 		return api.AsError(e.err)
-	case emitted:
-		return api.E(api.Unavailable, "retry", "the read of a group broke off").Because(e.err).InGroup(group)
 	case e.class == readNotLeader && e.leader != "" && e.leader != at.failed:
 		r.g.hints.set(group, e.leader)
 		at.failed = ""

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -26,9 +27,9 @@ type rotScene struct {
 	devices []string // by group
 }
 
-func newRotScene(t *testing.T) *rotScene {
+func newRotScene(t *testing.T, tune func(int, *config.Config)) *rotScene {
 	t.Helper()
-	s := &rotScene{Cluster: StartNew(t, 3, nil)}
+	s := &rotScene{Cluster: StartNew(t, 3, tune)}
 	s.devices = devicesOfAllGroups()[:8]
 	var points []client.Point
 	for _, device := range s.devices {
@@ -155,7 +156,7 @@ func (s *rotScene) rotIsFoundAndMended(t *testing.T, node int, group uint32) {
 // check with repair finds it, has it mended by a job of its own, and is sure.
 func TestRotOfAFollowerIsFoundJudgedAndMended(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
-		s := newRotScene(t)
+		s := newRotScene(t, nil)
 		s.rotIsFoundAndMended(t, s.follower(t, 3), 3)
 	})
 }
@@ -163,11 +164,72 @@ func TestRotOfAFollowerIsFoundJudgedAndMended(t *testing.T) {
 // The leader has no weight: it hands over, and is mended like any other.
 func TestRotOfALeaderIsFoundJudgedAndMended(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
-		s := newRotScene(t)
+		s := newRotScene(t, nil)
 		leader, ok := s.Leader(5)
 		if !ok {
 			t.Fatal("no leader")
 		}
 		s.rotIsFoundAndMended(t, leader, 5)
+	})
+}
+
+// With checks of its own a cluster needs nobody: the first read that meets the
+// rot is answered rightly by another replica, and the rotten one is mended.
+func TestRotIsMetByAReadThatGetsTheRightAnswer(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t, func(_ int, c *config.Config) { c.Storage.AntiEntropy.Enabled = true })
+		const group = 3
+		leader, ok := s.Leader(group)
+		if !ok {
+			t.Fatal("no leader")
+		}
+		s.rotShard(t, leader, group)
+		for i := range s.nodes {
+			points := 0
+			q := client.Query{Database: database, Collection: collection, Devices: []string{s.devices[group]}}
+			if err := s.Client(i).Query(t.Context(), q, func(_ string, c *client.Columns) error {
+				for row := range c.Times {
+					v, ok := c.Lookup(row, "text")
+					if !ok || !strings.HasPrefix(v.Str, scarred) {
+						t.Errorf("row %d is %v", row, v)
+					}
+					points++
+				}
+				return nil
+			}); err != nil || points != 50 {
+				t.Errorf("read through %s: %d points, %v", s.nodes[i].Name, points, err)
+			}
+		}
+		took := s.Await("the replica is mended", time.Minute, func() string {
+			time.Sleep(lookPause)
+			g, ok := s.Group(leader, group)
+			if !ok {
+				return "closed"
+			}
+			if st := g.Status(); st.State.String() != api.ReplicaReady {
+				return st.Why
+			}
+			jobs, _, err := s.nodes[0].Node().Gateway().ListJobs(t.Context(), gateway.JobFilter{Kind: api.JobRepair})
+			if err != nil || len(jobs) == 0 || !jobs[0].Final() {
+				return fmt.Sprintf("%+v, %v", jobs, err)
+			}
+			return ""
+		})
+		t.Logf("mended after %v", took)
+		if r := s.verify(t, api.VerifyRequest{Deep: true}); r.ExitCode() != 0 || len(r.Findings) != 0 {
+			t.Errorf("%+v", r)
+		}
+		kinds := map[string]int{}
+		for i := range s.nodes {
+			events, _ := s.nodes[i].Node().Gateway().Events(0)
+			for _, e := range events {
+				kinds[e.Kind]++
+			}
+		}
+		for _, kind := range []string{api.EventReplica, api.EventFinding, api.EventRepair, api.EventJob} {
+			if kinds[kind] < len(s.nodes) { // every node knows
+				t.Errorf("%d events of kind %s: %v", kinds[kind], kind, kinds)
+			}
+		}
 	})
 }
