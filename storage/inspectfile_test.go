@@ -310,3 +310,17 @@ func TestDistrustedLeavesAreNotServed(t *testing.T) {
 		t.Errorf("found while it runs, after %d chunks: %v", chunks, err)
 	}
 }
+
+// TestPageLostFromTheFreelistIsFound: it is neither in use nor free, and every single record is right.
+func TestPageLostFromTheFreelistIsFound(t *testing.T) {
+	p := newPristine(t)
+	s := p.openCopy(t)
+	head := p.classes["freelist head"][0]
+	if count := p.bytes[head+10]; count < 2 {
+		t.Fatalf("%d free pages", count)
+	}
+	writeOver(t, s.o.Path, int64(head+10), []byte{p.bytes[head+10] - 1})
+	if r := inspect(t, s); r.Structure == nil {
+		t.Fatalf("not found: %+v", r)
+	}
+}
