@@ -50,6 +50,7 @@ type resyncs struct {
 	tally   syncTally           // guarded by mu
 	stopped bool                // guarded by mu
 	running bool                // guarded by mu: run has begun
+	up      chan struct{}       // closed when running is set
 }
 
 // pastSync is what came of the last job of a group, or of the last look at one
@@ -73,6 +74,7 @@ func newResyncs(n *Node) *resyncs {
 	m := &resyncs{
 		node: n, log: n.log, caller: groupCaller{n, newLeadersNamed()}, meter: &resync.Meter{}, in: transfer.NewLimits(0), out: transfer.NewLimiter(0), nudges: newNudgeBook(),
 		queue: make(chan *syncJob, maxQueuedJobs), jobs: make(map[uint32]*syncJob), past: make(map[uint32]pastSync),
+		up: make(chan struct{}),
 	}
 	m.slots = newSyncSlots(func() int { return m.settings().MaxConcurrent })
 	m.engine = resync.New(resync.Config{
@@ -95,7 +97,8 @@ func (m *resyncs) room() (int64, error) {
 
 // Begin implements gateway.Resyncs: all groups or none. The caller learns nothing
 // of the jobs that were begun before one that could not be, so those are cancelled.
-func (m *resyncs) Begin(_ context.Context, groups []uint32, o gateway.ResyncOptions) ([]api.Job, error) {
+func (m *resyncs) Begin(ctx context.Context, groups []uint32, o gateway.ResyncOptions) ([]api.Job, error) {
+	m.untilUp(ctx)
 	jobs := make([]api.Job, 0, len(groups))
 	var begun []*syncJob
 	for _, group := range groups {
@@ -113,6 +116,14 @@ func (m *resyncs) Begin(_ context.Context, groups []uint32, o gateway.ResyncOpti
 		jobs = append(jobs, j.row.Job())
 	}
 	return jobs, nil
+}
+
+// untilUp waits for the first moments of a process to pass, in which nothing is begun yet.
+func (m *resyncs) untilUp(ctx context.Context) {
+	select {
+	case <-m.up:
+	case <-ctx.Done():
+	}
 }
 
 // errSyncsStopped: nothing is begun any more, or not yet.

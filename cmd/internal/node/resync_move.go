@@ -29,6 +29,7 @@ const (
 // assignment is changed first: what it says is what reconcile brings about, so
 // that a move which its nodes do not live to see goes on all the same.
 func (m *resyncs) Move(ctx context.Context, group uint32, from string, o gateway.ResyncOptions) (api.Job, error) {
+	m.untilUp(ctx)
 	if err := m.reserve(group, from); err != nil {
 		return api.Job{}, err
 	}

@@ -59,6 +59,7 @@ func (m *resyncs) takeUp() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.running = true
+	close(m.up)
 	for _, l := range append(first, left...) {
 		l.row.BlockedBy = nil
 		if m.jobs[l.job.Group] != nil || l.row.Final() {
