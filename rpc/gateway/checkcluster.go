@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -34,6 +36,7 @@ const (
 type checkCluster struct {
 	g     *Gateway
 	known *conditions
+	cuts  *sync.Map // index by id, of the checks under way
 }
 
 // Members implements antientropy.Roster.
@@ -52,7 +55,9 @@ func (c checkCluster) Members(ctx context.Context, group uint32) ([]antientropy.
 		switch state, _ := c.g.seen(node); {
 		case !there || state == membership.NodeDown:
 			m.Why = "its node is down"
-		case k.cut, k.state == api.ReplicaQuarantined:
+		case k.state == api.ReplicaQuarantined: // all of it is in question
+			m.Suspect = &antientropy.Suspicion{Why: k.why}
+		case k.cut:
 			m.Why = k.why
 		}
 		out = append(out, m)
@@ -82,6 +87,7 @@ func (c checkCluster) Cut(ctx context.Context, group uint32) (string, uint64, er
 	if err != nil {
 		return "", 0, fmt.Errorf("no cut: %w", errors.Join(antientropy.ErrMoved, err))
 	}
+	c.cuts.Store(cut.ID, cut.Index)
 	return cut.ID, cut.Index, nil
 }
 
@@ -93,6 +99,7 @@ func (c checkCluster) Renew(ctx context.Context, group uint32, id string) error 
 
 // EndCut implements antientropy.Cuts.
 func (c checkCluster) EndCut(ctx context.Context, group uint32, id string) error {
+	c.cuts.Delete(id)
 	return c.g.endCut(ctx, group, id)
 }
 
@@ -112,6 +119,11 @@ func (c checkCluster) root(ctx context.Context, group uint32, cut, node string) 
 	r, err := askNode[Root](limited, c, node, MethodRoots, rootRequest{group, cut})
 	if late := errors.Is(err, context.DeadlineExceeded) || limited.Err() != nil; err != nil && late && ctx.Err() == nil {
 		return antientropy.Statement{}, c.late(ctx, a, node)
+	}
+	if index, ok := c.cuts.Load(cut); ok && errors.Is(err, ErrStructure) {
+		// It is there, and wrong: what it holds equals nothing.
+		at := antientropy.Place{Lineage: r.Lineage, Index: index.(uint64)}
+		return antientropy.Statement{Place: at, Root: sha256.Sum256([]byte("no root of " + node))}, nil
 	}
 	if err != nil {
 		return antientropy.Statement{}, err

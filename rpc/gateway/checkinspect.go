@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,6 +48,12 @@ func (c checkCluster) Inspect(ctx context.Context, group uint32, cut, node strin
 		switch {
 		case err == nil && a.Done:
 			return a.Found, nil
+		case errors.Is(err, ErrStructure):
+			found := antientropy.Inspected{Place: a.Found.Place, Structure: err.Error()}
+			if index, ok := c.cuts.Load(cut); ok {
+				found.Index = index.(uint64)
+			}
+			return found, nil
 		case err == nil:
 			lost = 0
 		default:

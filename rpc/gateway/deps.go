@@ -181,6 +181,9 @@ var (
 	ErrNoSpace = errors.New("disk reserve reached")
 	// ErrNotPinned: the replica holds no view of that cut.
 	ErrNotPinned = errors.New("cut not pinned here")
+	// ErrStructure: the replica's file as a whole is damaged. It is replaced, and
+	// says nothing until then.
+	ErrStructure = errors.New("the file is damaged")
 	// ErrRefused: the arguments of an operation are wrong. Do not retry.
 	ErrRefused = errors.New("refused")
 	// ErrExists: it exists, and differs from what was asked for.

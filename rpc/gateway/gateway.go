@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,7 +97,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs, events: newEventRing(time.Now())}
 	jobs.ended = g.noteJob
 	g.checks.known, g.checks.groups = &conditions{g: g}, map[uint32]*checkTurn{}
-	g.checks.engine, err = antientropy.New(antientropy.Config{Cluster: checkCluster{g, g.checks.known}, Logger: cfg.Logger})
+	g.checks.engine, err = antientropy.New(antientropy.Config{Cluster: checkCluster{g, g.checks.known, &sync.Map{}}, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ func answerOf[T any](v T, err error) ([]byte, error) {
 		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned)
 		r.Refused = errors.Is(err, ErrRefused)
 		r.NotApplied = errors.Is(err, ErrNotApplied)
+		r.Structure = errors.Is(err, ErrStructure)
 		r.Late = errors.Is(err, context.DeadlineExceeded)
 	}
 	return json.Marshal(r)
@@ -49,6 +50,8 @@ func (r *replicaReply[T]) failure(node string) error {
 	switch {
 	case r.Error == "":
 		return nil
+	case r.Structure:
+		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), ErrStructure}
 	case r.NotLeader:
 		return fmt.Errorf("node %s: %w", node, &NotLeaderError{Leader: r.Leader})
 	case r.NotPinned:

@@ -14,6 +14,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // scarred is the text that every point of these tests carries: rot looks for it
@@ -230,6 +231,76 @@ func TestRotIsMetByAReadThatGetsTheRightAnswer(t *testing.T) {
 			if kinds[kind] < len(s.nodes) { // every node knows
 				t.Errorf("%d events of kind %s: %v", kinds[kind], kind, kinds)
 			}
+		}
+	})
+}
+
+// Each kind of damage that a drill knows is found by a deep check, on a follower,
+// and mended; what differs is found without reading everything, too.
+func TestEveryKindOfDamageIsFoundAndMended(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t, nil)
+		for group, how := range storage.Spoilings {
+			group := uint32(group)
+			node := s.follower(t, group)
+			g, _ := s.Group(node, group)
+			done, err := g.Shard().Spoil(t.Context(), how, func(n int) int { return n / 2 })
+			if err != nil {
+				t.Errorf("%s: %v", how, err)
+				continue
+			}
+			t.Logf("%s of group %d on %s: %s", how, group, s.nodes[node].Name, done.Text)
+			differs := how == storage.SpoilDivergent || how == storage.SpoilMissing
+			if r := s.verify(t, api.VerifyRequest{Groups: []uint32{group}, Deep: !differs}); r.ExitCode() != 5 || len(r.Findings) == 0 {
+				t.Errorf("%s is not found: %+v", how, r)
+			} else if f := r.Findings[0]; f.Node != s.nodes[node].Name || f.Action != api.ActionNone {
+				t.Errorf("%s: %+v", how, f)
+			}
+			if r := s.verify(t, api.VerifyRequest{Groups: []uint32{group}, Deep: true, Repair: true}); r.ExitCode() != 0 {
+				t.Errorf("%s is not mended: %+v", how, r)
+			}
+		}
+		if r := s.verify(t, api.VerifyRequest{Deep: true}); r.ExitCode() != 0 || r.GroupsEqual != r.GroupsTotal || len(r.Findings) != 0 {
+			t.Errorf("again: %+v", r)
+		}
+		if _, err := s.CompareRoots(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A replica that diverged is found within one interval by a check that nobody
+// asked for, and mended; with a node away nothing is equal, and said so.
+func TestDivergenceIsFoundWithinTheInterval(t *testing.T) {
+	const interval = time.Minute
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t, func(_ int, c *config.Config) {
+			c.Storage.AntiEntropy.Enabled, c.Storage.AntiEntropy.Interval = true, interval
+		})
+		const group = 2
+		node := s.follower(t, group)
+		g, _ := s.Group(node, group)
+		if _, err := g.Shard().Spoil(t.Context(), storage.SpoilDivergent, func(int) int { return 0 }); err != nil {
+			t.Fatal(err)
+		}
+		took := s.Await("the divergence is mended", 3*interval, func() string {
+			time.Sleep(lookPause)
+			jobs, _, err := s.nodes[0].Node().Gateway().ListJobs(t.Context(), gateway.JobFilter{Kind: api.JobRepair})
+			if err != nil || len(jobs) != 1 || jobs[0].Status != api.StatusDone {
+				return fmt.Sprintf("%+v, %v", jobs, err)
+			}
+			if g, _ := s.Group(node, group); g == nil || g.Status().State.String() != api.ReplicaReady {
+				return "the replica is not ready"
+			}
+			return ""
+		})
+		if took > interval+10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		s.Crash(2)
+		s.AwaitLeaders(time.Minute)
+		if r := s.verify(t, api.VerifyRequest{Repair: true}); r.ExitCode() != 6 || r.GroupsUnchecked != r.GroupsTotal || !strings.Contains(r.Unchecked[0].Reason, "n3") {
+			t.Errorf("with n3 away: %+v", r)
 		}
 	})
 }

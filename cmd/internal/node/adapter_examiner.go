@@ -72,6 +72,14 @@ func (x *examinerAdapter) Detail(ctx context.Context, group uint32, cut string, 
 // Inspect implements gateway.Testifier: the shard, and what the log and the votes
 // say of the group.
 func (x *examinerAdapter) Inspect(ctx context.Context, group uint32, cut string, progress func(int64)) (antientropy.Inspected, error) {
+	in, err := x.inspect(ctx, group, cut, progress)
+	if g, gone := x.group(group); gone == nil && isFileDamage(g, err) {
+		return antientropy.Inspected{Place: antientropy.Place{Lineage: g.Lineage()}}, classed{gateway.ErrStructure, err}
+	}
+	return in, err
+}
+
+func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string, progress func(int64)) (antientropy.Inspected, error) {
 	select {
 	case x.reading <- struct{}{}:
 		defer func() { <-x.reading }()
@@ -91,7 +99,10 @@ func (x *examinerAdapter) Inspect(ctx context.Context, group uint32, cut string,
 		return antientropy.Inspected{}, err
 	}
 	out := gateway.InspectedOf(lineage, v.Index(), &in)
-	out.Log, err = x.logs.of(ctx, group)
+	g, err := x.group(group)
+	if err == nil && g.Running() {
+		out.Log, err = x.logs.of(ctx, g)
+	}
 	return out, err
 }
 
@@ -144,6 +155,19 @@ func readableRoot(ctx context.Context, v *storage.View) (root digest.ID, unreada
 		entries = append(entries, states[i].Entry)
 	}
 	return digest.Root(entries), unreadable, nil
+}
+
+// isFileDamage reports whether an error says that a replica's file as a whole is
+// damaged: it was met just now, or has left service before.
+func isFileDamage(g *raftgroup.Group, err error) bool {
+	if err == nil {
+		return false
+	}
+	if d, ok := errors.AsType[*storage.DamageError](err); ok && d.Structure {
+		return true
+	}
+	state, _ := g.Condition()
+	return state == raftgroup.ReplicaQuarantined
 }
 
 // isLeafDamage reports whether an error is about leaves, and not the file.

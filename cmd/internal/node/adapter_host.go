@@ -119,6 +119,9 @@ func (g groupAdapter) AwaitRoot(ctx context.Context, cutID string) (gateway.Root
 	if isLeafDamage(err) {
 		return g.damagedRoot(ctx, func(s *storage.Shard) (*storage.View, error) { return s.AwaitView(ctx, cutID) })
 	}
+	if isFileDamage(g.Group, err) {
+		return gateway.Root{Lineage: g.Group.Lineage()}, classed{gateway.ErrStructure, err}
+	}
 	if err != nil {
 		return gateway.Root{}, groupError(err)
 	}

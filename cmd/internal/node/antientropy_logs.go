@@ -3,32 +3,32 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 const (
-	// logScrubBytes is how much of the log one step reads.
+	// logScrubBytes is how much of a log one step reads.
 	logScrubBytes = 4 << 20
-	// logScrubFresh is how old a reading of the whole log may be that a deep check
-	// of one group goes by: one of all groups does not read it once for each.
-	logScrubFresh = 30 * time.Second
-	// maxBadRecords bounds what is remembered of one reading.
-	maxBadRecords = 1024
+	// votesFresh is how old a reading of the votes may be that a deep check goes by:
+	// they are of all groups, and one of all groups does not read them once for each.
+	votesFresh = 30 * time.Second
 )
 
-// logScrubs re-reads the node's log and votes for deep checks: the log is of all
-// groups, so one reading serves those that ask at about the same time.
+// logScrubs re-reads what the node's log and votes hold of groups, for deep
+// checks.
 type logScrubs struct {
 	node *Node
 
-	mu  sync.Mutex // held while the log is read
-	at  time.Time  // when the last reading began
-	bad []badRecord
+	mu  sync.Mutex  // held while the votes are read
+	at  time.Time   // guarded by mu: when the last reading of the votes began
+	bad []badRecord // guarded by mu: of the votes
 }
 
 type badRecord struct {
@@ -37,22 +37,48 @@ type badRecord struct {
 }
 
 // of gives what is wrong with what the log and the votes hold of a group.
-func (l *logScrubs) of(ctx context.Context, group uint32) ([]antientropy.LogDamage, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.at.IsZero() || time.Since(l.at) > logScrubFresh {
-		if err := l.read(ctx); err != nil {
+func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.LogDamage, error) {
+	bad, err := l.votes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for from := uint64(0); ; {
+		next, bytes, found, err := g.ScrubLog(ctx, from, logScrubBytes)
+		if err != nil {
+			return nil, fmt.Errorf("re-read the log of group %d: %w", g.ID(), err)
+		}
+		bad = append(bad, l.note(found, false)...)
+		if err := l.node.examiner.pace.wait(ctx, int(bytes)); err != nil {
 			return nil, err
+		}
+		if from = next; from == 0 {
+			break
 		}
 	}
 	var out []antientropy.LogDamage
-	for _, b := range l.bad {
-		if b.Harmless || b.Group != group && b.Index != 0 || b.Index == 0 && b.Group != 0 && b.Group != group {
-			continue
+	for _, b := range bad {
+		// What names no group is about all.
+		if !b.Harmless && (b.Group == g.ID() || b.Group == 0 && b.Index == 0) {
+			out = append(out, antientropy.LogDamage{Votes: b.votes, Repaired: b.Mended, Why: describeRecord(b)})
 		}
-		out = append(out, antientropy.LogDamage{Votes: b.votes, Repaired: b.Mended, Why: describeRecord(b)})
 	}
 	return out, nil
+}
+
+// votes re-reads the votes, unless that was done just now.
+func (l *logScrubs) votes(ctx context.Context) ([]badRecord, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.at.IsZero() && time.Since(l.at) < votesFresh {
+		return slices.Clone(l.bad), nil
+	}
+	began := time.Now()
+	bytes, found, err := l.node.votes.Scrub(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("re-read the votes: %w", err)
+	}
+	l.at, l.bad = began, l.note(found, true)
+	return slices.Clone(l.bad), l.node.examiner.pace.wait(ctx, int(bytes))
 }
 
 func describeRecord(b badRecord) string {
@@ -64,45 +90,6 @@ func describeRecord(b badRecord) string {
 		what += fmt.Sprintf(" entry %d of group %d", b.Index, b.Group)
 	}
 	return what + " at " + b.Where + ": " + b.Reason
-}
-
-// read reads all of it. The caller holds the lock.
-func (l *logScrubs) read(ctx context.Context) error {
-	began := time.Now()
-	var bad []badRecord
-	for cursor := ""; ; {
-		next, found, err := l.step(ctx, cursor)
-		if err != nil {
-			return fmt.Errorf("re-read the log: %w", err)
-		}
-		bad = append(bad, found...)
-		if cursor = next; cursor == "" {
-			break
-		}
-	}
-	found, err := l.votes(ctx)
-	if err != nil {
-		return fmt.Errorf("re-read the votes: %w", err)
-	}
-	bad = append(bad, found...)
-	l.at, l.bad = began, bad[:min(len(bad), maxBadRecords)]
-	return nil
-}
-
-func (l *logScrubs) step(ctx context.Context, cursor string) (next string, bad []badRecord, err error) {
-	next, bytes, found, err := l.node.engine.Scrub(ctx, cursor, logScrubBytes)
-	if err != nil {
-		return cursor, nil, err
-	}
-	return next, l.note(found, false), l.node.examiner.pace.wait(ctx, int(bytes))
-}
-
-func (l *logScrubs) votes(ctx context.Context) ([]badRecord, error) {
-	bytes, found, err := l.node.votes.Scrub(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return l.note(found, true), l.node.examiner.pace.wait(ctx, int(bytes))
 }
 
 // note tells of bad records.
