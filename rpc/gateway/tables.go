@@ -117,6 +117,7 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 	var leader *ReplicaStatus
 	leaderNode := ""
 	names := a.Nodes()
+	var scrubs []api.Time       // of the replicas that tell
 	for _, r := range reports { // whoever ran the check
 		row.LastProofAt = later(row.LastProofAt, r.Proofs[a.Group])
 	}
@@ -137,7 +138,9 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 		}
 		row.Term = max(row.Term, s.Term)
 		row.LastProofAt = later(row.LastProofAt, s.LastProofAt)
-		row.LastScrubAt = later(row.LastScrubAt, s.LastScrubAt)
+		if a.Holds(name) {
+			scrubs = append(scrubs, s.LastScrubAt)
+		}
 		if s.Replica.Role == api.RoleLeader && (leader == nil || s.Term > leader.Term) {
 			leader, leaderNode = s, name
 		}
@@ -146,6 +149,7 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 		row.Replicas = append(row.Replicas, replica)
 		row.CommitIndex = max(row.CommitIndex, s.CommitIndex)
 	}
+	row.LastScrubAt = oldest(scrubs)
 	if leader != nil && leader.Term == row.Term {
 		row.Leader, row.CommitIndex = &leaderNode, leader.CommitIndex
 	}
@@ -225,6 +229,17 @@ func later(a, b api.Time) api.Time {
 		return b
 	}
 	return a
+}
+
+// oldest is the earliest of some times, zero where one of them is: what was not
+// read on one node was not read.
+func oldest(times []api.Time) (first api.Time) {
+	for i, t := range times {
+		if i == 0 || t.Before(first.Time) {
+			first = t
+		}
+	}
+	return first
 }
 
 // Nodes gives the rows of all nodes, by name.

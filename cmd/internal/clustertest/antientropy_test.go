@@ -304,3 +304,82 @@ func TestDivergenceIsFoundWithinTheInterval(t *testing.T) {
 		}
 	})
 }
+
+// Rot that nobody reads is met by the scrub, within its interval.
+func TestRotIsFoundByTheScrub(t *testing.T) {
+	const interval = 10 * time.Minute
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t, func(_ int, c *config.Config) {
+			c.Storage.AntiEntropy.Enabled, c.Storage.AntiEntropy.Interval, c.Storage.AntiEntropy.ScrubInterval = true, 24*time.Hour, interval
+		})
+		const group = 6
+		node := s.follower(t, group)
+		before := time.Now()
+		s.rotShard(t, node, group)
+		s.Await("the rot is mended", interval+time.Minute, func() string {
+			time.Sleep(time.Second)
+			jobs, _, err := s.nodes[0].Node().Gateway().ListJobs(t.Context(), gateway.JobFilter{Kind: api.JobRepair})
+			if err != nil || len(jobs) != 1 || jobs[0].Status != api.StatusDone {
+				return fmt.Sprintf("%+v, %v", jobs, err)
+			}
+			return ""
+		})
+		s.Await("every group was read whole on every node", 2*interval, func() string {
+			time.Sleep(time.Second)
+			groups, err := s.nodes[0].Node().Gateway().Groups(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range groups {
+				if !g.LastScrubAt.After(before) {
+					return fmt.Sprintf("group %d: %v", g.GroupID, g.LastScrubAt)
+				}
+			}
+			return ""
+		})
+		if p := s.nodes[node].Node().Gateway().Own().Proving; p.ScrubBytes == 0 || p.ScrubParts == 0 || p.ScrubBad == 0 {
+			t.Errorf("%+v", p)
+		}
+		if r := s.verify(t, api.VerifyRequest{Deep: true}); r.ExitCode() != 0 || len(r.Findings) != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// With two different replicas and no third one nobody can tell who is right:
+// nothing is repaired, both are disputed and go on serving.
+func TestTwoThatDifferAreDisputed(t *testing.T) {
+	Run(t, 5*time.Minute, func(t *testing.T) {
+		s := newRotScene(t, nil)
+		const group = 1
+		for i := range 2 {
+			g, _ := s.Group(i, group)
+			if _, err := g.Shard().Spoil(t.Context(), storage.SpoilDivergent, func(n int) int { return i % n }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := s.verify(t, api.VerifyRequest{Groups: []uint32{group}, Repair: true})
+		if r.ExitCode() != 5 || r.GroupsRepaired != 0 || len(r.Findings) == 0 {
+			t.Fatalf("%+v", r)
+		}
+		for _, f := range r.Findings {
+			if f.Verdict != api.FoundDisputed || f.Action != api.ActionNone {
+				t.Errorf("%+v", f)
+			}
+		}
+		row, err := s.nodes[0].Node().Gateway().Group(t.Context(), group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range row.Replicas {
+			if r.State != api.ReplicaDisputed || r.Why == "" {
+				t.Errorf("%s is %s: %s", r.Node, r.State, r.Why)
+			}
+		}
+		points := 0
+		q := client.Query{Database: database, Collection: collection, Devices: []string{s.devices[group]}}
+		if err := s.Client(0).Query(t.Context(), q, func(_ string, c *client.Columns) error { points += c.Len(); return nil }); err != nil || points != 50 {
+			t.Errorf("%d points, %v", points, err)
+		}
+	})
+}
