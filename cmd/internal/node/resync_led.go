@@ -45,7 +45,20 @@ func ledError(err error) error {
 }
 
 // Standing implements resync.Led.
-func (l ledGroup) Standing(_ context.Context, asker membership.ServerID) (resync.LedStanding, error) {
+func (l ledGroup) Standing(ctx context.Context, asker membership.ServerID) (resync.LedStanding, error) {
+	s, err := l.standing(asker)
+	if err == nil && !s.Assigned {
+		// The asker may know of an assignment that has not come here yet. Where the meta group has no leader, what is
+		// known here is all there is.
+		if _, unconfirmed := l.node.dir.Confirm(ctx); unconfirmed == nil {
+			s, err = l.standing(asker)
+		}
+	}
+	return s, err
+}
+
+// standing is Standing by the table that this node has.
+func (l ledGroup) standing(asker membership.ServerID) (resync.LedStanding, error) {
 	term, ok := l.group.LedTerm()
 	if !ok {
 		return resync.LedStanding{}, resync.ErrNotLeader
