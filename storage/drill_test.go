@@ -154,3 +154,29 @@ func TestDrillOnAnEmptyReplicaIsRefused(t *testing.T) {
 		t.Errorf("the shard does not work any more: %v", err)
 	}
 }
+
+// A proof of a repair reads what was good beside what rotted.
+func TestRotOfALeafIsNotThatOfItsNeighbour(t *testing.T) {
+	for seed := range uint64(8) {
+		s := drilled(t)
+		spoiled, err := s.Spoil(t.Context(), SpoilBitflip, rand.New(rand.NewPCG(seed, 1)).IntN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.Look(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves, err := v.Leaves()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, leaf := range leaves {
+			_, err := v.hash(t.Context(), digest.NewLeafHasher(leaf, 1), leaf)
+			if (err != nil) != (leaf == *spoiled.Leaf) {
+				t.Errorf("seed %d: leaf %v beside %v: %v", seed, leaf, *spoiled.Leaf, err)
+			}
+		}
+		v.Close()
+	}
+}

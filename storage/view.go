@@ -177,12 +177,18 @@ func (v *View) current() bool { return !v.own || v.shard.durable.applied == v.pi
 
 // Digest computes the digest of one leaf from its blocks on disk.
 func (v *View) Digest(ctx context.Context, leaf digest.Leaf) (digest.LeafDigest, error) {
-	return v.hash(ctx, digest.NewLeafHasher(leaf, uint32(blocks.FormatVersion)), leaf)
+	return v.hashLeaf(ctx, digest.NewLeafHasher(leaf, uint32(blocks.FormatVersion)), leaf, false)
 }
 
-// hash feeds a leaf to a hasher.
-func (v *View) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf) (d digest.LeafDigest, err error) {
+// hash feeds a leaf to a hasher, for a sum that is compared with what the leaf should be: a neighbour that cannot be read
+// is not this leaf's damage.
+func (v *View) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf) (digest.LeafDigest, error) {
+	return v.hashLeaf(ctx, h, leaf, true)
+}
+
+func (v *View) hashLeaf(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf, lone bool) (d digest.LeafDigest, err error) {
 	err = v.read("read leaf", func(r *reader) error {
+		r.lone = lone
 		d, err = r.hash(v.alive(ctx), h, leaf, v.shard.windowNs)
 		return err
 	})
