@@ -25,7 +25,7 @@ func newApp(s streams) *cli.App {
 			writeVerb(s), queryVerb(s), deleteVerb(s),
 			databasesVerb(s), databaseVerb(s), collectionsVerb(s),
 			nodesVerb(s), groupsVerb(s), groupVerb(s),
-			resyncVerb(s), verifyVerb(s), checkVerb(s), jobsVerb(s), jobVerb(s), settingsVerb(s),
+			resyncVerb(s), verifyVerb(s), drillVerb(s), checkVerb(s), jobsVerb(s), jobVerb(s), settingsVerb(s),
 			dumpVerb(s), benchVerb(s), demoVerb(s),
 			configVerb(s), completionVerb(s), versionVerb(s),
 		},

@@ -68,7 +68,8 @@ var (
 		"running": yellow, "queued": yellow, "stalled": yellow,
 		"down": red, "offline": red, "disputed": red, "quarantined": red, "failed": red,
 	}
-	leaderColours = colourMap{noLeader: red}
+	leaderColours  = colourMap{noLeader: red}
+	verdictColours = colourMap{"wrong": red, "unreadable": red, "disputed": red, "failed": red, "unchecked": yellow, "repaired": green}
 )
 
 // noLeader stands where the name of a leader would.

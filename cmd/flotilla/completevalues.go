@@ -47,6 +47,10 @@ func flagValues(path []string, f cli.Flag, before []string) []string {
 		return slices.Clone(resyncModes)
 	case name == "format" && path[0] == "check":
 		return slices.Clone(checkFormats)
+	case name == "kind" && path[0] == "drill":
+		return slices.Clone(api.DrillKinds)
+	case name == "group" && path[0] == "drill":
+		return ask(before, "/v1/admin/groups", "groups", "group_id")
 	case fixedValues[name] != nil:
 		return slices.Clone(fixedValues[name])
 	case name == "db" && path[0] != "bench":
@@ -55,7 +59,7 @@ func flagValues(path []string, f cli.Flag, before []string) []string {
 		if db := valueOf(before, "db"); db != "" {
 			return ask(before, "/v1/databases/"+segment(db)+"/collections", "collections", "name")
 		}
-	case path[0] == "groups" && name == "node", path[0] == "group" && (name == "to" || name == "from"),
+	case (path[0] == "groups" || path[0] == "drill") && name == "node", path[0] == "group" && (name == "to" || name == "from"),
 		path[0] == "resync" && (name == "target" || name == "from"), path[0] == "jobs" && name == "target":
 		return ask(before, "/v1/admin/nodes", "nodes", "name")
 	}

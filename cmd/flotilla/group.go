@@ -89,9 +89,9 @@ func groupHead(g *api.Group, job *api.Job) string {
 	if g.Leader == nil {
 		leader = noLeader + " (" + g.Why + ")"
 	}
-	text := fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d\nlast proof %s; %s\njob %s",
+	text := fmt.Sprintf("group %d: %s, epoch %d, primary %s, replicas %s\nleader %s, term %d, commit %d\nlast proof %s, last scrub %s; %s\njob %s",
 		g.GroupID, g.State, g.Epoch, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")),
-		leader, g.Term, g.CommitIndex, timeCell(g.LastProofAt), rootsOf(g), pointerCell(g.Job))
+		leader, g.Term, g.CommitIndex, timeCell(g.LastProofAt), timeCell(g.LastScrubAt), rootsOf(g), pointerCell(g.Job))
 	if job != nil {
 		text += fmt.Sprintf(" of %s: %s", textCell(pointerCell(job.Target)), strings.TrimPrefix(progressOf(job), subjectOf(job)+": "))
 	}

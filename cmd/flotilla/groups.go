@@ -144,13 +144,25 @@ func mostPoints(g api.Group) (points uint64) {
 	return points
 }
 
+// trouble is what is not well with a replica, with its state where that is not plain from the reason.
+func trouble(r *api.Replica) string {
+	switch r.State {
+	case api.ReplicaSuspect, api.ReplicaDisputed, api.ReplicaQuarantined:
+		return r.Node + " is " + r.State + ": " + textCell(r.Why)
+	}
+	if r.Why == "" {
+		return ""
+	}
+	return r.Node + ": " + r.Why
+}
+
 func groupsTable(l api.GroupList) *table {
 	t := &table{columns: []column{
 		{heading: "GROUP", right: true}, {heading: "STATE", colours: stateColours}, {heading: "PRIMARY"}, {heading: "REPLICAS"}, {heading: "LEADER", colours: leaderColours},
 		{heading: "READY"}, {heading: "COMMIT", right: true}, {heading: "LAG", right: true},
 		{heading: "BYTES", right: true}, {heading: "POINTS", right: true}, {heading: "WHY"},
 		{heading: "TERM", wide: true, right: true}, {heading: "EPOCH", wide: true, right: true},
-		{heading: "LAST PROOF", wide: true}, {heading: "JOB", wide: true}, {heading: "UPDATED", wide: true},
+		{heading: "LAST PROOF", wide: true}, {heading: "LAST SCRUB", wide: true}, {heading: "JOB", wide: true}, {heading: "UPDATED", wide: true},
 	}}
 	for _, g := range l.Groups {
 		ready := 0
@@ -159,8 +171,8 @@ func groupsTable(l api.GroupList) *table {
 			if r.State == api.ReplicaReady {
 				ready++
 			}
-			if r.Why != "" && why == absent {
-				why = r.Node + ": " + r.Why
+			if text := trouble(&r); text != "" && why == absent {
+				why = text
 			}
 		}
 		leader := noLeader
@@ -170,7 +182,7 @@ func groupsTable(l api.GroupList) *table {
 		t.add(countCell(g.GroupID), g.State, g.PrimaryNode, textCell(strings.Join(g.ReplicaNodes, ",")), leader,
 			fmt.Sprintf("%d/%d", ready, 1+len(g.ReplicaNodes)), countCell(g.CommitIndex), worstLagCell(g),
 			bytesCell(mostBytes(g)), countCell(mostPoints(g)), why,
-			countCell(g.Term), countCell(g.Epoch), timeCell(g.LastProofAt), pointerCell(g.Job), timeCell(g.UpdatedAt))
+			countCell(g.Term), countCell(g.Epoch), timeCell(g.LastProofAt), timeCell(g.LastScrubAt), pointerCell(g.Job), timeCell(g.UpdatedAt))
 	}
 	return t
 }

@@ -22,7 +22,7 @@ func jobsVerb(streams) *cli.Command {
 			Name:  "list",
 			Usage: "every job that runs, and those that ended lately",
 			Flags: clientFlags(
-				&cli.StringFlag{Name: "kind", Usage: "only jobs of this kind: resync, move, verify, trim, step-down"},
+				&cli.StringFlag{Name: "kind", Usage: "only jobs of this kind: resync, move, repair, verify, drill, trim, step-down"},
 				&cli.StringSliceFlag{Name: "status", Usage: "only jobs in this status, repeatable: " + strings.Join(api.JobStatuses, ", ")},
 				&cli.StringFlag{Name: "group", Usage: "only jobs about this group"},
 				&cli.StringFlag{Name: "target", Usage: "only jobs about this node"},
@@ -177,6 +177,8 @@ func resultTable(j *api.Job) (*table, error) {
 	switch j.Kind {
 	case api.JobVerify:
 		return decodeTable(j.Result, func(r api.VerifyResult) *table { return verifyTable(&r) })
+	case api.JobDrill:
+		return decodeTable(j.Result, func(r api.DrillResult) *table { return drillTable(&r) })
 	case api.JobTrim:
 		return decodeTable(j.Result, func(r api.TrimResult) *table { return trimTable(&r) })
 	case api.JobStepDown:

@@ -11,7 +11,9 @@ import (
 )
 
 // isCopy reports whether a job of this kind brings a replica to equality.
-func isCopy(kind string) bool { return kind == api.JobResync || kind == api.JobMove }
+func isCopy(kind string) bool {
+	return kind == api.JobResync || kind == api.JobMove || kind == api.JobRepair
+}
 
 // printWhole prints one job, and behind it in tables what came of it.
 func (s *session) printWhole(j *finishedJob) error {

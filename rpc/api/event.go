@@ -8,10 +8,11 @@ const (
 	EventRepair  = "repair"  // a repair began or ended
 	EventJob     = "job"     // a job ended
 	EventNode    = "node"    // a node went away or came back
+	EventDrill   = "drill"   // a drill has damaged a replica
 )
 
 // EventKinds are the words of Event.Kind.
-var EventKinds = []string{EventReplica, EventCheck, EventFinding, EventRepair, EventJob, EventNode}
+var EventKinds = []string{EventReplica, EventCheck, EventFinding, EventRepair, EventJob, EventNode, EventDrill}
 
 // Event is one thing that happened. Its id is that of the node which answers:
 // it rises there with each event, over restarts too, and means nothing to

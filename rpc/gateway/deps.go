@@ -229,6 +229,7 @@ const (
 	MethodDetail                            // whose points a leaf holds
 	MethodAccuse                            // a replica is suspect, or is not any more
 	MethodRepair                            // begin the repair of a replica here
+	MethodDrill                             // damage a replica of this node on purpose
 	methodEnd
 )
 

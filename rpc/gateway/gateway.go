@@ -34,6 +34,7 @@ type Config struct {
 	Resyncs     Resyncs         // nil: this node takes none
 	Scrubbed    func() Scrubbed // nil: it scrubs nothing
 	Examiner    Examiner        // nil: replicas of this node are compared by their roots alone
+	Drills      Drills          // nil: this node takes none
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read

@@ -50,6 +50,8 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveAccuse(ctx, payload)
 	case MethodRepair:
 		return g.serveRepair(ctx, payload)
+	case MethodDrill:
+		return g.serveDrill(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }

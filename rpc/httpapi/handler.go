@@ -113,6 +113,7 @@ func (h *Handler) routes() map[string]route {
 		"/v1/admin/groups/{id}/step-down": {"POST": h.stepDown},
 		"/v1/admin/groups/{id}/resync":    {"POST": h.resyncGroup},
 		"/v1/admin/groups/{id}/move":      {"POST": h.moveGroup},
+		"/v1/admin/groups/{id}/drill":     {"POST": h.drillGroup},
 		"/v1/admin/resync":                {"POST": h.resync},
 		"/v1/admin/verify":                {"POST": h.verify},
 		"/v1/admin/trim":                  {"POST": h.trim},

@@ -138,6 +138,27 @@ func (h *Handler) stepDown(w http.ResponseWriter, r *http.Request) error {
 	return accept(w, job, err)
 }
 
+// drillGroup damages one replica on purpose. Nothing else starts a drill.
+func (h *Handler) drillGroup(w http.ResponseWriter, r *http.Request) error {
+	values, err := params(r, "kind", "node")
+	if err != nil {
+		return err
+	}
+	id, err := groupID(r)
+	if err != nil {
+		return err
+	}
+	b := struct {
+		Kind string `json:"kind"`
+		Node string `json:"node"`
+	}{values.Get("kind"), values.Get("node")}
+	if err := object(w, r, &b, "kind", "node"); err != nil {
+		return err
+	}
+	job, err := h.g.Drill(r.Context(), gateway.DrillRequest{Group: id, Node: b.Node, Kind: b.Kind})
+	return accept(w, job, err)
+}
+
 func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	values, err := params(r, "kind", "status", "group", "target", "limit", "page_token")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 var openStatuses = []string{api.StatusQueued, api.StatusRunning, api.StatusStalled}
 
 // jobKinds are shown with 0 too.
-var jobKinds = []string{api.JobResync, api.JobMove, api.JobVerify, api.JobTrim, api.JobStepDown}
+var jobKinds = []string{api.JobResync, api.JobMove, api.JobVerify, api.JobTrim, api.JobStepDown, api.JobRepair, api.JobDrill}
 
 var (
 	jobCount    = describe("jobs", "Jobs of this node that have not ended, by kind and status.", "kind", "status")

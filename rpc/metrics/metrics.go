@@ -76,14 +76,15 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	own := c.cfg.Source.Own()
 	c.node(ch, &own)
 	replicas(ch, &own)
+	proving(ch, &own.Proving)
 	jobs(ch, own.Jobs)
 	c.totals.collect(ch, own.Jobs)
 }
 
-// descriptions are those of all gauges.
+// descriptions are those of all but the totals.
 var descriptions []*prometheus.Desc
 
-// describe makes the description of a gauge.
+// describe makes one.
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 	descriptions = append(descriptions, d)

@@ -48,6 +48,8 @@ func whole() *source {
 		},
 		Jobs: []api.Job{running, ended, old, all, again}, Proofs: map[uint32]api.Time{43: api.At(began.Add(time.Minute))}, DiskFree: 1 << 30, ClockMs: &clock,
 		Nodes: map[string]string{"n1": "up", "n2": "up", "n3": "down"}, Assigned: 2,
+		Proving: gateway.Proving{Checked: gateway.Checked{Made: 9, Skipped: 2, Mismatches: 3, Repaired: 1, RepairsFailed: 1},
+			Scrubbed: gateway.Scrubbed{ScrubBytes: 4096, ScrubParts: 5, ScrubBad: 6}, ReadsElsewhere: 7},
 	}}
 }
 
@@ -90,6 +92,9 @@ func TestAScrapeShowsTheNode(t *testing.T) {
 		`flotilla_job_rate_bytes_per_second{group="42",kind="resync"} 50`, `flotilla_job_remaining_seconds{group="42",kind="resync"} 12.5`,
 		`flotilla_job_stalled{group="all",kind="verify"} 0`, `flotilla_job_fence_seconds{group="42",kind="resync"} 0.003`,
 		`flotilla_jobs_ended_total{kind="resync",status="done"} 1`, `flotilla_jobs_ended_total{kind="resync",status="failed"} 0`,
+		`flotilla_replica_state{group="43",state="syncing"} 1`, `flotilla_checks_total 9`, `flotilla_checks_incomplete_total 2`, `flotilla_check_mismatches_total 3`,
+		`flotilla_check_repairs_total{result="repaired"} 1`, `flotilla_check_repairs_total{result="failed"} 1`, `flotilla_scrub_read_bytes_total 4096`,
+		`flotilla_scrub_parts_total 5`, `flotilla_scrub_bad_total 6`, `flotilla_reads_elsewhere_total 7`, `flotilla_jobs{kind="repair",status="running"} 0`,
 		`flotilla_resyncs_total{status="done",verdict="full"} 1`, `flotilla_resync_received_bytes_total{node="n1"} 200`, `flotilla_resync_received_bytes_total{node="n2"} 1050`,
 		`flotilla_resync_leaves_total{result="missing"} 4`, `flotilla_resync_planned_bytes_total 900`, `flotilla_resync_moved_bytes_total 1000`, `flotilla_resync_retries_total 1`,
 		`flotilla_resync_duration_seconds_count{verdict="full"} 1`, `flotilla_resync_fence_seconds_count 1`, `flotilla_resync_fence_seconds_bucket{le="0.005"} 1`,

@@ -18,6 +18,7 @@ var (
 	replicaCount    = describe("replicas", "Replicas of this node by state.", "state")
 	roleCount       = describe("replica_roles", "Replicas of this node by role.", "role")
 	replicaReady    = describe("replica_ready", "Whether this node's replica of a group is in sync.", "group")
+	replicaState    = describe("replica_state", "State of this node's replica of a group: always 1, absent for the states that it is not in.", "group", "state")
 	replicaLeads    = describe("replica_leads", "Whether this node leads a group.", "group")
 	leaderKnown     = describe("replica_leader_known", "Whether this node's replica knows a leader of its group.", "group")
 	replicaTerm     = describe("replica_term", "Raft term of this node's replica of a group.", "group")
@@ -63,6 +64,7 @@ func replicas(ch chan<- prometheus.Metric, own *gateway.Own) {
 func replica(ch chan<- prometheus.Metric, s *gateway.ReplicaStatus) {
 	group, r := strconv.FormatUint(uint64(s.Group), 10), &s.Replica
 	gauge(ch, replicaReady, truth(r.State == api.ReplicaReady), group)
+	gauge(ch, replicaState, 1, group, r.State)
 	gauge(ch, replicaLeads, truth(r.Role == api.RoleLeader), group)
 	gauge(ch, leaderKnown, truth(s.Leader != ""), group)
 	gauge(ch, replicaTerm, s.Term, group)

@@ -44,16 +44,16 @@ func newTotals(since time.Time) *totals {
 	}
 	t := &totals{since: since, seen: map[string]*counted{},
 		ended:    counter("jobs_ended_total", "Jobs of this node that have ended, by kind and status.", "kind", "status"),
-		verdicts: counter("resyncs_total", "Resyncs and moves to this node that have ended, by verdict and status.", "verdict", "status"),
-		received: counter("resync_received_bytes_total", "Bytes that resyncs and moves brought to this node, by the node that gave them.", "node"),
-		leaves:   counter("resync_leaves_total", "Leaves that ended resyncs and moves to this node found, by how they compared.", "result"),
-		planned:  plain("resync_planned_bytes_total", "Bytes that ended resyncs and moves to this node were planned to bring."),
-		moved:    plain("resync_moved_bytes_total", "Bytes that ended resyncs and moves brought to this node."),
-		retried:  plain("resync_retries_total", "Attempts of ended resyncs and moves to this node beyond their first."),
+		verdicts: counter("resyncs_total", "Resyncs, repairs and moves to this node that have ended, by verdict and status.", "verdict", "status"),
+		received: counter("resync_received_bytes_total", "Bytes that resyncs, repairs and moves brought to this node, by the node that gave them.", "node"),
+		leaves:   counter("resync_leaves_total", "Leaves that ended resyncs, repairs and moves to this node found, by how they compared.", "result"),
+		planned:  plain("resync_planned_bytes_total", "Bytes that ended resyncs, repairs and moves to this node were planned to bring."),
+		moved:    plain("resync_moved_bytes_total", "Bytes that ended resyncs, repairs and moves brought to this node."),
+		retried:  plain("resync_retries_total", "Attempts of ended resyncs, repairs and moves to this node beyond their first."),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "resync_duration_seconds",
-			Help: "How long resyncs and moves to this node took that ended well, by verdict.", Buckets: prometheus.ExponentialBuckets(0.1, 4, 9)}, []string{"verdict"}),
+			Help: "How long resyncs, repairs and moves to this node took that ended well, by verdict.", Buckets: prometheus.ExponentialBuckets(0.1, 4, 9)}, []string{"verdict"}),
 		fences: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "resync_fence_seconds",
-			Help: "Longest pause of writes of each ended resync and move to this node that made one.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 10}}),
+			Help: "Longest pause of writes of each ended resync, repair and move to this node that made one.", Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 10}}),
 	}
 	for _, kind := range jobKinds {
 		for _, status := range []string{api.StatusDone, api.StatusFailed, api.StatusCancelled} {
@@ -104,7 +104,7 @@ func (t *totals) count(j *api.Job) {
 			}
 		}
 	}
-	if copies := j.Kind == api.JobResync || j.Kind == api.JobMove; copies {
+	if copies(j.Kind) {
 		for _, s := range j.Sources {
 			if more := s.Bytes - c.bytes[s.Node]; more > 0 {
 				t.received.WithLabelValues(s.Node).Add(float64(more))
@@ -118,10 +118,15 @@ func (t *totals) count(j *api.Job) {
 	}
 }
 
+// copies reports whether jobs of a kind bring bytes to this node.
+func copies(kind string) bool {
+	return kind == api.JobResync || kind == api.JobMove || kind == api.JobRepair
+}
+
 // end counts a job that has ended.
 func (t *totals) end(j *api.Job) {
 	t.ended.WithLabelValues(j.Kind, j.Status).Inc()
-	if j.Kind != api.JobResync && j.Kind != api.JobMove {
+	if !copies(j.Kind) {
 		return
 	}
 	verdict := "undecided"
