@@ -57,6 +57,7 @@ func Stories() []Story {
 		{"wiped", "kill -9 of a node, and its disk is wiped: everything is copied, from both others", tellWiped},
 		{"fourth", "A fourth node takes over replicas of chosen groups", tellFourth},
 		{"blackout", "kill -9 of all three nodes at once", tellBlackout},
+		{"rot", "A bit flips in the file of a follower, then in that of a leader", tellRot},
 	}
 }
 
