@@ -19,10 +19,9 @@ type CutOptions struct {
 	// Lease is a lease on the log, from the cut on, that the same entry takes or
 	// renews for the same time; "": none.
 	Lease string
-	// MaxPause fences the group's writes until Raft has taken the cut, and gives
-	// the attempt up after that (ErrFenceExpired; it may still commit: End it by
-	// its id, and try again); 0: writes go on. The commit is not waited for with
-	// the fence up: what is proposed once Raft has the cut comes after it.
+	// MaxPause fences the group's writes while the cut commits, and gives the
+	// attempt up after that (ErrFenceExpired; it may still commit: End it by its
+	// id, and try again); 0: writes go on.
 	MaxPause time.Duration
 }
 
@@ -53,13 +52,13 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	if result.ID = o.ID; result.ID == "" {
 		result.ID = uuid.NewString()
 	}
+	lift := func() {}
 	frame := storage.AppendCut(nil, storage.Cut{ID: result.ID, Purpose: o.Purpose, TTL: o.TTL, HoldLog: o.HoldLog})
 	if o.Lease != "" {
 		frame = storage.AppendLease(frame, storage.Lease{ID: o.Lease, Purpose: o.Purpose, TTL: o.TTL})
 	}
-	var proposal *Proposal
 	if o.MaxPause > 0 {
-		// What is applied already need not be written behind the cut.
+		// What is applied already need not be written while writes wait.
 		if _, err := in.shard.Flush(ctx); err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: flush: %w", g.id, err)
 		}
@@ -67,11 +66,14 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 		if err != nil {
 			return CutResult{}, fmt.Errorf("cut group %d: %w", g.id, err)
 		}
-		proposal, result.Fenced = in.proposer.behindFence(ctx, fence, frame)
-	} else {
-		proposal = in.proposer.directAsync(frame)
+		lift = func() { result.Fenced = fence.Lift() }
+		defer lift()
+		limited, cancel := context.WithTimeoutCause(ctx, o.MaxPause, ErrFenceExpired)
+		defer cancel()
+		ctx = limited
 	}
-	index, err := proposal.Wait(ctx)
+	index, err := in.proposer.direct(ctx, frame)
+	lift() // applied, or given up: the rest does not concern the writers
 	if err != nil {
 		return result, fmt.Errorf("cut group %d: %w", g.id, err)
 	}
@@ -82,22 +84,6 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 	}
 	result.Position = storage.Position{Index: index, Term: entry.Term}
 	return result, nil
-}
-
-// behindFence proposes a frame behind everything that was taken from the queue,
-// and before everything that is not: the fence is up until Raft has it. One whose
-// fence ends before is given up.
-func (q *proposer) behindFence(ctx context.Context, fence *Fence, frame []byte) (p *Proposal, fenced time.Duration) {
-	p = q.directThen(frame, func() { fence.Lift() })
-	select {
-	case <-fence.Done():
-		if err := fence.Err(); err != nil {
-			p.giveUp(err)
-		}
-	case <-p.Done():
-	case <-ctx.Done():
-	}
-	return p, fence.Lift()
 }
 
 // Lease takes, or renews, a lease on the log from its entry on. A no-op follows

@@ -16,25 +16,13 @@ func (c *testCluster) muteAll(mute bool) {
 	}
 }
 
-// stallRaft keeps proposals of a leader from Raft until the returned function is
-// called: a disk that hangs does so.
-func stallRaft(t *testing.T, g *Group) (goOn func()) {
-	t.Helper()
-	in, err := g.running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.proposer.submit.Lock()
-	return in.proposer.submit.Unlock
-}
-
-// Raft takes long to take a cut: writes wait behind its fence, in order, and
+// The commit of a cut takes long: writes wait behind its fence, in order, and
 // succeed after it.
 func TestI8WritesHeldByTheFenceOfACutSucceedAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, false, nil)
 		s.applied(7, s.write(3))
-		goOn := stallRaft(t, s.leader)
+		s.muteAll(true)
 		cut := make(chan CutResult, 1)
 		go func() {
 			r, err := s.leader.CutWith(context.Background(), CutOptions{ID: "mine", Purpose: "test", TTL: time.Minute, MaxPause: 2 * time.Second})
@@ -56,10 +44,7 @@ func TestI8WritesHeldByTheFenceOfACutSucceedAfterIt(t *testing.T) {
 			default:
 			}
 		}
-		if n := s.leader.Status().Queued; n != len(held) {
-			t.Errorf("%d writes wait behind the fence", n)
-		}
-		goOn()
+		s.muteAll(false)
 		r := <-cut
 		last := r.Position.Index
 		for _, p := range held {
@@ -78,55 +63,22 @@ func TestI8WritesHeldByTheFenceOfACutSucceedAfterIt(t *testing.T) {
 	})
 }
 
-// The commit of a cut takes long: no write waits for it behind the fence, only
-// for its own commit as ever.
-func TestI8TheFenceOfACutDoesNotLastUntilItsCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newScene(t, false, nil)
-		s.applied(7, s.write(3))
-		s.muteAll(true)
-		cut := make(chan CutResult, 1)
-		go func() {
-			r, err := s.leader.CutWith(context.Background(), CutOptions{Purpose: "test", TTL: time.Minute, MaxPause: 100 * time.Millisecond})
-			if err != nil {
-				t.Error(err)
-			}
-			cut <- r
-		}()
-		time.Sleep(time.Second)
-		if st := s.leader.Status().Fences; st.Raised != 1 || st.Expired != 0 || st.Longest > 20*time.Millisecond {
-			t.Errorf("%+v", st)
-		}
-		p := s.leader.ProposeAsync(putFrame("later", 1, 1), time.Time{})
-		time.Sleep(100 * time.Millisecond)
-		if n := s.leader.Status().Queued; n != 0 {
-			t.Errorf("%d writes wait", n)
-		}
-		s.muteAll(false)
-		r := <-cut
-		<-p.Done()
-		if p.Err() != nil || p.Index() <= r.Position.Index {
-			t.Errorf("the write is at %d, the cut at %d: %v", p.Index(), r.Position.Index, p.Err())
-		}
-	})
-}
-
-// A cut that Raft does not take in time is given up, counted, and may be tried
+// A cut that does not commit in time is given up, counted, and may be tried
 // again; it stretches nobody's wait.
 func TestCutThatTakesTooLongIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, false, nil)
 		s.applied(7, s.write(3))
-		goOn := stallRaft(t, s.leader)
+		s.muteAll(true)
 		begun := time.Now()
 		r, err := s.leader.CutWith(context.Background(), CutOptions{Purpose: "test", TTL: time.Minute, MaxPause: 100 * time.Millisecond})
-		if !errors.Is(err, ErrFenceExpired) || OutcomeOf(err) != OutcomeUnknown || r.ID == "" || time.Since(begun) > 150*time.Millisecond {
+		if !errors.Is(err, ErrFenceExpired) || r.ID == "" || time.Since(begun) > 150*time.Millisecond {
 			t.Errorf("after %v: %q %v", time.Since(begun), r.ID, err)
 		}
-		if st := s.leader.Status().Fences; st.Expired != 1 || st.Longest != 100*time.Millisecond {
+		if st := s.leader.Status().Fences; st.Expired != 1 {
 			t.Errorf("%+v", st)
 		}
-		goOn()
+		s.muteAll(false)
 		if _, err := s.leader.End(context.Background(), r.ID); err != nil {
 			t.Error(err)
 		}

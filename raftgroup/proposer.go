@@ -257,12 +257,6 @@ func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
 
 // directAsync is direct for a caller that may not wait.
 func (q *proposer) directAsync(frames []byte) *Proposal {
-	return q.directThen(frames, func() {})
-}
-
-// directThen is directAsync that calls taken as soon as Raft has taken the entry,
-// or refused it: what is proposed from then on comes after it.
-func (q *proposer) directThen(frames []byte, taken func()) *Proposal {
 	p := newProposal(frames, true)
 	p.state.Store(proposalSubmitted)
 	q.mu.Lock()
@@ -275,7 +269,6 @@ func (q *proposer) directThen(frames []byte, taken func()) *Proposal {
 		q.submit.Lock()
 		future := q.apply(frames)
 		q.submit.Unlock()
-		taken()
 		index, err := q.outcome(future, frames)
 		p.settle(proposalSubmitted, index, err)
 	})

@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -9,7 +10,8 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/client"
 )
 
-// I8: a write that meets a fence waits and succeeds, in order.
+// I8: a write that meets a fence waits and succeeds, in order. The commit of the
+// cut is held back by a slow network, so the fence is held for that long.
 func TestI8WritesHeldByAFenceSucceedInOrder(t *testing.T) {
 	Run(t, 3*time.Minute, func(t *testing.T) {
 		const slow = 50 * time.Millisecond // one way
@@ -20,10 +22,20 @@ func TestI8WritesHeldByAFenceSucceedInOrder(t *testing.T) {
 		device := c.ledBy(0)
 		g, _ := c.Group(0, groupOf(device))
 		c.Delay(0, slow)
-		fence, err := g.Fence("test", time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
+		cut := make(chan raftgroup.CutResult, 1)
+		go func() {
+			r, err := g.CutWith(context.Background(), raftgroup.CutOptions{Purpose: "test", TTL: cutTTL, MaxPause: time.Second})
+			if err != nil {
+				t.Errorf("cut: %v", err)
+			}
+			cut <- r
+		}()
+		c.Await("the fence is up", time.Second, func() string {
+			if g.Status().Fences.Raised == 0 {
+				return "it is not"
+			}
+			return ""
+		})
 		raised := time.Now()
 		const writes = 5
 		k := c.Client(0)
@@ -41,19 +53,21 @@ func TestI8WritesHeldByAFenceSucceedInOrder(t *testing.T) {
 		if queued := g.Status().Queued; queued == 0 {
 			t.Error("no write waits at the fence")
 		}
-		time.Sleep(2 * slow)
-		fenced := fence.Lift()
+		made := <-cut
 		wg.Wait()
-		t.Logf("fenced for %v, the writes were acked after %v", fenced, acked)
+		t.Logf("fenced for %v, the writes were acked after %v", made.Fenced, acked)
+		if made.Fenced < 2*slow || made.Fenced > 3*slow+20*time.Millisecond {
+			t.Errorf("the fence was held for %v, a commit takes %v", made.Fenced, 2*slow)
+		}
 		for i, took := range acked {
-			if took < fenced || took > fenced+4*slow {
-				t.Errorf("write %d was acked %v after the fence of %v went up", i, took, fenced)
+			if took < made.Fenced || took > made.Fenced+4*slow {
+				t.Errorf("write %d was acked %v after the fence of %v went up", i, took, made.Fenced)
 			}
 		}
 		if v := valueOfAt(t, c, device, 2); v != writes-1 {
 			t.Errorf("the writes were applied in another order: the last one is %d", v)
 		}
-		if s := g.Status().Fences; s.Raised != 1 || s.Expired != 0 || s.Longest != fenced {
+		if s := g.Status().Fences; s.Raised != 1 || s.Expired != 0 || s.Longest != made.Fenced {
 			t.Errorf("%+v", s)
 		}
 	})
