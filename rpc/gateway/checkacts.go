@@ -8,12 +8,17 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 const (
 	// repairPoll is the pause between two looks at a repair's job.
-	repairPoll = 100 * time.Millisecond
+	repairPoll = 50 * time.Millisecond
+	// repairNudge is the pause between two entries for a replica that waits for one.
+	repairNudge = 250 * time.Millisecond
+	// stageReplay is the stage of a job whose copy is installed.
+	stageReplay = "replay"
 	// repairPatience bounds the wait for it: a job that takes longer goes on, and
 	// the next check sees what came of it.
 	repairPatience = 30 * time.Minute
@@ -44,7 +49,7 @@ func (c checkCluster) Repair(ctx context.Context, group uint32, node string, r a
 		return err
 	}
 	c.g.Note(api.EventRepair, &group, node, "repair begins (job %s): %s", job, r.Why)
-	err = c.awaitJob(ctx, node, job)
+	err = c.awaitJob(ctx, group, node, job)
 	if err != nil {
 		c.g.Note(api.EventRepair, &group, node, "repair has failed (job %s): %v", job, err)
 		return err
@@ -64,11 +69,14 @@ func (c checkCluster) beginRepair(ctx context.Context, group uint32, node string
 	return a.Job.ID, nil
 }
 
-// awaitJob waits for the end of a job of a node.
-func (c checkCluster) awaitJob(ctx context.Context, node, id string) error {
+// awaitJob waits for the end of a repair. A replica that was installed learns what
+// is committed with the next entry only: one is made, since nothing else may be
+// written to the group for a while.
+func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
 	heard := time.Now()
+	var nudged time.Time
 	for {
 		j, err := c.jobOf(ctx, node, id)
 		switch {
@@ -76,6 +84,10 @@ func (c checkCluster) awaitJob(ctx context.Context, node, id string) error {
 			return jobError(j)
 		case err == nil:
 			heard = time.Now()
+			if j.Stage != nil && *j.Stage == stageReplay && time.Since(nudged) > repairNudge {
+				nudged = time.Now()
+				_ = c.g.command(ctx, group, storage.AppendNoop(nil)) // or it learns of it later
+			}
 		case time.Since(heard) > repairSilence:
 			return fmt.Errorf("job %s: %w", id, err)
 		}

@@ -43,6 +43,7 @@ func TestVerifySaysWhatIsKnownOfAReplicaThatIsNotThere(t *testing.T) {
 				c := fakecluster.New(t, fakecluster.Options{})
 				c.Damage(3, "", []storage.Point{point("a", 1, 1)}) // an entry that all have
 				c.SetStuck(3, "n3")
+				c.Damage(3, "", []storage.Point{point("a", 2, 1)}) // and one that n3 lacks
 				c.OnStatus(func(node string, group uint32, s *gateway.ReplicaStatus) {
 					if group == 3 {
 						tt.change(node, s)

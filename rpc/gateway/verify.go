@@ -63,7 +63,8 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 }
 
 func optionsOf(r api.VerifyRequest, progress func(bytes int64)) antientropy.Options {
-	o := antientropy.Options{Deep: r.Deep, Repair: r.Repair, Progress: progress}
+	// Where all stand at one place with one root already, a cut would add nothing.
+	o := antientropy.Options{Quick: true, Deep: r.Deep, Repair: r.Repair, Progress: progress}
 	if r.Mode == api.ModeVerify {
 		o.Mode = antientropy.Verify
 	}

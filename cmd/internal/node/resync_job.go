@@ -102,6 +102,9 @@ func (j *syncJob) stopAsked() bool {
 // shape makes the row of a start tell what was missed: where there is no gap any
 // more when the leader is asked again, the log has closed it.
 func (j *syncJob) shape(r *resync.Row) {
+	if j.Repair != nil && j.Repair.Why != "" {
+		r.Reason = j.Repair.Why
+	}
 	if j.Missed == nil || r.Verdict != walgap.None.String() {
 		return
 	}

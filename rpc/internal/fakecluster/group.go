@@ -300,6 +300,9 @@ func (c *Cluster) Damage(group uint32, node string, points []storage.Point) {
 	defer l.mu.Unlock()
 	l.index++
 	for name, s := range l.shards {
+		if l.stuck[name] {
+			continue
+		}
 		data := storage.AppendNoop(nil)
 		if name == node {
 			data = storage.AppendPut(nil, points)
