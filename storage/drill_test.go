@@ -180,3 +180,20 @@ func TestRotOfALeafIsNotThatOfItsNeighbour(t *testing.T) {
 		v.Close()
 	}
 }
+
+// A replica with one point: its blocks lie inside a page of the root.
+func TestDrillOnASmallReplica(t *testing.T) {
+	for _, how := range []Spoiling{SpoilBitflip, SpoilTruncate} {
+		s := mustOpen(t, testOptions(t))
+		apply(t, s, AppendPut(nil, []Point{point("one", 5, "v", 1.0)}))
+		if _, err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Spoil(t.Context(), how, func(int) int { return 0 }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(t.Context()); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}

@@ -1,12 +1,16 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"unsafe"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
@@ -21,11 +25,12 @@ const (
 	metaTxidAt = 48 // of a meta
 )
 
-// spot is where the value of a part lies in the file: the block and the CRC behind it.
+// spot is where the value of a part lies in the file: the block and the CRC behind it. A small bucket lies inside a page
+// of its parent, and bbolt reads a copy of it: then all places with those bytes count, of which one is in use.
 type spot struct {
 	leaf   digest.Leaf
 	series Series
-	at     int64
+	at     []int64 // ascending, at least one
 	bytes  int
 }
 
@@ -38,7 +43,7 @@ func (v *View) spoilFile(ctx context.Context, how Spoiling, pick func(n int) int
 			return err
 		}
 		defer f.Close()
-		at, err := r.pickSpot(ctx, v.pin.file.db.Info().Data, pick)
+		at, err := r.pickSpot(ctx, f, v.pin.file.db.Info(), pick)
 		if err != nil {
 			return err
 		}
@@ -49,26 +54,35 @@ func (v *View) spoilFile(ctx context.Context, how Spoiling, pick func(n int) int
 		done.Leaf, done.Series = &at.leaf, &at.series
 		if how == SpoilTruncate {
 			page := int64(v.pin.file.db.Info().PageSize)
-			keep := at.at / page * page
+			keep := at.at[0] / page * page
 			done.Text = fmt.Sprintf("shard.db was cut to %d of %d bytes, in front of a block of %s", keep, v.pin.tx.Size(), at.series)
 			return errors.Join(f.Truncate(keep), f.Sync())
 		}
 		bit := pick(at.bytes * 8)
-		where := at.at + int64(bit/8)
-		var b [1]byte
-		if _, err := f.ReadAt(b[:], where); err != nil {
-			return err
-		}
-		b[0] ^= 1 << (bit % 8)
-		done.Text = fmt.Sprintf("bit %d of byte %d of shard.db was flipped, in a block of %s", bit%8, where, at.series)
-		_, err = f.WriteAt(b[:], where)
-		return errors.Join(err, f.Sync())
+		done.Text = fmt.Sprintf("bit %d of byte %d of shard.db was flipped, in a block of %s", bit%8, at.at[0]+int64(bit/8), at.series)
+		return errors.Join(at.flip(f, bit), f.Sync())
 	})
 	return done, err
 }
 
+// flip flips a bit wherever the spot lies.
+func (s *spot) flip(f *os.File, bit int) error {
+	for _, at := range s.at {
+		var b [1]byte
+		where := at + int64(bit/8)
+		if _, err := f.ReadAt(b[:], where); err != nil {
+			return err
+		}
+		b[0] ^= 1 << (bit % 8)
+		if _, err := f.WriteAt(b[:], where); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pickSpot picks a stored part and says where it lies: pages of a read transaction are the map, and the map is the file.
-func (r *reader) pickSpot(ctx context.Context, data uintptr, pick func(n int) int) (s spot, err error) {
+func (r *reader) pickSpot(ctx context.Context, f *os.File, info *bolt.Info, pick func(n int) int) (s spot, err error) {
 	parts := 0
 	for k, _ := r.cursor.First(); k != nil; k, _ = r.cursor.Next() {
 		if parts++; parts%contextEvery == 0 && ctx.Err() != nil {
@@ -86,9 +100,43 @@ func (r *reader) pickSpot(ctx context.Context, data uintptr, pick func(n int) in
 	if err != nil {
 		return s, err
 	}
-	s = spot{leaf: leaf, at: int64(uintptr(unsafe.Pointer(&v[0])) - data), bytes: len(v)}
-	s.series, err = ParseKey(key)
+	s = spot{leaf: leaf, bytes: len(v)}
+	if s.series, err = ParseKey(key); err != nil {
+		return s, err
+	}
+	file, err := f.Stat()
+	if err != nil {
+		return s, err
+	}
+	if at := int64(uintptr(unsafe.Pointer(&v[0])) - info.Data); at >= 0 && at < file.Size() {
+		s.at = []int64{at}
+		return s, nil
+	}
+	s.at, err = places(f, append(bytes.Clone(k), v...), len(k))
 	return s, err
+}
+
+// maxInlineFile bounds the file that is searched for a small bucket: one that holds more is no small one.
+const maxInlineFile = 64 << 20
+
+// places finds where a key and its value lie in the file, and gives the places of the value.
+func places(f *os.File, record []byte, key int) (at []int64, err error) {
+	all, err := io.ReadAll(io.NewSectionReader(f, 0, maxInlineFile))
+	if err != nil {
+		return nil, err
+	}
+	for from := 0; ; {
+		i := bytes.Index(all[from:], record)
+		if i < 0 {
+			break
+		}
+		at = append(at, int64(from+i+key))
+		from += i + 1
+	}
+	if len(at) == 0 {
+		return nil, errors.New("the block that was picked is not in the file")
+	}
+	return at, nil
 }
 
 // rollBackTries is how often rollBack tries: a commit between its look and its write undoes it.
