@@ -85,7 +85,7 @@ func TestEveryCodeHasAStatusAndATitle(t *testing.T) {
 func TestEveryFieldIsAlwaysThere(t *testing.T) {
 	objects := []any{
 		Group{ReplicaNodes: []string{}, Replicas: []Replica{}}, Replica{}, Node{}, Job{Sources: []JobSource{}},
-		VerifyResult{Findings: []Finding{}, Unchecked: []Unchecked{}}, Finding{Devices: []string{}}, Unchecked{},
+		VerifyResult{Findings: []Finding{}, Unchecked: []Unchecked{}}, Finding{Devices: []string{}}, Unchecked{}, Event{}, DrillResult{Findings: []Finding{}},
 		GroupList{Groups: []Group{}}, NodeList{Nodes: []Node{}}, JobList{Jobs: []Job{}}, E(NotApplied, "", "").Problem,
 	}
 	var out strings.Builder
