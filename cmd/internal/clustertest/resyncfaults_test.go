@@ -27,18 +27,19 @@ type syncFault struct {
 	point  string
 	before func(s *gapScene) // n3 is down
 	strike func(s *gapScene)
+	anew   bool // verdicts are taken once more, when the log may have closed the gaps that it can
 }
 
 const trims = "TrimMeanwhile"
 
 var syncFaults = []syncFault{
 	{name: "SourceDies", stage: resync.Fetch, point: "opened", strike: sourceDies},
-	{name: "TargetDies", stage: resync.Install, point: "proven", strike: targetDies},
+	{name: "TargetDies", stage: resync.Install, point: "proven", strike: targetDies, anew: true},
 	{name: "LeaderChanges", stage: resync.Cut, point: "pinned", strike: leaderChanges},
 	{name: trims, stage: resync.Fetch, point: "opened", strike: trimMeanwhile},
-	{name: "DiskFull", stage: resync.Fetch, point: "gathered", strike: diskFull},
+	{name: "DiskFull", stage: resync.Fetch, point: "gathered", strike: diskFull, anew: true},
 	{name: "CorruptedMessage", stage: resync.Fetch, point: "opened", before: corrupt, strike: corruptedMessage},
-	{name: "Resume", stage: resync.Fetch, point: "gathered", strike: stopAndResume},
+	{name: "Resume", stage: resync.Fetch, point: "gathered", strike: stopAndResume, anew: true},
 }
 
 func (s *gapScene) goOn() { close(s.watch.gate) }

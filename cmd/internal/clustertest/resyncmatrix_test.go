@@ -42,7 +42,7 @@ func resyncWithFault(t *testing.T, f syncFault, busy bool) {
 	s.awaitReached()
 	f.strike(s)
 	s.settle()
-	s.checkVerdicts(busy, f.name == trims)
+	s.checkVerdicts(busy, f)
 	s.checkEnd()
 	t.Logf("outcomes of stages: %v", s.watch.outcomes())
 }
@@ -84,7 +84,7 @@ func (s *gapScene) settle() {
 // checkVerdicts compares the first verdict on each replica with its gap. A replica
 // that lacked nothing when n3 started has no job, and so no lease: a trim may take
 // what is written from then on away from it.
-func (s *gapScene) checkVerdicts(busy, trimmed bool) {
+func (s *gapScene) checkVerdicts(busy bool, f syncFault) {
 	s.t.Helper()
 	first := make(map[uint32]api.Job)
 	for _, j := range s.resyncs(2) {
@@ -104,11 +104,11 @@ func (s *gapScene) checkVerdicts(busy, trimmed bool) {
 		right := verdict == "delta"
 		switch {
 		case k == gapNone && busy:
-			right = !has || verdict == "replay" || verdict == "none" || verdict == "delta" && trimmed
+			right = !has || verdict == "replay" || verdict == "none" || verdict == "delta" && f.name == trims
 		case k == gapNone:
 			right = !has
 		case !k.copies():
-			right = verdict == "replay"
+			right = verdict == "replay" || f.anew && (!has || verdict == "none")
 		}
 		if !right {
 			s.t.Errorf("group %d of class %d: the first verdict is %q: %s", group, k, verdict, text(j.Reason))
