@@ -154,3 +154,12 @@ func TestPriceRisesWithTheGap(t *testing.T) {
 		}
 	})
 }
+
+// Raft sends entries behind one whose term it has compared: a lease has to keep that one, too.
+func TestLeaseKeepsTheEntryBeforeTheFirstMissing(t *testing.T) {
+	for from, keep := range map[uint64]uint64{0: 0, 1: 1, 2: 1, 7: 6} {
+		if got := (Verdict{From: from}).Keep(); got != keep {
+			t.Errorf("from %d: keeps %d, not %d", from, got, keep)
+		}
+	}
+}

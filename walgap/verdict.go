@@ -74,9 +74,18 @@ type Verdict struct {
 	// FromRecord: no cut can commit without the target, so the copy is made of what the leader's snapshot record names.
 	FromRecord bool `json:"from_record,omitempty"`
 
-	// From is the first entry that the target lacks, of a replay: what a log lease has to keep. Else 0.
+	// From is the first entry that the target lacks, of a replay. Else 0.
 	From    uint64  `json:"from,omitempty"`
 	Entries uint64  `json:"entries,omitempty"` // to replay
 	Bytes   uint64  `json:"bytes"`             // to move; of a delta an estimate until leaves were compared
 	Seconds float64 `json:"seconds"`           // that it takes, at the rates given
+}
+
+// Keep is the first entry that a log lease has to keep for a replay, else 0: the one before From too, whose term Raft
+// compares with the target's before it sends From.
+func (v Verdict) Keep() uint64 {
+	if v.From <= 1 {
+		return v.From
+	}
+	return v.From - 1
 }

@@ -44,7 +44,7 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 			return nil, err
 		}
 	}
-	if p.Index, err = led.Lease(ctx, q.Job, v.From, leaseTTL); err != nil {
+	if p.Index, err = led.Lease(ctx, q.Job, v.Keep(), leaseTTL); err != nil {
 		return nil, err
 	}
 	if v.Kind != walgap.Replay {

@@ -158,7 +158,7 @@ func (j *job) judged(ctx context.Context) (Outcome, error) {
 		if kind == walgap.None {
 			return Equal, nil
 		}
-		j.remote.keep(lease{active: j.goal > 0, leased: j.goal > 0, from: j.verdict.From})
+		j.remote.keep(lease{active: j.goal > 0, leased: j.goal > 0, from: j.verdict.Keep()})
 		return Bridgeable, nil
 	}
 	j.goal = 0
