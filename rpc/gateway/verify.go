@@ -63,8 +63,7 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 }
 
 func optionsOf(r api.VerifyRequest, progress func(bytes int64)) antientropy.Options {
-	// Where all stand at one place with one root already, a cut would add nothing.
-	o := antientropy.Options{Quick: true, Deep: r.Deep, Repair: r.Repair, Progress: progress}
+	o := antientropy.Options{Deep: r.Deep, Repair: r.Repair, Progress: progress}
 	if r.Mode == api.ModeVerify {
 		o.Mode = antientropy.Verify
 	}
