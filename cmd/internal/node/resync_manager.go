@@ -118,8 +118,13 @@ func (m *resyncs) Begin(ctx context.Context, groups []uint32, o gateway.ResyncOp
 	return jobs, nil
 }
 
+// upWait bounds untilUp.
+const upWait = 5 * time.Second
+
 // untilUp waits for the first moments of a process to pass, in which nothing is begun yet.
 func (m *resyncs) untilUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, upWait)
+	defer cancel()
 	select {
 	case <-m.up:
 	case <-ctx.Done():

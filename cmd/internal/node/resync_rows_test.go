@@ -190,6 +190,7 @@ func TestResyncOfManyGroupsBeginsAllOrNone(t *testing.T) {
 	n, _ := lone(t, t.TempDir(), Options{})
 	m := newResyncs(n) // which nobody drives
 	m.running, m.queue = true, make(chan *syncJob, 2)
+	close(m.up)
 	o := gateway.ResyncOptions{Mode: api.ModeAuto}
 	had, err := m.Begin(t.Context(), []uint32{1}, o)
 	if err != nil {
