@@ -112,7 +112,7 @@ func (a *lateAppendEntries) probe(until time.Time) error {
 	if err != nil {
 		return err
 	}
-	heartbeat := &raft.AppendEntriesRequest{RPCHeader: a.args.RPCHeader, Term: a.args.Term, Leader: a.args.Leader}
+	heartbeat := &raft.AppendEntriesRequest{RPCHeader: a.args.RPCHeader, Term: a.args.Term}
 	return a.on(r, s, heartbeat, &raft.AppendEntriesResponse{})
 }
 
