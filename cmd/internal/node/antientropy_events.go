@@ -20,16 +20,7 @@ type stateWatch struct {
 }
 
 func (w *stateWatch) run(ctx context.Context) {
-	tick := time.NewTicker(statePoll)
-	defer tick.Stop()
-	for {
-		w.look()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every(ctx, statePoll, w.look)
 }
 
 // look notes each replica whose state is another than at the last look. One that

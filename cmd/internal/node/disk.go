@@ -27,16 +27,7 @@ type diskWatch struct {
 
 // run looks at once and then every diskPoll, until ctx ends.
 func (w *diskWatch) run(ctx context.Context) {
-	tick := time.NewTicker(diskPoll)
-	defer tick.Stop()
-	for {
-		w.look()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	every(ctx, diskPoll, w.look)
 }
 
 func (w *diskWatch) look() {
