@@ -98,6 +98,8 @@ func TestABarForEachGroupThatRunsAndOneOfAll(t *testing.T) {
 	if len(b.byJob) != 0 {
 		t.Error("the bar of a job that has ended stays")
 	}
+	refresh <- time.Now() // taken once the one before is under way: the first of a pair is drawn
+	refresh <- time.Now()
 	b.end()
 	for _, want := range []string{"group 1", "fetch, 512 KiB of 1.00 MiB (50%), 256 KiB/s, ETA 3s", "2/3 done, 1 waiting"} {
 		if !strings.Contains(out.String(), want) {
