@@ -161,6 +161,16 @@ func failures(jobs []api.Job) string {
 	return ""
 }
 
+// exceptions says which groups got another verdict than most, and why.
+func (s *stage) exceptions(jobs []api.Job, most string) {
+	for _, j := range jobs {
+		if j.Verdict == nil || *j.Verdict == most || j.GroupID == nil || j.Reason == nil {
+			continue
+		}
+		s.say.line("group %d: %s, %s", *j.GroupID, *j.Verdict, *j.Reason)
+	}
+}
+
 // printMoves writes the table of copies.
 func (s *stage) printMoves() {
 	if len(s.moves) == 0 {
