@@ -146,6 +146,9 @@ type keeper struct {
 
 // keepStream writes what write gives, or its beginning.
 func (k *keeper) keepStream(name string, write func(io.Writer) error) (int64, error) {
+	if err := k.over(); err != nil { // thousands of leaves would each cost a sync yet
+		return 0, err
+	}
 	if k.left <= 0 {
 		return 0, errExhibitFull
 	}

@@ -216,3 +216,13 @@ func TestQuarantineFolderIsBounded(t *testing.T) {
 		t.Errorf("%d bytes: %v", n, err)
 	}
 }
+
+// Leaves beyond the time that an install waits cost it nothing: neither a file nor a look at the old bytes.
+func TestNothingMoreIsKeptWhenTheTimeIsOver(t *testing.T) {
+	dir := t.TempDir()
+	k := &keeper{dir: dir, left: 10, over: func() error { return context.DeadlineExceeded }}
+	_, err := k.keepStream("y", func(io.Writer) error { t.Error("the old bytes are read"); return nil })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}

@@ -69,6 +69,16 @@ func (s suspicions) but(leaves []digest.Leaf) suspicions {
 	return suspicions{wrong: s.wrong.without(leaves), disputed: s.disputed.without(leaves)}
 }
 
+// also is s and all of n: nothing that either holds against the replica is dropped.
+func (s suspicions) also(n suspicions) suspicions {
+	for _, one := range []*Suspicion{n.disputed, n.wrong} {
+		if one != nil {
+			s = s.with(*one)
+		}
+	}
+	return s
+}
+
 func (s suspicions) none() bool { return s.wrong == nil && s.disputed == nil }
 
 // gravest is what the replica's state is called after.
@@ -212,7 +222,9 @@ func (g *Group) Clear(leaves ...digest.Leaf) error {
 	return nil
 }
 
-// changeSuspicions makes a change durable and acts on it.
+// changeSuspicions makes a change durable and acts on it. Where the disk takes no
+// mark, leaves are distrusted all the same, until the process ends; nothing is
+// acquitted without one.
 func (g *Group) changeSuspicions(change func(suspicions) (suspicions, error)) error {
 	g.suspecting.Lock()
 	defer g.suspecting.Unlock()
@@ -224,8 +236,9 @@ func (g *Group) changeSuspicions(change func(suspicions) (suspicions, error)) er
 	if err != nil {
 		return err
 	}
-	if err := g.host.markSuspect(g.id, next); err != nil {
-		return err
+	marked := g.host.markSuspect(g.id, next)
+	if marked != nil {
+		next = now.also(next)
 	}
 	g.mu.Lock()
 	g.suspicions = next
@@ -238,7 +251,7 @@ func (g *Group) changeSuspicions(change func(suspicions) (suspicions, error)) er
 	if g.host.config.OnChange != nil {
 		g.host.config.OnChange(g.id)
 	}
-	return nil
+	return marked
 }
 
 // heldAgainst is all that is held against the replica.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -106,6 +107,50 @@ func TestSuspicionOutlivesAKill(t *testing.T) {
 			s.crash(s.target)
 			s.start(s.target)
 		}
+		s.equal()
+	})
+}
+
+// What a disk does not take is held against the replica all the same, as long as
+// its process lives; and nobody is acquitted by a disk that does not answer.
+func TestSuspicionHoldsWhereTheDiskTakesNoMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, false, nil)
+		s.applied(7, s.write(5))
+		g := s.replica()
+		mark := s.target.host.suspectPath(7)
+		block := func(path string) {
+			if err := os.MkdirAll(filepath.Join(path, "x"), 0o750); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(when string, want ...digest.Leaf) {
+			t.Helper()
+			if got := g.Shard().Distrusted(); !slices.Equal(got, want) {
+				t.Errorf("%s: it serves all but %v, not all but %v", when, got, want)
+			}
+		}
+		mustSuspect(t, g, Suspicion{Why: "differs", Leaves: []digest.Leaf{leafA}})
+		block(mark + ".new")
+		if err := g.Suspect(Suspicion{Why: "differs, too", Leaves: []digest.Leaf{leafB}}); err == nil {
+			t.Error("no error: is it durable?")
+		}
+		check("no mark can be written", leafA, leafB)
+		if err := errors.Join(os.Remove(mark), os.RemoveAll(mark+".new")); err != nil {
+			t.Fatal(err)
+		}
+		block(mark)
+		if err := g.Clear(); err == nil {
+			t.Error("no error: is it acquitted for good?")
+		}
+		check("no mark can be removed", leafA, leafB)
+		if err := os.RemoveAll(mark); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Clear(); err != nil {
+			t.Fatal(err)
+		}
+		check("the disk is well again")
 		s.equal()
 	})
 }
