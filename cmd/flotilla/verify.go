@@ -110,6 +110,9 @@ func verifyVerdict(r *api.VerifyResult) string {
 	if r.GroupsDamaged > 0 {
 		text += fmt.Sprintf(" (%d repaired)", r.GroupsRepaired)
 	}
+	if more := r.FindingsTotal - len(r.Findings); more > 0 {
+		text += fmt.Sprintf(", %d findings more than are listed", more)
+	}
 	return text + fmt.Sprintf(", %d unchecked; %s read in %s", r.GroupsUnchecked, bytesCell(r.BytesRead), secondsCell(float64(r.DurationMs)/1000))
 }
 

@@ -53,6 +53,7 @@ type VerifyResult struct {
 	GroupsUnchecked int         `json:"groups_unchecked"`
 	BytesRead       int64       `json:"bytes_read"`
 	DurationMs      int64       `json:"duration_ms"`
+	FindingsTotal   int         `json:"findings_total"` // there may be more than are listed
 	Findings        []Finding   `json:"findings"`
 	Unchecked       []Unchecked `json:"unchecked"`
 }

@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 func openedJobs(t *testing.T, path string) *Jobs {
@@ -146,5 +148,40 @@ func TestStalledJobRunsAgainWithItsProgress(t *testing.T) {
 	r.Progress(func(*api.Job) {})
 	if got := r.Job(); got.Status != api.StatusRunning || got.BlockedBy != nil {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A line that nobody would read costs itself, and not the node its start.
+func TestLineThatIsTooLongIsPassedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	line := func(id, padding string) string {
+		return fmt.Sprintf(`{"id":%q,"kind":"verify","status":"done","reason":%q}`, id, padding)
+	}
+	huge := strings.Repeat("x", maxJobLine)
+	text := line("first", "") + "\n" + line("huge", huge) + "\n" + line("wide", huge[:2*jobReadSize]) + "\n\n" + line("last", "")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	js := openedJobs(t, path)
+	for id, want := range map[string]bool{"first": true, "huge": false, "wide": true, "last": true} {
+		if got := len(js.list(id)) == 1; got != want {
+			t.Errorf("job %s: known %v, want %v", id, got, want)
+		}
+	}
+	if err := js.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a job keeps of a check is bounded, over all groups; how much was found is told.
+func TestFindingsOfAVerifyAreBounded(t *testing.T) {
+	var result api.VerifyResult
+	report := antientropy.Report{Damaged: true, FindingsTotal: 5000, Findings: make([]antientropy.Finding, antientropy.MaxFindings)}
+	const groups = 256
+	for range groups {
+		addReport(&result, &report)
+	}
+	if len(result.Findings) != maxVerifyFindings || result.FindingsTotal != groups*5000 || result.GroupsDamaged != groups {
+		t.Errorf("%d of %d findings of %d groups", len(result.Findings), result.FindingsTotal, result.GroupsDamaged)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -20,6 +21,7 @@ const (
 	keepJobs     = 2000
 	maxJobs      = 20_000
 	maxJobLine   = 16 << 20
+	jobReadSize  = 64 << 10
 	rewriteAfter = 8 << 20 // bytes appended since the file was last written whole
 )
 
@@ -47,19 +49,17 @@ func openJobFile(path string) (*jobFile, []jobLine, error) {
 		return nil, nil, fmt.Errorf("open jobs: %w", err)
 	}
 	if err == nil {
-		scanner := bufio.NewScanner(old)
-		scanner.Buffer(nil, maxJobLine)
-		for scanner.Scan() {
+		err := eachLine(old, func(line []byte) {
 			var j jobLine
-			if json.Unmarshal(scanner.Bytes(), &j) != nil || j.ID == "" {
-				continue
+			if json.Unmarshal(line, &j) != nil || j.ID == "" {
+				return
 			}
 			if _, known := jobs[j.ID]; !known {
 				order = append(order, j.ID)
 			}
 			jobs[j.ID] = j
-		}
-		if err := errors.Join(scanner.Err(), old.Close()); err != nil {
+		})
+		if err := errors.Join(err, old.Close()); err != nil {
 			return nil, nil, fmt.Errorf("read jobs: %w", err)
 		}
 	}
@@ -69,6 +69,32 @@ func openJobFile(path string) (*jobFile, []jobLine, error) {
 	}
 	jf := &jobFile{path: path}
 	return jf, list, nil
+}
+
+// eachLine gives the lines of a file. One longer than maxJobLine is passed over:
+// a record for people must not keep a node from its start.
+func eachLine(file io.Reader, do func(line []byte)) error {
+	var line []byte
+	long := false
+	for r := bufio.NewReaderSize(file, jobReadSize); ; {
+		piece, err := r.ReadSlice('\n')
+		if long = long || len(line)+len(piece) > maxJobLine; !long {
+			line = append(line, piece...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		}
+		if !long && len(line) > 0 {
+			do(line)
+		}
+		if err != nil {
+			return nil
+		}
+		line, long = line[:0], false
+	}
 }
 
 // rewrite replaces the file by these jobs.

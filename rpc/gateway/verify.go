@@ -70,11 +70,19 @@ func optionsOf(r api.VerifyRequest, progress func(bytes int64)) antientropy.Opti
 	return o
 }
 
+// maxVerifyFindings bounds the findings that a job keeps, and every list of jobs
+// carries: FindingsTotal counts all.
+const maxVerifyFindings = antientropy.MaxFindings
+
 // addReport counts a group once as equal or damaged; one that was not fully
 // checked is unchecked unless a difference is left, which says more.
 func addReport(result *api.VerifyResult, r *antientropy.Report) {
 	result.BytesRead += r.BytesRead
+	result.FindingsTotal += r.FindingsTotal
 	for i := range r.Findings {
+		if len(result.Findings) == maxVerifyFindings {
+			break
+		}
 		result.Findings = append(result.Findings, findingOf(&r.Findings[i]))
 	}
 	switch {
