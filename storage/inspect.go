@@ -30,7 +30,8 @@ type Inspection struct {
 	Entries   []digest.Entry // of the leaves that could be read, from their bytes, in leaf order: never from records
 	Digests   []digest.Leaf  // records that cannot be read: they are removed, and computed again when they are needed
 	Structure error          // a *DamageError that ended the inspection: the file as a whole is damaged. nil: it is sound
-	Harmless  []string       // what nobody reads: free pages, the older meta page, tails of pages; and where it is damaged
+	FreePages int            // whose bytes mean nothing: no damage of them can be seen, and none does harm
+	Harmless  []string       // damage where nobody reads: the older meta page, tails of pages. Empty for a healthy file
 }
 
 // Inspect reads everything that the view reaches from the disk, past the system's memory where it lets us: pages, keys,
@@ -128,7 +129,7 @@ func (p *pass) frame() (err error) {
 	if err != nil {
 		return err
 	}
-	p.harmless("%d free pages, whose bytes mean nothing", p.walk.frees)
+	p.r.FreePages = p.walk.frees
 	for name := range p.walk.buckets {
 		if !slices.ContainsFunc([][]byte{bucketMeta, bucketBlocks, bucketDigests, bucketSeries}, func(b []byte) bool { return string(b) == name }) {
 			return badPage(p.meta.root, "bucket %q is not ours", name)

@@ -311,6 +311,54 @@ func TestDistrustedLeavesAreNotServed(t *testing.T) {
 	}
 }
 
+// TestLeafFoundBadInMidScanIsServedNoFurther: a scan that has begun to yield a leaf yields nothing more of it from the
+// moment on in which it is distrusted, and what it has yielded before is right.
+func TestLeafFoundBadInMidScanIsServedNoFurther(t *testing.T) {
+	s := mustOpen(t, testOptions(t))
+	const rows = 3*blocks.MaxRows + 7
+	var points []Point
+	for i := range rows {
+		points = append(points, point("long", int64(i), "v", i), point("other", int64(i), "v", i))
+	}
+	apply(t, s, AppendPut(nil, points[:rows]))
+	if _, err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, AppendPut(nil, points[rows:])) // half of them are in the head alone
+	leaf := digest.Leaf{Slot: SlotOf(Series{"db", "c", "long"}.Key())}
+	for name, q := range map[string]Query{
+		"upwards":          {Series: Series{"db", "c", "long"}, From: MinTime, To: NoEnd},
+		"newest first":     {Series: Series{"db", "c", "long"}, From: MinTime, To: NoEnd, Descending: true},
+		"with a limit":     {Series: Series{"db", "c", "long"}, From: 5, To: rows - 5, Limit: 2 * blocks.MaxRows},
+		"of a collection":  {Series: Series{Database: "db", Collection: "c"}, From: MinTime, To: NoEnd},
+		"of a few columns": {Series: Series{"db", "c", "long"}, From: 0, To: rows, Fields: []string{"v", "w"}},
+	} {
+		s.Trust()
+		chunks, whole := 0, 0
+		err := s.Scan(t.Context(), q, func(series Series, c *blocks.Columns) error {
+			if series.Device != "long" {
+				return nil
+			}
+			if chunks++; chunks == 2 {
+				s.Distrust(leaf)
+			}
+			for i, at := range c.Times {
+				if int64(c.Cols[0].Nums[i]) != at {
+					t.Errorf("%s: %d at %d", name, c.Cols[0].Nums[i], at)
+				}
+			}
+			return nil
+		})
+		if d, ok := errors.AsType[*DamageError](err); !ok || d.Structure || d.Leaf != leaf || chunks != 2 {
+			t.Errorf("%s: %d chunks, then %v", name, chunks, err)
+		}
+		s.Trust(leaf)
+		if err := s.Scan(t.Context(), q, func(_ Series, c *blocks.Columns) error { whole += c.Len(); return nil }); err != nil || whole <= blocks.MaxRows {
+			t.Errorf("%s, trusted again: %d rows, %v", name, whole, err)
+		}
+	}
+}
+
 // TestPageLostFromTheFreelistIsFound: it is neither in use nor free, and every single record is right.
 func TestPageLostFromTheFreelistIsFound(t *testing.T) {
 	p := newPristine(t)

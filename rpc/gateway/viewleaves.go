@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash"
-	"strings"
 
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
@@ -126,11 +125,7 @@ func (s *deviceSum) add(block []byte) error {
 func InspectedOf(lineage string, at storage.Position, in *storage.Inspection) antientropy.Inspected {
 	out := antientropy.Inspected{
 		Place: antientropy.Place{Lineage: lineage, Index: at.Index}, BytesRead: in.Bytes, Records: in.Digests,
-	}
-	for _, h := range in.Harmless {
-		if !strings.HasSuffix(h, "whose bytes mean nothing") { // that there are such pages is no damage
-			out.Harmless = append(out.Harmless, h)
-		}
+		Harmless: in.Harmless,
 	}
 	for _, b := range in.Bad {
 		l := antientropy.LeafStatement{Entry: digest.Entry{Leaf: b.Leaf, LeafDigest: b.Read}, Why: b.Cause.Error()}

@@ -458,7 +458,7 @@ func (w *world) allowed(h *replica, r Repair) {
 	}
 	for _, n := range r.Good {
 		for _, leaf := range r.Leaves {
-			if g := w.of(n); w.healthyMajority() && (g.data[leaf] != w.truth[leaf] || g.rotten[leaf]) {
+			if g := w.of(n); w.majorityHas(leaf) && (g.data[leaf] != w.truth[leaf] || g.rotten[leaf]) {
 				w.note("leaf %s would be copied from %s, which is not right", leaf, n)
 			}
 		}

@@ -19,6 +19,7 @@ const module = "github.com/flotilla-db/flotilla"
 var mayImport = map[string][]string{
 	"storage":         {"storage/blocks", "storage/digest"},
 	"storage/blocks":  {},
+	"storage/bytemap": {},
 	"storage/digest":  {"storage/blocks"},
 	"storage/raftlog": {},
 

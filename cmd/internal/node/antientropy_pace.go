@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/snapshot/transfer"
 )
 
@@ -15,21 +16,22 @@ const bytesAPoint = 6
 // scrubPace holds back what re-reads whole replicas: to a rate, and by yielding
 // to what clients ask for between two batches.
 type scrubPace struct {
-	node  *Node
-	limit *transfer.Limiter
-	read  atomic.Int64 // bytes since the last yield
-	total atomic.Int64 // bytes that were re-read
+	settings func() config.AntiEntropy // in force
+	yield    func()                    // lets clients go first
+	limit    *transfer.Limiter
+	read     atomic.Int64 // bytes since the last yield
 }
 
-func newScrubPace(n *Node) *scrubPace { return &scrubPace{node: n, limit: transfer.NewLimiter(0)} }
+func newScrubPace(settings func() config.AntiEntropy) *scrubPace {
+	return &scrubPace{settings: settings, yield: runtime.Gosched, limit: transfer.NewLimiter(0)}
+}
 
 // wait is told of bytes that were read, and returns when the next may be.
 func (p *scrubPace) wait(ctx context.Context, bytes int) error {
-	s := p.node.policyConfig().Storage.AntiEntropy
-	p.total.Add(int64(bytes))
+	s := p.settings()
 	if p.read.Add(int64(bytes)) >= int64(s.BatchSize)*bytesAPoint {
 		p.read.Store(0)
-		runtime.Gosched()
+		p.yield()
 	}
 	if err := ctx.Err(); err != nil || s.Rate == 0 {
 		return err

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
@@ -33,9 +34,12 @@ func newSchedule(n *Node) *schedule {
 	return &schedule{node: n, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
 }
 
-// checkSettings are the settings in force, in the terms of package antientropy.
+// antiEntropy are the settings in force.
+func (n *Node) antiEntropy() config.AntiEntropy { return n.policyConfig().Storage.AntiEntropy }
+
+// checkSettings are those settings, in the terms of package antientropy.
 func (n *Node) checkSettings() antientropy.Settings {
-	s := n.policyConfig().Storage.AntiEntropy
+	s := n.antiEntropy()
 	return antientropy.Settings{Enabled: s.Enabled, Interval: s.Interval, ScrubInterval: s.ScrubInterval, Rate: s.Rate}
 }
 
