@@ -13,10 +13,7 @@ import (
 	"github.com/flotilla-db/flotilla/raftgroup"
 )
 
-// maxClusters bounds the clusters that run at the same time: each takes some
-// hundred megabytes.
-const maxClusters = 4
-
+// slots are those of the clusters that run at the same time.
 var slots = make(chan struct{}, min(maxClusters, runtime.GOMAXPROCS(0)))
 
 // Run runs a test in a bubble of virtual time, beside others. A watchdog

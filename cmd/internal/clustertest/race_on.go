@@ -1,0 +1,7 @@
+//go:build race
+
+package clustertest
+
+// maxClusters: the race detector keeps most of a megabyte for each goroutine, and a
+// cluster of 256 groups has over ten thousand: 5 to 8 GB, which Go counts nowhere.
+const maxClusters = 1
