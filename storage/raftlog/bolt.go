@@ -3,15 +3,13 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
-
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 )
 
 // maxBoltGroups bounds the search for groups that have a file.
@@ -39,6 +37,7 @@ type Bolt struct {
 	mu     sync.Mutex // guards what follows
 	known  map[uint32]bool
 	open   map[uint32]*boltLog
+	stuck  map[uint32]error // files that bbolt has panicked over: it may hold their locks, so they are not opened again
 	closed bool
 	err    error // why nothing can be written any more
 }
@@ -51,7 +50,7 @@ func OpenBolt(path func(group uint32) string, o BoltOptions) (*Bolt, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Bolt{path: path, o: o, known: make(map[uint32]bool), open: make(map[uint32]*boltLog)}
+	b := &Bolt{path: path, o: o, known: make(map[uint32]bool), open: make(map[uint32]*boltLog), stuck: make(map[uint32]error)}
 	if o.Groups == nil {
 		for group := range uint32(maxBoltGroups) {
 			if _, err := os.Stat(path(group)); err == nil {
@@ -101,37 +100,51 @@ func (b *Bolt) Open(group uint32) (Log, error) {
 	return l, nil
 }
 
+// openFile opens the group's file, or makes it. One that is damaged as a whole opens as a lost log.
 func (b *Bolt) openFile(group uint32) (*boltLog, error) {
 	path := b.path(group)
-	_, statErr := os.Stat(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
 	l := &boltLog{engine: b, group: group, writer: make(chan struct{}, 1)}
-	err := guard("log file", func() error {
-		var err error
-		l.store, err = raftboltdb.New(raftboltdb.Options{
-			Path:        path,
-			BoltOptions: &bbolt.Options{Timeout: votesOpenTimeout, FreelistType: bbolt.FreelistMapType},
-		})
-		if err == nil {
-			err = l.load()
-		}
-		return err
-	})
-	if isStructural(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	b.mu.Lock()
+	stuck := b.stuck[group]
+	b.mu.Unlock()
+	if stuck != nil {
+		return l.lose(stuck), nil
 	}
-	if err == nil && statErr != nil {
-		err = syncDir(filepath.Dir(path))
+	err := examineLog(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = makeLog(path, nil)
 	}
-	if err != nil {
-		if l.store != nil && !errors.Is(err, ErrDamaged) {
-			err = errors.Join(err, l.store.Close())
-		}
+	switch {
+	case errors.Is(err, ErrDamaged):
+		return l.lose(err), nil
+	case err != nil:
 		return nil, err
 	}
-	return l, nil
+	panicked := true
+	err = guard("log file", func() (err error) {
+		if l.store, err = newBoltStore(path); err == nil {
+			err = l.load()
+		}
+		panicked = false
+		return err
+	})
+	switch {
+	case err == nil:
+		return l, nil
+	case panicked: // its locks may be held
+		b.mu.Lock()
+		b.stuck[group] = err
+		b.mu.Unlock()
+	case l.store != nil:
+		err = errors.Join(err, l.store.Close())
+	}
+	if isStructural(err) || errors.Is(err, ErrDamaged) {
+		return l.lose(err), nil
+	}
+	return nil, err
 }
 
 // Groups lists the groups that have a file.

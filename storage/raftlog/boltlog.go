@@ -29,19 +29,29 @@ type boltLog struct {
 	bytes       int64
 	scanned     bool          // nothing has touched the log since Open has read all of it
 	bad         *CorruptError // found by that
+	lost        *CorruptError // the file is damaged as a whole: see boltlost.go
 }
 
 func (l *boltLog) lock() error {
+	if err := l.lockLost(); err != nil {
+		return err
+	}
+	if l.broken.Load() {
+		l.unlock()
+		return ErrDamaged
+	}
+	return nil
+}
+
+// lockLost is lock for who can do with a lost log.
+func (l *boltLog) lockLost() error {
 	l.writer <- struct{}{}
 	err := l.engine.failed()
-	switch {
-	case l.closed.Load():
+	if l.closed.Load() {
 		err = ErrClosed
-	case l.broken.Load():
-		err = ErrDamaged
 	}
 	if err != nil {
-		<-l.writer
+		l.unlock()
 	}
 	return err
 }
@@ -148,6 +158,9 @@ func (l *boltLog) GetLog(i uint64, log *raft.Log) error {
 
 // get reads and checks an entry.
 func (l *boltLog) get(i uint64, log *raft.Log) error {
+	if lost := l.isLost(); lost != nil {
+		return raft.ErrLogNotFound // it has no entries: Check says why
+	}
 	if l.broken.Load() {
 		return &CorruptError{Group: l.group, Index: i, Reason: ErrDamaged.Error()}
 	}
@@ -237,6 +250,9 @@ func (l *boltLog) Bytes() int64 {
 func (l *boltLog) SetApplied(func() uint64) {}
 
 func (l *boltLog) Check() error {
+	if lost := l.isLost(); lost != nil {
+		return lost
+	}
 	l.mu.Lock()
 	scanned, bad := l.scanned, l.bad
 	l.scanned = false
@@ -272,8 +288,14 @@ func (l *boltLog) Close() error {
 }
 
 func (l *boltLog) shut() error {
-	if l.broken.Load() {
-		return nil // its locks may be held
+	switch {
+	case l.isLost() != nil:
+		return nil
+	case l.broken.Load(): // its locks may be held
+		l.engine.mu.Lock()
+		defer l.engine.mu.Unlock()
+		l.engine.stuck[l.group] = ErrDamaged
+		return nil
 	}
 	return l.store.Close()
 }

@@ -44,10 +44,16 @@ func (l *boltLog) Drop(through uint64) error {
 }
 
 func (l *boltLog) Reset(next uint64, generation uint32) error {
-	if err := l.lock(); err != nil {
+	if err := l.lockLost(); err != nil {
 		return err
 	}
 	defer l.unlock()
+	switch {
+	case l.isLost() != nil:
+		return l.replace(next, generation)
+	case l.broken.Load():
+		return ErrDamaged
+	}
 	if generation < l.state.generation {
 		return fmt.Errorf("reset log of group %d to generation %d from %d: %w", l.group, generation, l.state.generation, ErrGeneration)
 	}

@@ -8,9 +8,9 @@ import (
 	"hash/fnv"
 )
 
-// The structure of a vote file, walked over its bytes with every bound checked, where bbolt trusts what it has
-// mapped (and its own check panics in a goroutine of its own). Layout: see package storage, boltpage.go; numbers are
-// of the machine's byte order.
+// The structure of a bbolt file as raft-boltdb lays it out (a vote file, or a log of the boltdb engine), walked with
+// every bound checked, where bbolt trusts what it has mapped (and its own check panics in a goroutine of its own).
+// Layout: see package storage, boltpage.go; numbers are of the machine's byte order.
 const (
 	votePageHead   = 16 // id 8 | flags 2 | count 2 | overflow 4
 	voteElement    = 16 // of a branch or leaf page
@@ -27,8 +27,8 @@ var errPage = errors.New("page is damaged")
 
 // voteWalk is one walk over a whole file.
 type voteWalk struct {
-	b     []byte
-	size  uint64 // of a page
+	read  func(from, n uint64) ([]byte, error) // bytes of the file, which reach that far
+	size  uint64                               // of a page
 	pages uint64
 	used  map[uint64]bool
 }
@@ -55,33 +55,64 @@ func parseVoteMeta(b []byte, page uint64) (m voteMeta, err error) {
 
 // walkVotes gives the keys and values of bucket "conf". Any error is damage.
 func walkVotes(b []byte, pageSize int) (map[string][]byte, error) {
-	size := uint64(pageSize)
-	if uint64(len(b)) < 4*size {
-		return nil, fmt.Errorf("file of %d bytes: %w", len(b), errPage)
+	read := func(from, n uint64) ([]byte, error) { return b[from : from+n], nil }
+	conf := make(map[string][]byte)
+	err := walkFile(read, uint64(len(b)), uint64(pageSize), func(k, v []byte) { conf[string(k)] = v })
+	return conf, err
+}
+
+// walkFile walks the whole of a file of so many bytes, and gives what bucket "conf" holds. An error that read did not
+// make is damage.
+func walkFile(read func(from, n uint64) ([]byte, error), bytes, size uint64, conf func(k, v []byte)) error {
+	m, err := newestMeta(read, bytes, size)
+	if err != nil {
+		return err
 	}
-	first, err := parseVoteMeta(b, 0)
+	w := &voteWalk{read: read, size: size, pages: m.pages, used: map[uint64]bool{0: true, 1: true}}
+	if err := w.buckets(m.root, conf); err != nil {
+		return err
+	}
+	return w.freelist(m.freelist)
+}
+
+// newestMeta reads both meta pages. Both are whole in any file that was not damaged: a commit writes one of them, last.
+func newestMeta(read func(from, n uint64) ([]byte, error), bytes, size uint64) (m voteMeta, err error) {
+	if bytes < 4*size {
+		return m, fmt.Errorf("file of %d bytes: %w", bytes, errPage)
+	}
+	b, err := read(0, 2*size)
+	if err != nil {
+		return m, err
+	}
+	m, err = parseVoteMeta(b, 0)
 	second, err2 := parseVoteMeta(b[size:], 1)
 	if err := errors.Join(err, err2); err != nil {
-		return nil, err
+		return m, err
 	}
-	m := first
-	if second.txid > first.txid {
+	if m.txid+1 != second.txid && second.txid+1 != m.txid { // each commit writes the other one
+		return m, fmt.Errorf("metas of commits %d and %d: %w", m.txid, second.txid, errPage)
+	}
+	if second.txid > m.txid {
 		m = second
 	}
-	if m.size != size || m.pages > uint64(len(b))/size || m.pages < 4 {
-		return nil, fmt.Errorf("meta says %d pages of %d: %w", m.pages, m.size, errPage)
+	if m.size != size || m.pages > bytes/size || m.pages < 4 {
+		return m, fmt.Errorf("meta says %d pages of %d: %w", m.pages, m.size, errPage)
 	}
-	w := &voteWalk{b: b[:m.pages*size], size: size, pages: m.pages, used: map[uint64]bool{0: true, 1: true}}
-	conf, logs := make(map[string][]byte), false
-	err = w.tree(m.root, nil, 0, func(k, v []byte, bucket bool) error {
+	return m, nil
+}
+
+// buckets walks the two buckets.
+func (w *voteWalk) buckets(root uint64, conf func(k, v []byte)) error {
+	logs := false
+	err := w.tree(root, nil, 0, func(k, v []byte, bucket bool) error {
 		if !bucket || len(v) < 16 {
 			return fmt.Errorf("bucket %q: %w", k, errPage)
 		}
 		each := func(k, v []byte, bucket bool) error {
-			conf[string(k)] = v
 			if bucket {
 				return fmt.Errorf("bucket in a bucket: %w", errPage)
 			}
+			conf(k, v)
 			return nil
 		}
 		switch {
@@ -99,10 +130,7 @@ func walkVotes(b []byte, pageSize int) (map[string][]byte, error) {
 	if err == nil && !logs {
 		err = fmt.Errorf("no bucket %s: %w", bucketLogs, errPage)
 	}
-	if err == nil {
-		err = w.freelist(m.freelist)
-	}
-	return conf, err
+	return err
 }
 
 // page gives a page with what overflows it, once.
@@ -110,7 +138,10 @@ func (w *voteWalk) page(id uint64) ([]byte, error) {
 	if id < 2 || id >= w.pages {
 		return nil, fmt.Errorf("page %d of %d: %w", id, w.pages, errPage)
 	}
-	p := w.b[id*w.size:]
+	p, err := w.read(id*w.size, w.size)
+	if err != nil {
+		return nil, err
+	}
 	n := uint64(native.Uint32(p[12:])) + 1
 	if native.Uint64(p) != id || n > w.pages-id {
 		return nil, fmt.Errorf("page %d: head: %w", id, errPage)
@@ -121,7 +152,10 @@ func (w *voteWalk) page(id uint64) ([]byte, error) {
 		}
 		w.used[i] = true
 	}
-	return p[:n*w.size], nil
+	if n == 1 {
+		return p, nil
+	}
+	return w.read(id*w.size, n*w.size)
 }
 
 // tree yields the elements below a page in key order. low is the key that led here.
