@@ -29,9 +29,8 @@ type bucketAt struct {
 }
 
 const (
-	maxDepth   = 24  // of a tree; deeper ones lead in circles
-	walkGroup  = 128 // pages below a branch that are read together
-	maxOdd     = 16  // oddities listed
+	maxDepth   = 24 // of a tree; deeper ones lead in circles
+	maxOdd     = 16 // oddities listed
 	maxBuckets = 16
 )
 
@@ -77,7 +76,7 @@ func startWalk(d *disk, meta boltMeta) (*fileWalk, error) {
 }
 
 func (w *fileWalk) readFreelist() error {
-	list, _, err := w.read([]uint64{w.meta.freelist})
+	list, err := w.read(w.meta.freelist)
 	if err != nil {
 		return err
 	}
@@ -96,21 +95,29 @@ func (w *fileWalk) readFreelist() error {
 	return nil
 }
 
-// read reads pages and takes them as in use.
-func (w *fileWalk) read(ids []uint64) ([]boltPage, []pageRun, error) {
-	list, runs, err := w.disk.pages(ids, w.meta.pages)
-	if err != nil {
-		return nil, nil, err
+// read reads a page and takes it as in use.
+func (w *fileWalk) read(id uint64) ([]boltPage, error) {
+	r := w.disk.pages([]uint64{id}, w.meta.pages, 0)
+	return r.list, w.take(&r)
+}
+
+// take takes pages that were read as in use.
+func (w *fileWalk) take(r *pagesRead) error {
+	if r.err != nil {
+		return r.err
 	}
-	for _, p := range list {
+	for _, p := range r.list {
 		for id := p.id; id <= p.id+p.overflow; id++ {
 			if w.owned.has(id) || w.free.has(id) {
-				return nil, nil, badPage(id, "in use twice, or free too")
+				return badPage(id, "in use twice, or free too")
 			}
 			w.owned.set(id)
 		}
 	}
-	return list, runs, nil
+	if w.disk.pace != nil {
+		return w.disk.pace(r.bytes)
+	}
+	return nil
 }
 
 // tail notes bytes behind what a page holds that are not zero.
@@ -148,12 +155,12 @@ func (w *fileWalk) bucket(name, from []byte, each func(k, v []byte) error) error
 }
 
 func (w *fileWalk) tree(root uint64, flags uint32, from []byte, each func(k, v []byte) error) error {
-	list, _, err := w.read([]uint64{root})
+	list, err := w.read(root)
 	if err != nil {
 		return err
 	}
 	t := treeWalk{fileWalk: w, flags: flags, from: from, each: each}
-	return t.page(&list[0], nil, 0)
+	return t.walk(t.open(&list[0], nil, 0))
 }
 
 // forget makes pages that were read before fit to be read again: for walks to single leaves. account is of no use after it.
@@ -164,91 +171,6 @@ func (w *fileWalk) account() error {
 	for id := range w.meta.pages {
 		if !w.owned.has(id) && !w.free.has(id) {
 			return badPage(id, "neither in use nor free")
-		}
-	}
-	return nil
-}
-
-// treeWalk is the walk through one bucket.
-type treeWalk struct {
-	*fileWalk
-	flags uint32 // of each record
-	from  []byte
-	each  func(k, v []byte) error
-	last  []byte // key
-	begun bool
-}
-
-// page walks through a page that a key leads to; nil: the root.
-func (t *treeWalk) page(p *boltPage, key []byte, depth int) error {
-	if depth > maxDepth {
-		return badPage(p.id, "%d levels deep", depth)
-	}
-	if p.flags == pageFreelist {
-		return badPage(p.id, "a freelist")
-	}
-	list, used, err := p.elements(make([]element, 0, p.count))
-	if err != nil {
-		return err
-	}
-	if want := (used + t.disk.pageSize - 1) / t.disk.pageSize; want != len(p.bytes)/t.disk.pageSize {
-		return badPage(p.id, "%d bytes in use, on %d pages", used, len(p.bytes)/t.disk.pageSize)
-	}
-	t.tail(p, used)
-	if len(list) == 0 && (depth > 0 || p.flags == pageBranch) {
-		return badPage(p.id, "empty")
-	}
-	if key != nil && !bytes.Equal(list[0].key, key) {
-		return badPage(p.id, "begins with %x, the key that leads to it is %x", list[0].key, key)
-	}
-	if p.flags == pageLeaf {
-		return t.leaf(p, list)
-	}
-	return t.branch(p.id, list, depth)
-}
-
-// branch walks through what is below a branch page.
-func (t *treeWalk) branch(id uint64, list []element, depth int) error {
-	for i := 1; i < len(list); i++ {
-		if bytes.Compare(list[i-1].key, list[i].key) >= 0 {
-			return badPage(id, "key %x leads on behind %x", list[i].key, list[i-1].key)
-		}
-	}
-	for len(list) > 1 && t.from != nil && bytes.Compare(list[1].key, t.from) <= 0 {
-		list = list[1:]
-	}
-	for len(list) > 0 {
-		group := list[:min(len(list), walkGroup)]
-		list = list[len(group):]
-		ids := make([]uint64, len(group))
-		for i, e := range group {
-			ids[i] = e.child
-		}
-		pages, runs, err := t.read(ids)
-		if err != nil {
-			return err
-		}
-		for i := range pages {
-			if err := t.page(&pages[i], group[i].key, depth+1); err != nil {
-				return err
-			}
-		}
-		t.disk.release(runs)
-	}
-	return nil
-}
-
-func (t *treeWalk) leaf(p *boltPage, list []element) error {
-	for _, e := range list {
-		if e.flags != t.flags {
-			return badPage(p.id, "key %x has flags %#x", e.key, e.flags)
-		}
-		if t.begun && bytes.Compare(t.last, e.key) >= 0 {
-			return badPage(p.id, "key %x lies behind %x", e.key, t.last)
-		}
-		t.begun, t.last = true, append(t.last[:0], e.key...)
-		if err := t.each(e.key, e.value); err != nil {
-			return err
 		}
 	}
 	return nil

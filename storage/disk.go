@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	diskRunBytes = 1 << 20   // of one read
-	diskGap      = 64 << 10  // between wanted pages, read along rather than skipped
-	diskReaders  = 4         // reads at a time
-	diskAlign    = 4096      // of memory, for reads past the system's memory
-	maxPageRun   = 256 << 20 // bytes of one page with its overflow
+	diskRunBytes = 1 << 20     // of one read
+	diskGap      = 64 << 10    // between wanted pages, read along rather than skipped
+	diskReaders  = 4           // reads at a time
+	maxSlack     = 3 * diskGap // read along behind the last page of a run
+	diskAlign    = 4096        // of memory, for reads past the system's memory
+	maxPageRun   = 256 << 20   // bytes of one page with its overflow
 )
 
 // disk reads the pages of a file beside bbolt: those that a read transaction holds do not change.
@@ -25,10 +26,13 @@ type disk struct {
 	direct   *os.File // reads past the system's memory; nil: not wanted, or not to be had
 	past     bool     // it is wanted
 	pageSize int
-	pace     func(bytes int) error // nil: none
-	slack    int                   // pages that overflow one another, lately: read along with the last of a run
+	pace     func(bytes int) error // asked by whoever takes what was read; nil: none
+	ahead    bool                  // what a walk comes to next is read while it is busy
 	bytes    atomic.Int64
-	spare    [][]byte // buffers of large runs, to be used again
+	reads    sync.WaitGroup // those that nobody waits for yet
+
+	mu    sync.Mutex
+	spare [][]byte // guarded by mu: buffers of large runs, to be used again
 }
 
 // largeRun is from what size on the memory of a run is kept: of diskRunBytes and what is read along.
@@ -39,6 +43,8 @@ func (d *disk) buffer(n int) []byte {
 	if n < largeRun || n > diskRunBytes+4*diskGap {
 		return aligned(n)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if last := len(d.spare) - 1; last >= 0 {
 		b := d.spare[last]
 		d.spare = d.spare[:last]
@@ -49,6 +55,8 @@ func (d *disk) buffer(n int) []byte {
 
 // release takes the memory of runs back: pages in it are invalid from now on.
 func (d *disk) release(runs []pageRun) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, r := range runs {
 		if cap(r.bytes) == diskRunBytes+4*diskGap && len(d.spare) < walkGroup {
 			d.spare = append(d.spare, r.bytes)
@@ -65,7 +73,9 @@ func (f *file) openDisk(pageSize int, past bool, pace func(int) error) *disk {
 	return d
 }
 
+// close waits for reads that are under way.
 func (d *disk) close() {
+	d.reads.Wait()
 	if d.direct != nil {
 		_ = d.direct.Close()
 	}
@@ -105,58 +115,71 @@ type pageRun struct {
 	err   error
 }
 
-// pages reads pages with what overflows them, in the order of the ids. end is the number of pages of the file. The pages
-// lie in the runs.
-func (d *disk) pages(ids []uint64, end uint64) (list []boltPage, runs []pageRun, err error) {
-	if runs, err = d.plan(ids, end); err != nil {
-		return nil, nil, err
+// pagesRead is what became of reading pages. They lie in the runs.
+type pagesRead struct {
+	list      []boltPage
+	runs      []pageRun
+	bytes     int
+	overflows int // pages that overflow one of them, at most
+	err       error
+}
+
+// pages reads pages with what overflows them, in the order of the ids. end is the number of pages of the file, slack how
+// many pages are likely to overflow one: they are read along with the last of a run. Several may be read at once.
+func (d *disk) pages(ids []uint64, end uint64, slack int) (r pagesRead) {
+	if r.runs, r.err = d.plan(ids, end, min(slack, maxSlack/d.pageSize)); r.err != nil {
+		return r
 	}
-	d.readAll(runs)
-	list = make([]boltPage, len(ids))
-	bytes, overflows := 0, 0
-	for _, r := range runs {
-		bytes += len(r.bytes)
+	d.readAll(r.runs)
+	r.list = make([]boltPage, len(ids))
+	for _, run := range r.runs {
+		r.bytes += len(run.bytes)
 	}
 	for i, id := range ids {
-		n, _ := slices.BinarySearchFunc(runs, id, func(r pageRun, id uint64) int {
-			switch {
-			case id < r.first:
-				return 1
-			case id >= r.first+uint64(len(r.bytes)/d.pageSize):
-				return -1
-			}
-			return 0
-		})
-		if runs[n].err != nil {
-			return nil, nil, runs[n].err
+		if r.err = d.page(&r, i, id, end); r.err != nil {
+			return r
 		}
-		if list[i], err = pageHead(id, runs[n].bytes[int(id-runs[n].first)*d.pageSize:]); err != nil {
-			return nil, nil, err
-		}
-		p := &list[i]
-		if p.overflow >= end-id || (p.overflow+1)*uint64(d.pageSize) > maxPageRun {
-			return nil, nil, badPage(id, "overflows %d pages, of %d", p.overflow, end)
-		}
-		overflows = max(overflows, int(p.overflow))
-		size := int(p.overflow+1) * d.pageSize
-		if size > len(p.bytes) {
-			p.bytes = aligned(size)
-			bytes += size
-			if err := d.read(id, p.bytes); err != nil {
-				return nil, nil, err
-			}
-		}
-		p.bytes = p.bytes[:size:size]
 	}
-	d.slack = min(overflows, diskGap/d.pageSize)
-	if d.pace != nil {
-		return list, runs, d.pace(bytes)
+	return r
+}
+
+// page finds one of the pages in the runs, and reads what of it they lack.
+func (d *disk) page(r *pagesRead, i int, id, end uint64) (err error) {
+	n, _ := slices.BinarySearchFunc(r.runs, id, func(run pageRun, id uint64) int {
+		switch {
+		case id < run.first:
+			return 1
+		case id >= run.first+uint64(len(run.bytes)/d.pageSize):
+			return -1
+		}
+		return 0
+	})
+	run := &r.runs[n]
+	if run.err != nil {
+		return run.err
 	}
-	return list, runs, nil
+	p := &r.list[i]
+	if *p, err = pageHead(id, run.bytes[int(id-run.first)*d.pageSize:]); err != nil {
+		return err
+	}
+	if p.overflow >= end-id || (p.overflow+1)*uint64(d.pageSize) > maxPageRun {
+		return badPage(id, "overflows %d pages, of %d", p.overflow, end)
+	}
+	r.overflows = max(r.overflows, int(p.overflow))
+	size := int(p.overflow+1) * d.pageSize
+	if size > len(p.bytes) {
+		p.bytes = aligned(size)
+		r.bytes += size
+		if err := d.read(id, p.bytes); err != nil {
+			return err
+		}
+	}
+	p.bytes = p.bytes[:size:size]
+	return nil
 }
 
 // plan makes few reads of many pages.
-func (d *disk) plan(ids []uint64, end uint64) (runs []pageRun, err error) {
+func (d *disk) plan(ids []uint64, end uint64, slack int) (runs []pageRun, err error) {
 	sorted := slices.Sorted(slices.Values(ids))
 	for i := 0; i < len(sorted); {
 		first, last := sorted[i], sorted[i]
@@ -166,7 +189,7 @@ func (d *disk) plan(ids []uint64, end uint64) (runs []pageRun, err error) {
 		if last >= end || first < 2 {
 			return nil, badPage(last, "there are %d pages", end)
 		}
-		stop := min(last+1+uint64(d.slack), end)
+		stop := min(last+1+uint64(slack), end)
 		if i < len(sorted) {
 			stop = min(stop, sorted[i])
 		}

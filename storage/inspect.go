@@ -45,7 +45,7 @@ func (v *View) Inspect(ctx context.Context, pace func(bytes int) error) (r Inspe
 			return err
 		}
 		defer p.close()
-		p.at = &v.pin.pos
+		p.at, p.disk.ahead = &v.pin.pos, true
 		r, err = p.finish(p.whole())
 		return err
 	})

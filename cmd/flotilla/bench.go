@@ -19,7 +19,7 @@ func benchVerb(s streams) *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
 		Usage:     "measure a cluster with simulated devices, or copies on one of its own",
-		ArgsUsage: "write|read|resync",
+		ArgsUsage: "write|read|resync|check",
 		Subcommands: []*cli.Command{
 			{
 				Name:  "write",
@@ -46,10 +46,12 @@ flotilla bench write --callers 1 --addr 127.0.0.1:7601,127.0.0.1:7611,127.0.0.1:
 flotilla bench read --last --callers 64 -o json`,
 			},
 			benchResyncVerb(s),
+			benchCheckVerb(s),
 		},
 		Description: `flotilla bench write --duration 10s
 flotilla bench read --last
-flotilla bench resync --size 1GB`,
+flotilla bench resync --size 1GB
+flotilla bench check --size 1GB`,
 	}
 }
 

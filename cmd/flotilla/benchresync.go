@@ -16,27 +16,38 @@ import (
 
 // benchResyncVerb needs no cluster: it starts three processes of its own, like the demo.
 func benchResyncVerb(s streams) *cli.Command {
+	return ownClusterBench(s, false, "resync", "copies of replicas, on three processes of its own in a temporary directory", `flotilla bench resync
+flotilla bench resync --size 10MB --runs 5
+flotilla bench resync --only full -o json`)
+}
+
+// benchCheckVerb is its like for proofs and repairs.
+func benchCheckVerb(s streams) *cli.Command {
+	return ownClusterBench(s, true, "check", "checks, deep checks and repairs, on three processes of its own in a temporary directory", `flotilla bench check
+flotilla bench check --size 256MB --runs 1
+flotilla bench check --only repair -o json`)
+}
+
+func ownClusterBench(s streams, checks bool, name, usage, examples string) *cli.Command {
 	return &cli.Command{
-		Name:  "resync",
-		Usage: "copies of replicas, on three processes of its own in a temporary directory",
+		Name:  name,
+		Usage: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "size", Value: "1GB", Usage: "random floats over all groups, on each node; five times as much disk is used"},
 			&cli.IntFlag{Name: "runs", Value: 3, Usage: "how often each scene is played; medians are shown"},
-			&cli.StringFlag{Name: "only", Usage: "play one scene: " + resyncbench.Scenes()},
+			&cli.StringFlag{Name: "only", Usage: "play one scene: " + resyncbench.Scenes(checks)},
 			&cli.StringFlag{Name: "dir", DefaultText: "the system's temporary directory", Usage: "where the data is kept while it runs"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: outputTable, Usage: "table, wide, json, yaml, csv, name"},
 		},
-		Action: func(c *cli.Context) error { return benchResync(c, s) },
-		Description: `flotilla bench resync
-flotilla bench resync --size 10MB --runs 5
-flotilla bench resync --only full -o json
+		Action: func(c *cli.Context) error { return benchOwnCluster(c, s, checks) },
+		Description: examples + `
 
 The data is written below Raft into the shards of nodes that are stopped, the same bytes on each. Nothing else should
 run on the machine meanwhile. Exit code 6: something was slower than its goal.`,
 	}
 }
 
-func benchResync(c *cli.Context, s streams) error {
+func benchOwnCluster(c *cli.Context, s streams, checks bool) error {
 	if err := arity(c, 0, 0); err != nil {
 		return err
 	}
@@ -60,7 +71,7 @@ func benchResync(c *cli.Context, s streams) error {
 	}
 	var bar *progress
 	report, err := resyncbench.Run(c.Context, resyncbench.Options{
-		Binary: binary, Dir: c.String("dir"), Bytes: size, Runs: c.Int("runs"), Only: c.String("only"),
+		Binary: binary, Dir: c.String("dir"), Bytes: size, Runs: c.Int("runs"), Only: c.String("only"), Checks: checks,
 		Say: func(format string, args ...any) { fmt.Fprintf(s.err, "bench: "+format+"\n", args...) },
 		Fill: func(done, all int) {
 			if bar == nil {

@@ -13,10 +13,14 @@ import (
 )
 
 const (
-	// repairPoll is the pause between two looks at a repair's job.
-	repairPoll = 50 * time.Millisecond
+	// repairLook is how long a question about a repair's job waits for its next
+	// stage, or its end.
+	repairLook = time.Second
 	// repairNudge is the pause between two entries for a replica that waits for one.
-	repairNudge = 250 * time.Millisecond
+	repairNudge = 100 * time.Millisecond
+	// repairPause is the pause before a node is asked again that did not answer, or
+	// that does not wait.
+	repairPause = 20 * time.Millisecond
 	// stageReplay is the stage of a job whose copy is installed.
 	stageReplay = "replay"
 	// repairPatience bounds the wait for it: a job that takes longer goes on, and
@@ -43,7 +47,7 @@ type repairAnswer struct {
 
 // Repair implements antientropy.Acts.
 func (c checkCluster) Repair(ctx context.Context, group uint32, node string, r antientropy.Repair) error {
-	defer c.known.forget()
+	defer c.known.forget(group)
 	job, err := c.beginRepair(ctx, group, node, r)
 	if err != nil || job == "" {
 		return err
@@ -76,36 +80,45 @@ func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id strin
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
 	heard := time.Now()
-	var nudged time.Time
-	for {
-		j, err := c.jobOf(ctx, node, id)
+	for q := (jobRequest{ID: id, WaitMs: repairLook.Milliseconds()}); ; {
+		asked, moved := time.Now(), false
+		j, err := c.jobOf(ctx, node, q)
 		switch {
 		case err == nil && j.Final():
 			return jobError(j)
 		case err == nil:
 			heard = time.Now()
-			if j.Stage != nil && *j.Stage == stageReplay && time.Since(nudged) > repairNudge {
-				nudged = time.Now()
+			stage := stageOf(&j)
+			moved = stage != q.Seen
+			if q.Seen, q.WaitMs = stage, repairLook.Milliseconds(); stage == stageReplay {
+				q.WaitMs = repairNudge.Milliseconds()
 				_ = c.g.command(ctx, group, storage.AppendNoop(nil)) // or it learns of it later
 			}
 		case time.Since(heard) > repairSilence:
 			return fmt.Errorf("job %s: %w", id, err)
 		}
-		if !pause(ctx, repairPoll) {
+		if !moved && time.Since(asked) < repairPause && !pause(ctx, repairPause) {
 			return fmt.Errorf("job %s goes on: %w", id, ctx.Err())
 		}
 	}
 }
 
-func (c checkCluster) jobOf(ctx context.Context, node, id string) (api.Job, error) {
+func stageOf(j *api.Job) string {
+	if j.Stage == nil {
+		return ""
+	}
+	return *j.Stage
+}
+
+func (c checkCluster) jobOf(ctx context.Context, node string, q jobRequest) (api.Job, error) {
 	to, err := c.id(node)
 	if err != nil {
 		return api.Job{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, reportTimeout)
+	limited, cancel := context.WithTimeout(ctx, reportTimeout+repairLook)
 	defer cancel()
 	var reply jobReply
-	if err := c.g.askJSON(limited, to, MethodJobs, jobRequest{ID: id}, &reply); err != nil {
+	if err := c.g.askJSON(limited, to, MethodJobs, q, &reply); err != nil {
 		return api.Job{}, err
 	}
 	if len(reply.Jobs) == 0 {

@@ -46,7 +46,7 @@ func (c checkCluster) Members(ctx context.Context, group uint32) ([]antientropy.
 	if !ok {
 		return nil, fmt.Errorf("group %d is not in this node's table: %w", group, antientropy.ErrMoved)
 	}
-	conds := c.known.of(ctx, a, conditionsAge)
+	conds := c.known.of(ctx, a, 0) // whoever waits for a change of them asks again and again
 	var out []antientropy.Member
 	for _, name := range a.Nodes() {
 		k := conds[name]
@@ -110,13 +110,13 @@ func (c checkCluster) Root(ctx context.Context, group uint32, cut, node string) 
 
 func (c checkCluster) root(ctx context.Context, group uint32, cut, node string) (antientropy.Statement, error) {
 	a := c.g.cfg.Directory.Table().Assignments[group]
-	limit := rootTimeout
+	limit, call := rootTimeout, c.g.gather.call
 	if c.known.of(ctx, a, conditionsAge)[node].state == api.ReplicaSyncing {
-		limit = syncingTimeout
+		limit, call = syncingTimeout, c.g.call // nobody else waits for it
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := askNode[Root](limited, c, node, MethodRoots, rootRequest{group, cut})
+	r, err := askNodeOver[Root](limited, c, call, node, MethodRoots, rootRequest{group, cut})
 	if late := errors.Is(err, context.DeadlineExceeded) || limited.Err() != nil; err != nil && late && ctx.Err() == nil {
 		return antientropy.Statement{}, c.late(ctx, a, node)
 	}
@@ -146,12 +146,16 @@ func (c checkCluster) late(ctx context.Context, a membership.Assignment, node st
 
 // askNode asks one node about its replica, in the terms of a check.
 func askNode[T any](ctx context.Context, c checkCluster, node string, method Method, request any) (T, error) {
+	return askNodeOver[T](ctx, c, c.g.call, node, method, request)
+}
+
+func askNodeOver[T any](ctx context.Context, c checkCluster, call caller, node string, method Method, request any) (T, error) {
 	var none T
 	to, err := c.id(node)
 	if err != nil {
 		return none, err
 	}
-	v, err := askReplica[T](ctx, c.g, to, method, request)
+	v, err := askReplicaOver[T](ctx, call, to, method, request)
 	switch {
 	case err == nil:
 		return v, nil
@@ -186,7 +190,7 @@ func (c checkCluster) Acquit(ctx context.Context, group uint32, node string) err
 func (c checkCluster) act(ctx context.Context, group uint32, node string, s *antientropy.Suspicion) error {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
-	defer c.known.forget()
+	defer c.known.forget(group)
 	_, err := askNode[struct{}](ctx, c, node, MethodAccuse, accuseRequest{group, s})
 	return err
 }

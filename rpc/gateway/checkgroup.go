@@ -14,6 +14,7 @@ import (
 type checks struct {
 	engine *antientropy.Engine
 	known  *conditions
+	skips  *skips
 
 	mu     sync.Mutex
 	groups map[uint32]*checkTurn // guarded by mu: those under way, or waited for
@@ -76,6 +77,7 @@ func (g *Gateway) CheckGroup(ctx context.Context, group uint32, o antientropy.Op
 		return antientropy.Report{Group: group}, err
 	}
 	defer leave()
+	defer g.checks.known.forget(group)
 	r, err := g.checks.engine.Check(ctx, group, o)
 	if err != nil {
 		return r, err
@@ -92,7 +94,7 @@ func (g *Gateway) keepReport(r *antientropy.Report) {
 	}
 	if r.Unchecked != "" {
 		c.skipped.Add(1)
-		g.Note(api.EventCheck, &r.Group, "", "the group was not fully checked: %s", r.Unchecked)
+		c.skips.add(r)
 	}
 	if r.Damaged {
 		c.mismatches.Add(1)

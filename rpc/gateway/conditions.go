@@ -38,34 +38,46 @@ func (c condition) describe() string {
 	return fmt.Sprintf("it has applied up to %d of %d", c.applied, c.commit)
 }
 
-// conditions keeps what all nodes said last, for the groups of one check: each
-// answer is about all groups of a node.
+// conditions keeps what the nodes said last of the groups that are being checked.
 type conditions struct {
 	g *Gateway
 
-	mu      sync.Mutex // held while the nodes are asked
-	at      time.Time
-	reports map[string]nodeReport
+	mu     sync.Mutex
+	groups map[uint32]conditionsAt // guarded by mu: at most one of each group
+}
+
+type conditionsAt struct {
+	at time.Time // when they were asked for
+	of map[string]condition
+}
+
+func newConditions(g *Gateway) *conditions {
+	return &conditions{g: g, groups: map[uint32]conditionsAt{}}
 }
 
 // of gives the condition of each replica of a group by its node, not older than
 // age.
 func (k *conditions) of(ctx context.Context, a membership.Assignment, age time.Duration) map[string]condition {
-	asked := time.Now()
+	now := time.Now()
+	k.mu.Lock()
+	known, some := k.groups[a.Group]
+	k.mu.Unlock()
+	if some && age > 0 && !known.at.Before(now.Add(-age)) {
+		return known.of
+	}
+	known = conditionsAt{now, conditionsOf(a, k.g.reports(ctx, k.g.cfg.Directory.Table(), a.Group))}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.reports == nil || k.at.Before(asked.Add(-age)) {
-		k.at = time.Now()
-		k.reports = k.g.reports(ctx, k.g.cfg.Directory.Table())
-	}
-	return conditionsOf(a, k.reports)
+	k.groups[a.Group] = known
+	return known.of
 }
 
-// forget has the nodes asked again: something was done to a replica.
-func (k *conditions) forget() {
+// forget has the nodes asked again: something was done to a replica, or the check
+// of the group is over.
+func (k *conditions) forget(group uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.reports = nil
+	delete(k.groups, group)
 }
 
 // conditionsOf reads them out of the reports. What the leader knows of a replica

@@ -216,7 +216,7 @@ const (
 	MethodJobs                              // jobs of this node
 	MethodCancelJob                         // cancel a job of this node
 	MethodCut                               // cut of one group, on its leader
-	MethodRoots                             // roots of many groups
+	MethodRoots                             // root of one group
 	MethodTrim                              // trim one group here
 	MethodStepDown                          // hand over one group
 	MethodCollections                       // collections of a database
@@ -230,6 +230,7 @@ const (
 	MethodAccuse                            // a replica is suspect, or is not any more
 	MethodRepair                            // begin the repair of a replica here
 	MethodDrill                             // damage a replica of this node on purpose
+	MethodMany                              // questions about many groups
 	methodEnd
 )
 

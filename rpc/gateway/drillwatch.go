@@ -84,7 +84,7 @@ func (w *drillWatch) look(ctx context.Context) {
 		return
 	}
 	var report nodeReport
-	if err := w.g.askJSON(ctx, to, MethodReport, struct{}{}, &report); err != nil {
+	if err := w.g.askJSON(ctx, to, MethodReport, reportRequest{[]uint32{w.r.Group}}, &report); err != nil {
 		return // it is asked again
 	}
 	if s := statusOf(report, w.r.Group); s != nil && s.Replica.State != api.ReplicaReady {

@@ -61,6 +61,7 @@ type Gateway struct {
 	proofs    proofs
 	events    *eventRing
 
+	gather      *gather
 	checks      checks
 	inspections inspections
 
@@ -97,7 +98,8 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs, events: newEventRing(time.Now())}
 	jobs.ended = g.noteJob
-	g.checks.known, g.checks.groups = &conditions{g: g}, map[uint32]*checkTurn{}
+	g.gather = newGather(g)
+	g.checks.known, g.checks.groups, g.checks.skips = newConditions(g), map[uint32]*checkTurn{}, newSkips(g.noteSkipped)
 	g.checks.engine, err = antientropy.New(antientropy.Config{Cluster: checkCluster{g, g.checks.known, &sync.Map{}}, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
@@ -121,6 +123,8 @@ func (g *Gateway) Self() string { return g.cfg.Self.Name }
 func (g *Gateway) Close() error {
 	err := g.jobs.close()
 	g.inspections.close()
+	g.gather.close()
+	g.checks.skips.close()
 	return err
 }
 

@@ -97,7 +97,15 @@ func (r *Row) Change(change func(*api.Job)) {
 	r.jobs.mu.Lock()
 	defer r.jobs.mu.Unlock()
 	if j := r.jobs.jobs[r.id]; j != nil && !j.Final() {
-		change(j)
+		r.jobs.changeLocked(j, change)
+	}
+}
+
+// changeLocked changes a row, and wakes those who wait for another stage.
+func (js *Jobs) changeLocked(j *api.Job, change func(*api.Job)) {
+	before := stageOf(j)
+	if change(j); stageOf(j) != before {
+		js.movedLocked()
 	}
 }
 
@@ -131,7 +139,7 @@ func (r *Row) Note(note json.RawMessage, change func(*api.Job)) error {
 	if j == nil || j.Final() || r.jobs.closed {
 		return nil
 	}
-	change(j)
+	r.jobs.changeLocked(j, change)
 	r.jobs.notes[r.id] = note
 	if r.jobs.file == nil {
 		return nil
@@ -177,6 +185,7 @@ func (r *Row) End(status string, change func(*api.Job)) {
 	delete(r.jobs.driven, r.id)
 	delete(r.jobs.notes, r.id)
 	r.jobs.keepLocked(j)
+	r.jobs.movedLocked()
 	r.jobs.ended(*j)
 }
 

@@ -36,6 +36,7 @@ type Jobs struct {
 	early   map[string]bool // left jobs whose end was asked for before they were opened again
 	file    *jobFile        // nil: memory only
 	closed  bool
+	moved   chan struct{} // closed when a job comes to another stage, or its end
 
 	ended func(api.Job) // told of each end, under mu
 }
@@ -43,7 +44,7 @@ type Jobs struct {
 // openJobs reads the jobs of earlier processes. One that was cut short by the
 // end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}, ended: func(api.Job) {}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}, moved: make(chan struct{}), ended: func(api.Job) {}}
 	if path == "" {
 		return js, nil
 	}
@@ -86,6 +87,7 @@ func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
 func (js *Jobs) close() error {
 	js.mu.Lock()
 	js.closed = true
+	js.movedLocked()
 	for _, cancel := range js.running {
 		cancel()
 	}
@@ -168,6 +170,7 @@ func (js *Jobs) finish(ctx context.Context, id string, result any, err error) {
 		}
 	}
 	js.keepLocked(j)
+	js.movedLocked()
 	js.ended(*j)
 }
 
@@ -223,6 +226,32 @@ func (js *Jobs) linesLocked() []jobLine {
 	return out
 }
 
+// await returns when a job is in another stage than seen, or has ended, or is not
+// known, or ctx has ended.
+func (js *Jobs) await(ctx context.Context, id, seen string) {
+	for {
+		js.mu.Lock()
+		j := js.jobs[id]
+		over := j == nil || j.Final() || js.closed || stageOf(j) != seen
+		moved := js.moved
+		js.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// movedLocked wakes those who wait for a job's stage.
+func (js *Jobs) movedLocked() {
+	close(js.moved)
+	js.moved = make(chan struct{})
+}
+
 // list gives the jobs of this node, or the one with that id.
 func (js *Jobs) list(id string) []api.Job {
 	js.mu.Lock()
@@ -265,6 +294,10 @@ func (js *Jobs) cancel(id string) bool {
 type jobRequest struct {
 	ID   string    `json:"id"`
 	Only JobFilter `json:"only"`
+	// WaitMs, with an ID, is how long the answer waits for the job to be in another
+	// stage than Seen, or at its end.
+	WaitMs int64  `json:"wait_ms,omitempty"`
+	Seen   string `json:"seen,omitempty"`
 }
 
 type jobReply struct {
@@ -272,10 +305,18 @@ type jobReply struct {
 	Known bool      `json:"known"`
 }
 
-func (g *Gateway) serveJobs(payload []byte) ([]byte, error) {
+// maxJobWait bounds WaitMs.
+const maxJobWait = 10 * time.Second
+
+func (g *Gateway) serveJobs(ctx context.Context, payload []byte) ([]byte, error) {
 	var m jobRequest
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return nil, fmt.Errorf("jobs: %w", errPayload)
+	}
+	if m.ID != "" && m.WaitMs > 0 {
+		limited, cancel := context.WithTimeout(ctx, min(time.Duration(m.WaitMs)*time.Millisecond, maxJobWait))
+		g.jobs.await(limited, m.ID, m.Seen)
+		cancel()
 	}
 	return json.Marshal(jobReply{Jobs: m.Only.of(g.jobs.list(m.ID))})
 }

@@ -68,8 +68,12 @@ func (r *replicaReply[T]) failure(node string) error {
 
 // askReplica asks one node about its replica.
 func askReplica[T any](ctx context.Context, g *Gateway, to membership.NodeID, method Method, request any) (T, error) {
+	return askReplicaOver[T](ctx, g.call, to, method, request)
+}
+
+func askReplicaOver[T any](ctx context.Context, call caller, to membership.NodeID, method Method, request any) (T, error) {
 	var r replicaReply[T]
-	if err := g.askJSON(ctx, to, method, request, &r); err != nil {
+	if err := askOver(ctx, call, to, method, request, &r); err != nil {
 		return r.Value, err
 	}
 	return r.Value, r.failure(to.Name)

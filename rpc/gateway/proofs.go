@@ -31,5 +31,18 @@ func (p *proofs) all() map[uint32]api.Time {
 	return maps.Clone(p.at)
 }
 
+// of gives those of some groups.
+func (p *proofs) of(groups []uint32) map[uint32]api.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[uint32]api.Time{}
+	for _, id := range groups {
+		if at, ok := p.at[id]; ok {
+			out[id] = at
+		}
+	}
+	return out
+}
+
 // Proofs gives when this node last found groups equal, or was told so.
 func (g *Gateway) Proofs() map[uint32]api.Time { return g.proofs.all() }

@@ -19,9 +19,9 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 	case MethodCollections:
 		return g.serveCollections(ctx, payload)
 	case MethodReport:
-		return json.Marshal(g.report())
+		return g.serveReport(payload)
 	case MethodJobs:
-		return g.serveJobs(payload)
+		return g.serveJobs(ctx, payload)
 	case MethodCancelJob:
 		return g.serveCancel(payload)
 	case MethodCut:
@@ -52,22 +52,34 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveRepair(ctx, payload)
 	case MethodDrill:
 		return g.serveDrill(ctx, from, payload)
+	case MethodMany:
+		return g.serveMany(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
 }
 
 // askJSON asks a node, this one included, one of the rare questions.
 func (g *Gateway) askJSON(ctx context.Context, to membership.NodeID, method Method, request, reply any) error {
+	return askOver(ctx, g.call, to, method, request, reply)
+}
+
+// caller carries a question to a node.
+type caller func(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error)
+
+// call is the caller for all questions.
+func (g *Gateway) call(ctx context.Context, to membership.NodeID, method Method, payload []byte) ([]byte, error) {
+	if to == g.cfg.Self {
+		return g.Serve(ctx, to, method, payload)
+	}
+	return g.cfg.Peers.Call(ctx, to, method, payload)
+}
+
+func askOver(ctx context.Context, call caller, to membership.NodeID, method Method, request, reply any) error {
 	payload, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
-	var b []byte
-	if to == g.cfg.Self {
-		b, err = g.Serve(ctx, to, method, payload)
-	} else {
-		b, err = g.cfg.Peers.Call(ctx, to, method, payload)
-	}
+	b, err := call(ctx, to, method, payload)
 	if err != nil {
 		return fmt.Errorf("node %s: %w", to.Name, err)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -24,6 +25,37 @@ type nodeReport struct {
 	failed   error               // why there is none
 }
 
+// reportRequest asks a node for its report.
+type reportRequest struct {
+	Groups []uint32 `json:"groups,omitempty"` // about these alone; none: about all
+}
+
+func (g *Gateway) serveReport(payload []byte) ([]byte, error) {
+	var m reportRequest
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("report: %w", errPayload)
+	}
+	if len(m.Groups) == 0 {
+		return json.Marshal(g.report())
+	}
+	return json.Marshal(g.reportOn(m.Groups))
+}
+
+// reportOn is report about some groups.
+func (g *Gateway) reportOn(groups []uint32) nodeReport {
+	jobs := g.jobs.byGroup()
+	r := nodeReport{Replicas: []ReplicaStatus{}, Jobs: map[uint32]string{}, Proofs: g.proofs.of(groups)}
+	for _, id := range slices.Sorted(slices.Values(groups)) {
+		if group, ok := g.cfg.Host.Group(id); ok {
+			r.Replicas = append(r.Replicas, group.Status())
+		}
+		if job, ok := jobs[id]; ok {
+			r.Jobs[id] = job
+		}
+	}
+	return r
+}
+
 func (g *Gateway) report() nodeReport {
 	r := nodeReport{Replicas: []ReplicaStatus{}, DiskFree: g.cfg.Host.DiskFree(), Jobs: g.jobs.byGroup(), Proofs: g.proofs.all()}
 	if offset, known := g.cfg.ClockOffset(); known {
@@ -38,9 +70,13 @@ func (g *Gateway) report() nodeReport {
 	return r
 }
 
-// reports asks every node of the table at once. A node that does not answer
-// in time has a report that says so.
-func (g *Gateway) reports(ctx context.Context, t *Table) map[string]nodeReport {
+// reports asks every node of the table at once, about some groups or (none) all.
+// A node that does not answer in time has a report that says so.
+func (g *Gateway) reports(ctx context.Context, t *Table, groups ...uint32) map[string]nodeReport {
+	call := g.call
+	if len(groups) > 0 {
+		call = g.gather.call
+	}
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	var mu sync.Mutex
@@ -51,7 +87,7 @@ func (g *Gateway) reports(ctx context.Context, t *Table) map[string]nodeReport {
 			var r nodeReport
 			if state, _ := g.seen(node); state == membership.NodeDown {
 				r.failed = fmt.Errorf("node %s is down", name)
-			} else if err := g.askJSON(ctx, node.NodeID, MethodReport, struct{}{}, &r); err != nil {
+			} else if err := askOver(ctx, call, node.NodeID, MethodReport, reportRequest{groups}, &r); err != nil {
 				r = nodeReport{failed: fmt.Errorf("node %s does not answer: %w", name, err)}
 			}
 			mu.Lock()
@@ -88,7 +124,7 @@ func (g *Gateway) Group(ctx context.Context, id uint32) (api.Group, error) {
 		return api.Group{}, err
 	}
 	t := g.cfg.Directory.Table()
-	return groupRow(t.Assignments[id], g.reports(ctx, t)), nil
+	return groupRow(t.Assignments[id], g.reports(ctx, t, id)), nil
 }
 
 // checkGroup makes sure that a group exists.

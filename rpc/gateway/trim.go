@@ -48,11 +48,11 @@ func only(groups []uint32) *uint32 {
 	return &groups[0]
 }
 
-// eachGroup does something for every group, groupWorkers at a time.
-func eachGroup(ctx context.Context, groups []uint32, do func(group uint32)) {
+// eachGroup does something for every group, so many at a time.
+func eachGroup(ctx context.Context, atOnce int, groups []uint32, do func(group uint32)) {
 	next := make(chan uint32)
 	var wg sync.WaitGroup
-	for range min(groupWorkers, len(groups)) {
+	for range min(atOnce, len(groups)) {
 		wg.Go(func() {
 			for group := range next {
 				do(group)
@@ -89,7 +89,7 @@ func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(
 		Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
 	var mu sync.Mutex
 	leaderless := true // all that failed would not have with a leader
-	eachGroup(ctx, groups, func(group uint32) {
+	eachGroup(ctx, groupWorkers, groups, func(group uint32) {
 		part, retry := g.trimGroup(ctx, group)
 		mu.Lock()
 		result.Trimmed = append(result.Trimmed, part.Trimmed...)

@@ -11,6 +11,10 @@ import (
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
+// verifiesAtOnce is how many groups a job has in work that reads no blocks: what
+// they ask of the same node shares calls.
+const verifiesAtOnce = 64
+
 // Verify starts the job that checks all assigned replicas of some groups (none:
 // all that exist).
 func (g *Gateway) Verify(ctx context.Context, r api.VerifyRequest) (api.Job, error) {
@@ -42,7 +46,12 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 	begin := time.Now()
 	result := api.VerifyResult{Mode: r.Mode, Deep: r.Deep, GroupsTotal: len(r.Groups), Findings: []api.Finding{}, Unchecked: []api.Unchecked{}}
 	var mu sync.Mutex // guards result
-	eachGroup(ctx, r.Groups, func(group uint32) {
+	defer g.checks.skips.flush()
+	atOnce := verifiesAtOnce
+	if r.Deep {
+		atOnce = groupWorkers // their views are pinned while they wait for the disk
+	}
+	eachGroup(ctx, atOnce, r.Groups, func(group uint32) {
 		report, err := g.CheckGroup(ctx, group, optionsOf(r, func(bytes int64) {
 			progress(func(j *api.Job) { j.BytesDone += bytes })
 		}))

@@ -42,6 +42,9 @@ type Config struct {
 	Since    time.Time    // jobs that ended before are not counted: an earlier process did
 	LogBytes func() int64 // of the write-ahead log; nil: not told
 	Ready    func() bool  // nil: not told
+	// Wire is what went to and came from other nodes over the streams of Raft and of
+	// the small calls, since the node began, in bytes; nil: not told.
+	Wire func() (sent, received uint64)
 }
 
 // Collector implements prometheus.Collector.

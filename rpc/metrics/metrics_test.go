@@ -55,7 +55,7 @@ func whole() *source {
 
 func collector(s *source) *Collector {
 	return New(Config{Source: s, Node: "n1", Version: api.Version{Version: "v1", GoVersion: "go", Revision: "r"}, Since: began,
-		LogBytes: func() int64 { return 123 }, Ready: func() bool { return true }})
+		LogBytes: func() int64 { return 123 }, Ready: func() bool { return true }, Wire: func() (sent, received uint64) { return 70, 80 }})
 }
 
 // scrape gives the lines of one answer that are Flotilla's own, comments too.
@@ -81,6 +81,7 @@ func TestAScrapeShowsTheNode(t *testing.T) {
 		`flotilla_build_info{go_version="go",revision="r",version="v1"} 1`, `flotilla_node_info{node="n1"} 1`, `flotilla_ready 1`,
 		`flotilla_nodes{state="up"} 2`, `flotilla_nodes{state="down"} 1`, `flotilla_nodes{state="drained"} 0`, `flotilla_node_up{node="n3"} 0`,
 		`flotilla_groups_in_use 2`, `flotilla_disk_free_bytes 1.073741824e+09`, `flotilla_log_bytes 123`, `flotilla_clock_offset_seconds -0.03`,
+		`flotilla_peer_sent_bytes_total 70`, `flotilla_peer_received_bytes_total 80`,
 		`flotilla_replicas{state="ready"} 1`, `flotilla_replicas{state="syncing"} 1`, `flotilla_replicas{state="quarantined"} 0`, `flotilla_replica_roles{role="leader"} 1`,
 		`flotilla_replica_ready{group="43"} 0`, `flotilla_replica_leads{group="42"} 1`, `flotilla_replica_leader_known{group="43"} 0`, `flotilla_replica_applied_index{group="42"} 100`,
 		`flotilla_replica_lag_entries{group="42"} 7`, `flotilla_replica_log_entries{group="42"} 90`, `flotilla_replica_log_entries{group="43"} 0`,

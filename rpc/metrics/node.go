@@ -16,6 +16,8 @@ var (
 	groupsInUse = describe("groups_in_use", "Groups of the cluster that were ever written.")
 	diskFree    = describe("disk_free_bytes", "Free bytes of the disk that holds the data directory.")
 	logBytes    = describe("log_bytes", "Bytes of the entries in this node's write-ahead log, all groups together.")
+	wireSent    = describe("peer_sent_bytes_total", "Bytes that this node has sent to others over the streams of Raft and of small calls since it began; copies of replicas are not in it.")
+	wireGot     = describe("peer_received_bytes_total", "Bytes that came over those streams.")
 	clockOffset = describe("clock_offset_seconds", "How far this node's clock is ahead of the majority's.")
 )
 
@@ -30,6 +32,11 @@ func (c *Collector) node(ch chan<- prometheus.Metric, own *gateway.Own) {
 	}
 	if c.cfg.LogBytes != nil {
 		gauge(ch, logBytes, c.cfg.LogBytes())
+	}
+	if c.cfg.Wire != nil {
+		sent, received := c.cfg.Wire()
+		counter(ch, wireSent, sent)
+		counter(ch, wireGot, received)
 	}
 	if own.ClockMs != nil {
 		gauge(ch, clockOffset, float64(*own.ClockMs)/1000)

@@ -12,15 +12,16 @@ const (
 	// MaxDevices bounds the devices of one finding.
 	MaxDevices = 32
 
-	maxAttempts  = 3       // of a check that was interrupted, and of the check after a repair
-	maxLeaves    = 1 << 20 // that a replica may list
-	rereadBatch  = 256     // leaves of one call
-	maxDetails   = 64      // findings of one check whose devices are asked for
-	maxWhyBytes  = 512     // of a text that a replica gave
-	maxMissing   = 16      // replicas that Unchecked names
-	handOverWait = 30 * time.Second
-	handOverPoll = 200 * time.Millisecond
-	retryPause   = 200 * time.Millisecond // doubled with each attempt
+	maxAttempts   = 3       // of a check that was interrupted, and of the check after a repair
+	maxLeaves     = 1 << 20 // that a replica may list
+	rereadBatch   = 256     // leaves of one call
+	maxDetails    = 64      // findings of one check whose devices are asked for
+	maxWhyBytes   = 512     // of a text that a replica gave
+	maxMissing    = 16      // replicas that Unchecked names
+	handOverFirst = 10 * time.Millisecond
+	handOverWait  = 30 * time.Second
+	handOverPoll  = 200 * time.Millisecond // between two looks, at most
+	retryPause    = 200 * time.Millisecond // doubled with each attempt
 
 	callBound    = 10 * time.Second // of a small question, an accusation, a cut
 	endBound     = 15 * time.Second

@@ -135,13 +135,13 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 func (c *check) awaitFollower(ctx context.Context, node string) error {
 	bounded, cancel := context.WithTimeout(ctx, handOverWait)
 	defer cancel()
-	for {
+	for wait := handOverFirst; ; wait = min(2*wait, handOverPoll) {
 		members, err := c.cluster().Members(bounded, c.group)
 		leads := slices.ContainsFunc(members, func(m Member) bool { return m.Node == node && m.Leader })
 		if err == nil && !leads {
 			return nil
 		}
-		if pause(bounded, handOverPoll) != nil {
+		if pause(bounded, wait) != nil {
 			return errors.Join(errors.New("it has not handed its leadership over"), err, ctx.Err())
 		}
 	}

@@ -91,9 +91,10 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 		return antientropy.Inspected{}, err
 	}
 	defer func() { _ = v.Close() }()
+	wait := x.pace.turns(ctx, x.node.writing)
 	in, err := v.Inspect(ctx, func(bytes int) error {
 		progress(int64(bytes))
-		return x.pace.wait(ctx, bytes)
+		return wait(bytes)
 	})
 	if err != nil {
 		return antientropy.Inspected{}, err

@@ -115,9 +115,6 @@ func (s *schedule) free() []antientropy.Turn {
 
 func (s *schedule) check(ctx context.Context, group uint32) {
 	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Quick: true, Repair: true})
-	if err == nil && r.Unchecked != "" {
-		s.node.log.Warn("a check was skipped: missing is not equal", "group", group, "why", r.Unchecked, "missing", r.Missing)
-	}
 	select {
 	case s.done <- scheduled{group, err == nil && r.Unchecked == "" && (r.Equal || r.Repaired)}:
 	case <-ctx.Done():

@@ -53,6 +53,7 @@ func (n *Node) metrics() http.Handler {
 	return metrics.New(metrics.Config{
 		Source: n.gateway, Node: n.id.Name, Version: n.build, Since: n.startedAt, LogBytes: n.engine.Bytes,
 		Ready: func() bool { return len(n.ready.Missing()) == 0 },
+		Wire:  func() (sent, received uint64) { s := n.mux.Stats(); return s.BytesOut, s.BytesIn },
 	}).Handler()
 }
 

@@ -1,4 +1,4 @@
-// Package resyncbench measures how fast replicas are copied: `flotilla bench resync`.
+// Package resyncbench measures how fast replicas are copied, `flotilla bench resync`, and proven equal, `flotilla bench check`.
 //
 // Nouns: a rig is three processes of this very binary on loopback, in a temporary directory, with all groups live; the
 // filler writes below Raft into the shards of nodes that are stopped, the same bytes on each, so that a gigabyte is

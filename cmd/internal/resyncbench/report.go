@@ -7,7 +7,7 @@ import (
 	"sort"
 )
 
-// Report is what `bench resync -o json` prints.
+// Report is what `bench resync -o json` and `bench check -o json` print.
 type Report struct {
 	Bytes    int64     `json:"bytes"` // leaf bytes of all groups, on each node
 	Groups   int       `json:"groups"`
@@ -49,6 +49,15 @@ var goals = map[string]goal{
 	"p99 during a copy against before":   {false, 2},
 	"memory of a source above idle":      {false, 64},
 	"memory of the target above idle":    {false, 64},
+
+	"check of all groups, nothing changed":              {false, 1000},
+	"check of all groups, nothing changed, on the wire": {false, 1},
+	"deep check, a core":                                {true, 400},
+	"repair of a follower's damaged leaf":               {false, 1000},
+	"repair of a leader's damaged leaf":                 {false, 1000},
+	"bytes moved for a leaf":                            {false, 3},
+	"p99 during a deep check against before":            {false, 1.5},
+	"rate of a deep check, off the one set":             {false, 10},
 }
 
 // ledger gathers what the scenes measure.

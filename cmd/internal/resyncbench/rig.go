@@ -2,8 +2,6 @@ package resyncbench
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -167,27 +165,8 @@ func (r *rig) equal(ctx context.Context) error {
 	return nil
 }
 
-func (r *rig) verify(ctx context.Context, mode string) (result api.VerifyResult, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var job api.Job
-	if _, err := r.admin.Post(ctx, "/v1/admin/verify", nil, map[string]string{"mode": mode}, &job); err != nil {
-		return result, err
-	}
-	for !job.Final() {
-		select {
-		case <-ctx.Done():
-			return result, ctx.Err()
-		case <-time.After(poll):
-		}
-		if _, err := r.admin.Get(ctx, "/v1/admin/jobs/"+job.ID, nil, &job); err != nil {
-			return result, err
-		}
-	}
-	if job.Error != nil {
-		return result, errors.New(*job.Error)
-	}
-	return result, json.Unmarshal(job.Result, &result)
+func (r *rig) verify(ctx context.Context, mode string) (api.VerifyResult, error) {
+	return r.verifyWith(ctx, api.VerifyRequest{Mode: mode})
 }
 
 func (r *rig) dirs() []string {

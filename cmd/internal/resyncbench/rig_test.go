@@ -6,14 +6,15 @@ import (
 )
 
 // Every scene plays on a real cluster, and leaves equal replicas behind. FLOTILLA_BINARY names the binary that is
-// measured, FLOTILLA_SCENE one scene.
+// measured, FLOTILLA_SCENE one scene, FLOTILLA_CHECKS plays those of `bench check`.
 func TestScenesPlay(t *testing.T) {
 	binary := os.Getenv("FLOTILLA_BINARY")
 	if binary == "" {
 		t.Skip("FLOTILLA_BINARY names no binary")
 	}
 	report, err := Run(t.Context(), Options{Binary: binary, Dir: t.TempDir(), Bytes: 64 << 20, Runs: 1, Only: os.Getenv("FLOTILLA_SCENE"),
-		Say: t.Logf, Fill: func(int, int) {}})
+		Checks: os.Getenv("FLOTILLA_CHECKS") != "",
+		Say:    t.Logf, Fill: func(int, int) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type Options struct {
 	Dir    string // where the temporary directory is made; "" is the system's place
 	Bytes  int64  // over all groups
 	Runs   int
+	Checks bool   // those of `flotilla bench check`, else those of `flotilla bench resync`
 	Only   string // one scene; "" plays all
 	// Say is told each step; Fill how many of all groups are filled.
 	Say  func(format string, args ...any)
@@ -43,23 +44,30 @@ var scenes = []scene{
 }
 
 // Scenes lists the names for a help text.
-func Scenes() string {
+func Scenes(checks bool) string {
 	var names []string
-	for _, s := range scenes {
+	for _, s := range scenesOf(checks) {
 		names = append(names, s.name)
 	}
 	return strings.Join(names, ", ")
 }
 
+func scenesOf(checks bool) []scene {
+	if checks {
+		return checkScenes
+	}
+	return scenes
+}
+
 // Run fills a cluster and plays the scenes, run after run.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
-	play := scenes
+	play := scenesOf(o.Checks)
 	if o.Only != "" {
-		i := slices.IndexFunc(scenes, func(s scene) bool { return s.name == o.Only })
+		i := slices.IndexFunc(play, func(s scene) bool { return s.name == o.Only })
 		if i < 0 {
-			return nil, fmt.Errorf("%w: %q; there are %s", ErrNoScene, o.Only, Scenes())
+			return nil, fmt.Errorf("%w: %q; there are %s", ErrNoScene, o.Only, Scenes(o.Checks))
 		}
-		play = scenes[i : i+1]
+		play = play[i : i+1]
 	}
 	sh, err := shapeOf(o.Bytes)
 	if err != nil {
