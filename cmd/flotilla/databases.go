@@ -33,7 +33,7 @@ func databasesTable(l api.DatabaseList) *table {
 	for _, d := range l.Databases {
 		t.add(d.Name, retentionCell(d.Retention), timeCell(d.CreatedAt))
 	}
-	return t
+	return t.orNone("databases")
 }
 
 func collectionsVerb(streams) *cli.Command {
@@ -51,7 +51,7 @@ func collectionsVerb(streams) *cli.Command {
 				for _, k := range l.Collections {
 					t.add(k.Name)
 				}
-				return t
+				return t.orNone("collections")
 			})
 		},
 		Description: `flotilla collections weather

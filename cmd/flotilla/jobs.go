@@ -22,7 +22,7 @@ func jobsVerb(streams) *cli.Command {
 			Name:  "list",
 			Usage: "every job that runs, and those that ended lately",
 			Flags: clientFlags(
-				&cli.StringFlag{Name: "kind", Usage: "only jobs of this kind: resync, move, repair, verify, drill, trim, step-down"},
+				&cli.StringFlag{Name: "kind", Usage: "only jobs of this kind: " + strings.Join(api.JobKinds, ", ")},
 				&cli.StringSliceFlag{Name: "status", Usage: "only jobs in this status, repeatable: " + strings.Join(api.JobStatuses, ", ")},
 				&cli.StringFlag{Name: "group", Usage: "only jobs about this group"},
 				&cli.StringFlag{Name: "target", Usage: "only jobs about this node"},
@@ -67,11 +67,11 @@ func jobVerb(streams) *cli.Command {
 }
 
 func listJobs(c *cli.Context) error {
-	s, err := open(c)
+	query, err := jobQuery(c)
 	if err != nil {
 		return err
 	}
-	query, err := jobQuery(c)
+	s, err := open(c)
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,9 @@ func listJobs(c *cli.Context) error {
 // jobQuery reads the flags that narrow the list.
 func jobQuery(c *cli.Context) (url.Values, error) {
 	query := url.Values{}
+	if v := c.String("kind"); v != "" && !slices.Contains(api.JobKinds, v) {
+		return nil, usagef("--kind %q is not one of %s", v, strings.Join(api.JobKinds, ", "))
+	}
 	for _, name := range []string{"kind", "target"} {
 		if v := c.String(name); v != "" {
 			query.Set(name, v)
@@ -222,5 +225,5 @@ func jobsTable(l api.JobList) *table {
 			leavesCell(j), sourcesCell(j), countCell(j.Attempt), secondsCell(j.FenceMs/1000),
 			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code)
 	}
-	return t
+	return t.orNone("jobs")
 }

@@ -26,6 +26,14 @@ type table struct {
 	verdict string // last line of table and wide
 }
 
+// orNone has an empty table say so: nothing at all looks like a failure.
+func (t *table) orNone(what string) *table {
+	if len(t.rows) == 0 {
+		t.verdict = "no " + what
+	}
+	return t
+}
+
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // printer writes results in the format that the user chose. Nothing else writes to stdout.

@@ -10,6 +10,9 @@ const (
 	JobRepair   = "repair" // a replica that was found wrong is brought to equality
 )
 
+// JobKinds are the words of Job.Kind.
+var JobKinds = []string{JobResync, JobMove, JobRepair, JobVerify, JobDrill, JobTrim, JobStepDown}
+
 // The words of Job.Status.
 const (
 	StatusQueued    = "queued"

@@ -222,11 +222,11 @@ func checkOptions(o ResyncOptions) (ResyncOptions, error) {
 	}
 	switch {
 	case o.MaxPause < 0 || o.MaxPause > MaxMaxPause:
-		return o, api.E(api.InvalidArgument, fmt.Sprintf("above 0 and at most %s", MaxMaxPause), "a pause of writes of %s", o.MaxPause)
+		return o, api.E(api.InvalidArgument, fmt.Sprintf("above 0 and at most %s", MaxMaxPause), "max_pause %s", o.MaxPause)
 	case o.Rate < 0:
-		return o, api.E(api.InvalidArgument, "bytes a second, as 64MiB", "a rate below 0")
+		return o, api.E(api.InvalidArgument, "bytes a second, as 64MiB", "rate %d", o.Rate)
 	case !(*o.LeaderShare >= 0 && *o.LeaderShare <= 1):
-		return o, api.E(api.InvalidArgument, "0% to 100%", "a leader's share of %v", *o.LeaderShare)
+		return o, api.E(api.InvalidArgument, "0% to 100%", "leader_share %v", *o.LeaderShare)
 	}
 	return o, nil
 }

@@ -30,7 +30,7 @@ func TestJobsAreListedByWhatTheyAre(t *testing.T) {
 			t.Errorf("%s: %d jobs, want %d: %s %v", query, len(list.Jobs), want, got, err)
 		}
 	}
-	for _, query := range []string{"?status=runs", "?status=running,", "?group=x", "?group=-1", "?kinds=resync"} {
+	for _, query := range []string{"?status=runs", "?status=running,", "?group=x", "?group=-1", "?kinds=resync", "?kind=resyncs"} {
 		r.problem("GET", "/v1/admin/jobs"+query, "", api.InvalidArgument)
 	}
 }

@@ -186,6 +186,9 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 // jobFilter reads which jobs are asked for.
 func jobFilter(values url.Values) (gateway.JobFilter, error) {
 	f := gateway.JobFilter{Kind: values.Get("kind"), Target: values.Get("target")}
+	if f.Kind != "" && !slices.Contains(api.JobKinds, f.Kind) {
+		return f, api.E(api.InvalidArgument, strings.Join(api.JobKinds, ", "), "kind %q is not known", f.Kind)
+	}
 	if s := values.Get("status"); s != "" {
 		f.Statuses = strings.Split(s, ",")
 	}

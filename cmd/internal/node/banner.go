@@ -13,7 +13,7 @@ func (n *Node) banner(out io.Writer) {
 	if n.cfg.Secured() {
 		security = "on (cluster key)"
 	}
-	fmt.Fprintf(out, "flotilla %s\n", n.version)
+	text := fmt.Sprintf("flotilla %s\n", n.version)
 	for _, line := range [][2]string{
 		{"node", n.id.Name + " (incarnation " + n.id.Incarnation + ")"},
 		{"cluster", n.clusterLine()},
@@ -23,8 +23,9 @@ func (n *Node) banner(out io.Writer) {
 		{"gossip", n.addrs.gossip},
 		{"security", security},
 	} {
-		fmt.Fprintf(out, "  %-9s %s\n", line[0], line[1])
+		text += fmt.Sprintf("  %-9s %s\n", line[0], line[1])
 	}
+	_, _ = io.WriteString(out, text) // at once: logs may go to the same place
 }
 
 // clusterLine is the label, and the id once there is one.
