@@ -5,3 +5,6 @@ package clustertest
 // maxClusters bounds the clusters that run at the same time: each takes some
 // hundred megabytes.
 const maxClusters = 4
+
+// patience is by how much a test may take longer than its limit.
+const patience = 1

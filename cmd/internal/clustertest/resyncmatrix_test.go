@@ -14,11 +14,12 @@ import (
 
 // Each gap, idle and under writes, with each fault: n3 ends equal to the others,
 // or says why it does not and keeps what it had, and then comes to it by itself.
-// Each fault comes idle or under writes, in turns; `make soak` does both.
+// Each fault comes idle or under writes, in turns; `make soak` does both, and under
+// the race detector every second one has to do.
 func TestResyncMatrix(t *testing.T) {
 	for b, busy := range []bool{false, true} {
 		for i, f := range syncFaults {
-			if times(t) == 1 && i%2 != b {
+			if times(t) == 1 && (i%2 != b || slower > 1 && i%4 > 1) {
 				continue
 			}
 			name := map[bool]string{false: "Idle", true: "UnderWrites"}[busy] + f.name
