@@ -69,6 +69,8 @@ type Group struct {
 	// opening, never around it.
 	suspecting turns
 
+	agreeing sync.Mutex // held while an agreement is written
+
 	mu       sync.RWMutex
 	instance *instance           // guarded by mu; nil: not running
 	self     membership.ServerID // guarded by mu

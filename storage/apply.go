@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -65,7 +66,8 @@ func (s *Shard) touch() {
 	}
 }
 
-// commands applies the commands of one entry in order. It stops at one that cannot be decoded, as every replica does.
+// commands applies the commands of one entry in order. It stops at one that cannot be decoded, as every replica does. A
+// lease that does not fit any more stops nothing: leases run out by each replica's own clock, so that others may take it.
 func (s *Shard) commands(e *Entry) (outcome error) {
 	for data := e.Data; len(data) > 0; {
 		c, rest, err := cutFrame(data)
@@ -82,11 +84,14 @@ func (s *Shard) commands(e *Entry) (outcome error) {
 			err = s.applyOther(e, c)
 		}
 		s.touch()
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrTooManyLeases):
+			outcome = fmt.Errorf("apply %d: %w", e.Index, err)
+		case err != nil:
 			return fmt.Errorf("apply %d: %w", e.Index, err)
 		}
 	}
-	return nil
+	return outcome
 }
 
 // applyPut appends the rows of a put to the active head.
@@ -113,18 +118,13 @@ func (s *Shard) applyOther(e *Entry, c Command) error {
 		if err != nil {
 			return err
 		}
-		prefix := collectionPrefix(d.Database, d.Collection)
-		if d.Device != "" {
-			prefix = d.Key()
-		}
-		s.active.delete(rangeDelete{string(prefix), d.From, d.To}, d.Device != "")
+		s.active.delete(d.span())
 	case KindRetain:
 		r, err := c.Retain()
 		if err != nil {
 			return err
 		}
-		prefix := string(collectionPrefix(r.Database, ""))
-		s.active.delete(rangeDelete{prefix, MinTime, WindowStart(r.Before, s.windowNs)}, false)
+		s.active.delete(r.span(s.windowNs))
 	case KindCut:
 		cut, err := c.Cut()
 		if err != nil {
@@ -157,6 +157,20 @@ func (s *Shard) applyOther(e *Entry, c Command) error {
 		return fmt.Errorf("%w: %s", ErrBadCommand, c.Kind)
 	}
 	return nil
+}
+
+// span is what a delete removes; exact: of one series.
+func (d Delete) span() (r rangeDelete, exact bool) {
+	prefix := collectionPrefix(d.Database, d.Collection)
+	if d.Device != "" {
+		prefix = d.Key()
+	}
+	return rangeDelete{string(prefix), d.From, d.To}, d.Device != ""
+}
+
+// span is what a retention removes.
+func (r Retain) span(windowNs int64) (removed rangeDelete, exact bool) {
+	return rangeDelete{string(collectionPrefix(r.Database, "")), MinTime, WindowStart(r.Before, windowNs)}, false
 }
 
 // applyCut takes the cut's lease and notes that the head has to be frozen when the entry is done. A cut that was in the

@@ -231,6 +231,8 @@ const (
 	MethodRepair                            // begin the repair of a replica here
 	MethodDrill                             // damage a replica of this node on purpose
 	MethodMany                              // questions about many groups
+	MethodAgree                             // a replica here was found equal to all others
+	MethodReplay                            // what leaves hold by the log of a replica here
 	methodEnd
 )
 

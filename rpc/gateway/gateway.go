@@ -64,6 +64,7 @@ type Gateway struct {
 	gather      *gather
 	checks      checks
 	inspections inspections
+	agreed      agreed
 
 	readsElsewhere atomic.Uint64
 }

@@ -52,6 +52,10 @@ func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Meth
 		return g.serveRepair(ctx, payload)
 	case MethodDrill:
 		return g.serveDrill(ctx, from, payload)
+	case MethodAgree:
+		return g.serveAgree(ctx, payload)
+	case MethodReplay:
+		return g.serveReplay(ctx, payload)
 	case MethodMany:
 		return g.serveMany(ctx, from, payload)
 	}

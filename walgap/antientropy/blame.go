@@ -89,6 +89,9 @@ func (c *check) chargeLeaf(b *blame, i int, leaf digest.Leaf) {
 		return
 	}
 	on.why = whoSays(c.place, c.leafOpinions(leaf))
+	if said := c.trial.log[leaf]; said != "" {
+		on.why += "; " + said
+	}
 	if why := c.trial.read[i][leaf].Why; why != "" {
 		on.why += ": " + text(why)
 	}
@@ -119,16 +122,20 @@ func whoSays(place Place, opinions []Opinion) string {
 	}
 	var parts []string
 	for _, content := range contents {
-		what := "no such leaf"
-		if content != (digest.LeafDigest{}) {
-			what = content.ID.String()[:12]
-		}
-		parts = append(parts, fmt.Sprintf("%s: %s", strings.Join(who[content], ", "), what))
+		parts = append(parts, fmt.Sprintf("%s: %s", strings.Join(who[content], ", "), named(content)))
 	}
 	if len(blind) > 0 {
 		parts = append(parts, strings.Join(blind, ", ")+": unreadable")
 	}
 	return strings.Join(parts, "; ")
+}
+
+// named is a content as people tell it from others.
+func named(content digest.LeafDigest) string {
+	if content == (digest.LeafDigest{}) {
+		return "no such leaf"
+	}
+	return content.ID.String()[:12]
 }
 
 // findings turns the charges into the report's, the most telling first where there are too many of them.

@@ -95,6 +95,9 @@ func (c *check) atCut(ctx context.Context) error {
 	if err := c.judge(ctx); err != nil {
 		return err
 	}
+	if c.report.Equal {
+		c.agree(ctx)
+	}
 	return c.mark(ctx)
 }
 

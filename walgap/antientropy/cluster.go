@@ -81,12 +81,6 @@ type Acts interface {
 	Repair(ctx context.Context, group uint32, node string, r Repair) error
 }
 
-// Replayer may be implemented by a Cluster, too: it says what leaves contain at a cut by the log alone, where the
-// log still begins with the first entry. It is asked where no majority can tell.
-type Replayer interface {
-	Replay(ctx context.Context, group uint32, cut string, leaves []digest.Leaf) (LeafList, error)
-}
-
 // Place names a state of a group. Roots and leaves compare only at one place.
 type Place struct {
 	Lineage string

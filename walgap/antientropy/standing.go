@@ -20,6 +20,9 @@ func (c *check) withoutCut(ctx context.Context) (done bool, err error) {
 	at, _ := Commonest(c.rootOpinions())
 	c.place = at
 	equal := AllEqual(at, c.rootOpinions()) && !c.doubted()
+	if equal {
+		c.agree(ctx)
+	}
 	if c.options.Mode == AdvancedVerify {
 		if c.report.Equal, c.report.Quick = equal, equal; !equal {
 			c.forget()

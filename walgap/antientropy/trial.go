@@ -16,6 +16,7 @@ type trial struct {
 	read   []map[digest.Leaf]LeafStatement // from bytes on the disk
 	tried  []bool                          // it has read all of them again
 	ruling map[digest.Leaf]Ruling
+	log    map[digest.Leaf]string // what the log was found to say of those that were disputed
 }
 
 // judge finds the leaves in question, has every replica read them from its disk, and blames by what was read: a
@@ -233,8 +234,11 @@ func (c *check) settle(ctx context.Context) error {
 	if err == nil {
 		err = errors.Join(list.Place.at(c.place), list.check(digest.ID{}, disputed))
 	}
+	c.trial.log = make(map[digest.Leaf]string, len(disputed))
 	if err != nil {
-		c.logger.Info("the log cannot settle a dispute", "leaves", len(disputed), "reason", err)
+		for _, leaf := range disputed {
+			c.trial.log[leaf] = "the log does not tell: " + err.Error()
+		}
 		return context.Cause(ctx)
 	}
 	said := make(map[digest.Leaf]LeafStatement, len(list.Leaves))
@@ -242,9 +246,12 @@ func (c *check) settle(ctx context.Context) error {
 		said[s.Leaf] = s
 	}
 	for _, leaf := range disputed {
-		if !said[leaf].Unreadable {
-			c.trial.ruling[leaf] = Settle(c.place, c.leafOpinions(leaf), c.trial.ruling[leaf], said[leaf].LeafDigest)
+		if said[leaf].Unreadable {
+			c.trial.log[leaf] = "the log does not tell: " + said[leaf].Why
+			continue
 		}
+		c.trial.log[leaf] = "the log: " + named(said[leaf].LeafDigest)
+		c.trial.ruling[leaf] = Settle(c.place, c.leafOpinions(leaf), c.trial.ruling[leaf], said[leaf].LeafDigest)
 	}
 	return nil
 }
