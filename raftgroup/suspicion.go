@@ -127,8 +127,10 @@ func (s *Suspicion) without(leaves []digest.Leaf) *Suspicion {
 	if s == nil {
 		return nil
 	}
+	gone := Suspicion{Leaves: slices.Clone(leaves)}
+	slices.SortFunc(gone.Leaves, digest.Leaf.Compare)
 	left := s.clone()
-	left.Leaves = slices.DeleteFunc(left.Leaves, func(l digest.Leaf) bool { return slices.Contains(leaves, l) })
+	left.Leaves = slices.DeleteFunc(left.Leaves, gone.names)
 	if len(left.Leaves) == 0 {
 		return nil
 	}

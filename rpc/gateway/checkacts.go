@@ -9,6 +9,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
@@ -32,7 +33,8 @@ const (
 
 type accuseRequest struct {
 	Group     uint32                 `json:"group"`
-	Suspicion *antientropy.Suspicion `json:"suspicion"` // null: it is acquitted
+	Suspicion *antientropy.Suspicion `json:"suspicion"`        // null: it is acquitted
+	Leaves    []digest.Leaf          `json:"leaves,omitempty"` // of these; none: of all
 }
 
 type repairRequest struct {
@@ -149,8 +151,12 @@ func (g *Gateway) serveAccuse(ctx context.Context, payload []byte) ([]byte, erro
 		return nil, fmt.Errorf("accuse: %w", errPayload)
 	}
 	x, err := g.examiner(m.Group)
-	if err == nil {
-		err = x.Accuse(ctx, m.Group, m.Suspicion)
+	switch {
+	case err != nil:
+	case m.Suspicion == nil:
+		err = x.Acquit(ctx, m.Group, m.Leaves)
+	default:
+		err = x.Accuse(ctx, m.Group, *m.Suspicion)
 	}
 	return answerOf(struct{}{}, err)
 }

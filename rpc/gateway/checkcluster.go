@@ -171,7 +171,7 @@ func (c checkCluster) Accuse(ctx context.Context, group uint32, node string, s a
 	if s.Disputed {
 		word = "is disputed"
 	}
-	err := c.act(ctx, group, node, &s)
+	err := c.act(ctx, node, accuseRequest{Group: group, Suspicion: &s})
 	if err == nil {
 		c.g.Note(api.EventFinding, &group, node, "the replica %s: %s", word, s.Why)
 	}
@@ -179,18 +179,18 @@ func (c checkCluster) Accuse(ctx context.Context, group uint32, node string, s a
 }
 
 // Acquit implements antientropy.Acts.
-func (c checkCluster) Acquit(ctx context.Context, group uint32, node string) error {
-	err := c.act(ctx, group, node, nil)
+func (c checkCluster) Acquit(ctx context.Context, group uint32, node string, leaves []digest.Leaf) error {
+	err := c.act(ctx, node, accuseRequest{Group: group, Leaves: leaves})
 	if err == nil {
 		c.g.Note(api.EventCheck, &group, node, "the replica is equal at a later cut: it is trusted again")
 	}
 	return err
 }
 
-func (c checkCluster) act(ctx context.Context, group uint32, node string, s *antientropy.Suspicion) error {
+func (c checkCluster) act(ctx context.Context, node string, r accuseRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
-	defer c.known.forget(group)
-	_, err := askNode[struct{}](ctx, c, node, MethodAccuse, accuseRequest{group, s})
+	defer c.known.forget(r.Group)
+	_, err := askNode[struct{}](ctx, c, node, MethodAccuse, r)
 	return err
 }

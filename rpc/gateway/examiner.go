@@ -29,8 +29,10 @@ type Testifier interface {
 
 // Accused are the acts. All of them may be repeated.
 type Accused interface {
-	// Accuse marks the replica, and Acquit (nil) lifts the mark.
-	Accuse(ctx context.Context, group uint32, s *antientropy.Suspicion) error
+	// Accuse marks the replica.
+	Accuse(ctx context.Context, group uint32, s antientropy.Suspicion) error
+	// Acquit lifts the mark of leaves, or (none) of all.
+	Acquit(ctx context.Context, group uint32, leaves []digest.Leaf) error
 	// Repair begins the job that brings the replica to equality with good ones, or
 	// finds the one that runs. "": there is nothing that a job could do.
 	Repair(ctx context.Context, group uint32, r antientropy.Repair) (job api.Job, begun bool, err error)

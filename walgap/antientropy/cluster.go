@@ -72,11 +72,11 @@ type Witnesses interface {
 // Acts are all that a check does to a replica.
 type Acts interface {
 	// Accuse marks the replica, durably: it does not serve those leaves any more (disputed ones it does, as far as they
-	// can be read), and does not stay leader while another can lead. A second accusation replaces the first, except for
-	// leaves that the replica itself cannot read.
+	// can be read), and does not stay leader while another can lead. A second accusation adds to the first.
 	Accuse(ctx context.Context, group uint32, node string, s Suspicion) error
-	// Acquit lifts the mark.
-	Acquit(ctx context.Context, group uint32, node string) error
+	// Acquit trusts the replica in these leaves again (none: in all). What else is held against it, by whom ever and
+	// since when ever, stands.
+	Acquit(ctx context.Context, group uint32, node string, leaves []digest.Leaf) error
 	// Repair starts the job that brings the replica to equality with the good ones, and waits for its end.
 	Repair(ctx context.Context, group uint32, node string, r Repair) error
 }

@@ -389,7 +389,7 @@ func (w *world) set(f func()) {
 	f()
 }
 
-func (w *world) Acquit(ctx context.Context, group uint32, node string) error {
+func (w *world) Acquit(ctx context.Context, group uint32, node string, leaves []digest.Leaf) error {
 	if err := w.enter(ctx, "acquit", node); err != nil {
 		return err
 	}
@@ -397,6 +397,9 @@ func (w *world) Acquit(ctx context.Context, group uint32, node string) error {
 	h := w.of(node)
 	if h.Suspect != nil && w.healthyMajority() {
 		for _, leaf := range h.Suspect.Leaves {
+			if len(leaves) > 0 && !slices.Contains(leaves, leaf) {
+				continue // it stands
+			}
 			if !h.rightAbout(leaf, w.truth) {
 				w.note("%s is acquitted, and leaf %s is not right", node, leaf)
 			}
@@ -405,7 +408,17 @@ func (w *world) Acquit(ctx context.Context, group uint32, node string) error {
 			w.note("%s is acquitted, and is not right", node)
 		}
 	}
-	h.Suspect, h.doubts = nil, nil
+	held := func(list []digest.Leaf) []digest.Leaf {
+		return slices.DeleteFunc(slices.Clone(list), func(l digest.Leaf) bool { return len(leaves) == 0 || slices.Contains(leaves, l) })
+	}
+	h.doubts = held(h.doubts)
+	if s := h.Suspect; s != nil {
+		if left := held(s.Leaves); len(left) > 0 {
+			h.Suspect = &Suspicion{s.Since, s.Disputed, s.Why, left}
+		} else {
+			h.Suspect = nil
+		}
+	}
 	return nil
 }
 

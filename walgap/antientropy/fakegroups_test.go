@@ -49,8 +49,8 @@ func (m manyGroups) Accuse(ctx context.Context, g uint32, node string, s Suspici
 	return m.of[g].Accuse(ctx, g, node, s)
 }
 
-func (m manyGroups) Acquit(ctx context.Context, g uint32, node string) error {
-	return m.of[g].Acquit(ctx, g, node)
+func (m manyGroups) Acquit(ctx context.Context, g uint32, node string, leaves []digest.Leaf) error {
+	return m.of[g].Acquit(ctx, g, node, leaves)
 }
 
 func (m manyGroups) Repair(ctx context.Context, g uint32, node string, r Repair) error {

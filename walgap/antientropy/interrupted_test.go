@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,4 +202,31 @@ func TestSoManyRepairsOfANodeAtOnce(t *testing.T) {
 			t.Errorf("eight repairs of a second each, two at once, took %v", took)
 		}
 	})
+}
+
+// What comes up about a replica while it is repaired, by another check or a read, outlives that repair's acquittal.
+func TestAcquittalIsOfWhatWasLookedAtAlone(t *testing.T) {
+	w := newWorld(t, 3)
+	w.replicas[1].data[leaves[1]] = 99
+	w.fault = func(call, node string) error {
+		if call == "acquit" {
+			w.set(func() {
+				h := w.replicas[1]
+				s := *h.Suspect
+				s.Leaves = append(slices.Clone(s.Leaves), leaves[2])
+				h.Suspect = &s
+			})
+		}
+		return nil
+	}
+	if r := w.check(Options{Repair: true}); !r.Repaired {
+		t.Errorf("%+v", r)
+	}
+	if s := w.replicas[1].Suspect; s == nil || !slices.Equal(s.Leaves, leaves[2:3]) {
+		t.Errorf("what is held against it: %+v", s)
+	}
+	w.fault = nil
+	if r := w.check(Options{Repair: true}); !r.Equal || w.replicas[1].Suspect != nil {
+		t.Errorf("the next check: %+v", r)
+	}
 }

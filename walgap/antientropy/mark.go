@@ -117,10 +117,11 @@ func (c *check) accuse(ctx context.Context, b *blame) {
 	c.logger.Error("a replica is blamed", "node", b.Node, "disputed", s.Disputed, "leaves", len(s.Leaves), "reason", s.Why)
 }
 
+// acquit lifts the suspicion of what was in question, and of nothing else: more may have come up since.
 func (c *check) acquit(ctx context.Context, node, why string) {
 	bounded, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()
-	if err := c.cluster().Acquit(bounded, c.group, node); err != nil {
+	if err := c.cluster().Acquit(bounded, c.group, node, c.trial.leaves); err != nil {
 		c.logger.Warn("a suspicion could not be lifted", "node", node, "error", err)
 		c.report.Passing = true
 		return

@@ -109,17 +109,21 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 
 // Accuse implements gateway.Accused. A suspicion of no leaf is of damage that the
 // replica has left service for by itself.
-func (x *examinerAdapter) Accuse(_ context.Context, group uint32, s *antientropy.Suspicion) error {
+func (x *examinerAdapter) Accuse(_ context.Context, group uint32, s antientropy.Suspicion) error {
 	g, err := x.group(group)
-	switch {
-	case err != nil:
+	if err != nil || len(s.Leaves) == 0 {
 		return err
-	case s == nil:
-		return g.Clear()
-	case len(s.Leaves) == 0:
-		return nil
 	}
-	return g.Suspect(raftgroup.Suspicion(*s))
+	return g.Suspect(raftgroup.Suspicion(s))
+}
+
+// Acquit implements gateway.Accused.
+func (x *examinerAdapter) Acquit(_ context.Context, group uint32, leaves []digest.Leaf) error {
+	g, err := x.group(group)
+	if err != nil {
+		return err
+	}
+	return g.Clear(leaves...)
 }
 
 // Repair implements gateway.Accused.

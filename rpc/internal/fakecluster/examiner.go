@@ -56,7 +56,10 @@ func (x examiner) Detail(ctx context.Context, group uint32, cut string, leaf dig
 }
 
 // Accuse implements gateway.Accused.
-func (x examiner) Accuse(context.Context, uint32, *antientropy.Suspicion) error { return nil }
+func (x examiner) Accuse(context.Context, uint32, antientropy.Suspicion) error { return nil }
+
+// Acquit implements gateway.Accused.
+func (x examiner) Acquit(context.Context, uint32, []digest.Leaf) error { return nil }
 
 // Repair implements gateway.Accused.
 func (x examiner) Repair(context.Context, uint32, antientropy.Repair) (api.Job, bool, error) {
