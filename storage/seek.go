@@ -224,9 +224,21 @@ func (r *reader) leaves(yield func(digest.Leaf) error) error {
 		if next == nil {
 			return nil
 		}
-		k, _ = r.cursor.Seek(next)
+		if k, _, err = r.skip(next); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// skip moves the cursor on, to the first key at or above one that lies behind it. Where a damaged page leads back, whoever
+// skips from one to the next would go round for ever.
+func (r *reader) skip(key []byte) (k, v []byte, err error) {
+	k, v = r.cursor.Seek(key)
+	if k != nil && bytes.Compare(k, key) < 0 {
+		return nil, nil, r.disorder(k, key)
+	}
+	return k, v, nil
 }
 
 // seriesOf yields the series of a leaf whose keys begin with the prefix, each with its parts.
@@ -246,7 +258,9 @@ func (r *reader) seriesOf(leaf digest.Leaf, prefix []byte, yield func(series []b
 		if err := yield(series, parts); err != nil {
 			return err
 		}
-		k, v = r.cursor.Seek(successor(all))
+		if k, v, err = r.skip(successor(all)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -260,7 +274,9 @@ func (r *reader) seriesKeys(leaf digest.Leaf, prefix []byte, yield func(series [
 			return r.damaged(k, err)
 		}
 		yield(series)
-		k, _ = r.cursor.Seek(successor(k[:len(k)-partBytes]))
+		if k, _, err = r.skip(successor(k[:len(k)-partBytes])); err != nil {
+			return err
+		}
 	}
 	return nil
 }

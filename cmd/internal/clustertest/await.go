@@ -31,7 +31,7 @@ func Run(t *testing.T, limit time.Duration, f func(t *testing.T)) {
 // RunAlone is Run for a test that looks at the whole process.
 func RunAlone(t *testing.T, limit time.Duration, f func(t *testing.T)) {
 	t.Helper()
-	watchdog := time.AfterFunc(limit*patience, func() {
+	watchdog := time.AfterFunc(limit*raceFactor, func() {
 		stacks := make([]byte, 64<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		fmt.Fprintf(os.Stderr, "%s took more than %v of real time\n%s\n", t.Name(), limit, stacks)

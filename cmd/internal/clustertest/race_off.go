@@ -6,5 +6,5 @@ package clustertest
 // hundred megabytes.
 const maxClusters = 4
 
-// patience is by how much a test may take longer than its limit.
-const patience = 1
+// raceFactor is by how much a test may take longer than its limit.
+const raceFactor = 1

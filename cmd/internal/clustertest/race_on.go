@@ -6,5 +6,5 @@ package clustertest
 // cluster of 256 groups has over ten thousand: 5 to 8 GB, which Go counts nowhere.
 const maxClusters = 1
 
-// patience is by how much a test may take longer than its limit.
-const patience = 3
+// raceFactor is by how much a test may take longer than its limit.
+const raceFactor = 3

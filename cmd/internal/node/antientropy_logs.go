@@ -18,7 +18,8 @@ const (
 	logScrubBytes = 4 << 20
 	// votesFresh is how old a reading of the votes may be that a deep check goes by:
 	// they are of all groups, and one of all groups does not read them once for each.
-	votesFresh = 30 * time.Second
+	// What goes bad within it after a check is found by the next.
+	votesFresh = time.Second
 )
 
 // logScrubs re-reads what the node's log and votes hold of groups, for deep
