@@ -22,6 +22,11 @@ type checks struct {
 	made, skipped, mismatches, repaired, failed atomic.Uint64
 }
 
+// maxToldFindings bounds the events and lines of the log that one check of one
+// group makes: a replica that is wrong in a thousand leaves must not push out all
+// that nodes remember.
+const maxToldFindings = 16
+
 // checkTurn lets one check of a group go on at a time.
 type checkTurn struct {
 	turn chan struct{} // holds one token
@@ -102,11 +107,21 @@ func (g *Gateway) keepReport(r *antientropy.Report) {
 	if r.Repaired {
 		c.repaired.Add(1)
 	}
-	failed := false
+	failed, told, more := false, 0, 0
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		failed = failed || f.Action == antientropy.RepairFailed
-		g.noteFinding(f)
+		switch {
+		case f.Verdict == antientropy.Harmless:
+		case told < maxToldFindings:
+			told++
+			g.noteFinding(f)
+		default:
+			more++
+		}
+	}
+	if more += r.FindingsTotal - len(r.Findings); told > 0 && more > 0 {
+		g.Note(api.EventFinding, &r.Group, "", "the check has %d findings more: see flotilla verify %d", more, r.Group)
 	}
 	if failed {
 		c.failed.Add(1)
@@ -117,9 +132,6 @@ func (g *Gateway) noteFinding(f *antientropy.Finding) {
 	where := ""
 	if f.Leaf != nil {
 		where = " window/slot " + f.Leaf.String()
-	}
-	if f.Verdict == antientropy.Harmless {
-		return
 	}
 	g.Note(api.EventFinding, &f.Group, f.Node, "%s%s is %s, action %s: %s", f.Kind, where, f.Verdict, f.Action, f.Why)
 	g.logger.Warn("a check found damage", "group", f.Group, "replica", f.Node, "kind", f.Kind, "leaf", where, "verdict", f.Verdict, "action", f.Action, "why", f.Why)
