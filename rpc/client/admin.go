@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -73,19 +72,10 @@ func (c *Client) Verify(ctx context.Context, mode string, groups ...uint32) (api
 	job, err := document[api.Job](ctx, c, true, func(ctx context.Context, n *conn) (*pb.Document, error) {
 		return n.api.Verify(ctx, &pb.VerifyRequest{Groups: groups, Mode: mode})
 	})
-	if err != nil {
-		return result, err
+	if err == nil {
+		err = c.resultOf(ctx, job, &result)
 	}
-	if job, err = c.await(ctx, job); err != nil {
-		return result, err
-	}
-	if job.Status != api.StatusDone {
-		return result, fmt.Errorf("job %s %s: %s", job.ID, job.Status, deref(job.Error))
-	}
-	if err := json.Unmarshal(job.Result, &result); err != nil {
-		return result, fmt.Errorf("result of job %s: %w", job.ID, err)
-	}
-	return result, nil
+	return result, err
 }
 
 // await waits for the end of a job.

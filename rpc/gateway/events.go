@@ -119,6 +119,16 @@ func (g *Gateway) Events(after uint64) (events []api.Event, more <-chan struct{}
 	return g.events.since(after)
 }
 
+// EventsFrom is where to begin behind an id that a client has seen. One that this
+// node has not given yet, another node's as a rule, means from now on.
+func (g *Gateway) EventsFrom(after uint64) uint64 {
+	known, _ := g.events.since(0)
+	if len(known) == 0 {
+		return 0
+	}
+	return min(after, known[len(known)-1].ID)
+}
+
 // TellEvents tells the other nodes of this node's events until ctx ends: best
 // effort, a node that is away misses them.
 func (g *Gateway) TellEvents(ctx context.Context) {

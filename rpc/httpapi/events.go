@@ -68,13 +68,7 @@ func (h *Handler) lastEventID(r *http.Request) (after uint64, err error) {
 	if after, err = strconv.ParseUint(text, 10, 64); err != nil {
 		return 0, api.E(api.InvalidArgument, "the id of an event, a number", "Last-Event-ID %q is no id", text)
 	}
-	if known, _ := h.g.Events(0); len(known) == 0 || known[len(known)-1].ID < after {
-		after = 0
-		if len(known) > 0 {
-			after = known[len(known)-1].ID
-		}
-	}
-	return after, nil
+	return h.g.EventsFrom(after), nil
 }
 
 // follow sends events until the client or the node goes.

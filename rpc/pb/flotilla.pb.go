@@ -2307,6 +2307,110 @@ func (x *JobRequest) GetId() string {
 	return ""
 }
 
+type DrillRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         uint32                 `protobuf:"varint,1,opt,name=group,proto3" json:"group,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"` // whose replica
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"` // of damage; "": bitflip
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrillRequest) Reset() {
+	*x = DrillRequest{}
+	mi := &file_flotilla_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrillRequest) ProtoMessage() {}
+
+func (x *DrillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrillRequest.ProtoReflect.Descriptor instead.
+func (*DrillRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DrillRequest) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *DrillRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DrillRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+type EventsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"` // 0: all that it remembers; one that it has not given: from now on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsRequest) Reset() {
+	*x = EventsRequest{}
+	mi := &file_flotilla_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsRequest) ProtoMessage() {}
+
+func (x *EventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flotilla_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
+func (*EventsRequest) Descriptor() ([]byte, []int) {
+	return file_flotilla_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *EventsRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
 var File_flotilla_proto protoreflect.FileDescriptor
 
 const file_flotilla_proto_rawDesc = "" +
@@ -2484,7 +2588,13 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06device\x18\x03 \x01(\tR\x06device\"\x1c\n" +
 	"\n" +
 	"JobRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id*6\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"L\n" +
+	"\fDrillRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\rR\x05group\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\"%\n" +
+	"\rEventsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after*6\n" +
 	"\vConsistency\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x00\x12\n" +
 	"\n" +
@@ -2507,7 +2617,7 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06UINT64\x10\x03\x12\b\n" +
 	"\x04BOOL\x10\x04\x12\n" +
 	"\n" +
-	"\x06STRING\x10\x052\x8f\x0e\n" +
+	"\x06STRING\x10\x052\x89\x0f\n" +
 	"\bFlotilla\x12<\n" +
 	"\x05Write\x12\x19.flotilla.v1.WriteRequest\x1a\x18.flotilla.v1.WriteResult\x12G\n" +
 	"\vWriteStream\x12\x19.flotilla.v1.WriteRequest\x1a\x19.flotilla.v1.WriteResults(\x010\x01\x12=\n" +
@@ -2540,7 +2650,9 @@ const file_flotilla_proto_rawDesc = "" +
 	"\x06GetJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12;\n" +
 	"\tCancelJob\x12\x17.flotilla.v1.JobRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
 	"\n" +
-	"GetVersion\x12\x18.flotilla.v1.ListRequest\x1a\x15.flotilla.v1.Document2B\n" +
+	"GetVersion\x12\x18.flotilla.v1.ListRequest\x1a\x15.flotilla.v1.Document\x129\n" +
+	"\x05Drill\x12\x19.flotilla.v1.DrillRequest\x1a\x15.flotilla.v1.Document\x12=\n" +
+	"\x06Events\x12\x1a.flotilla.v1.EventsRequest\x1a\x15.flotilla.v1.Document0\x012B\n" +
 	"\x04Peer\x12:\n" +
 	"\x04Scan\x12\x18.flotilla.v1.ScanRequest\x1a\x16.flotilla.v1.ScanReply0\x01B(Z&github.com/flotilla-db/flotilla/rpc/pbb\x06proto3"
 
@@ -2557,7 +2669,7 @@ func file_flotilla_proto_rawDescGZIP() []byte {
 }
 
 var file_flotilla_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_flotilla_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_flotilla_proto_goTypes = []any{
 	(Consistency)(0),        // 0: flotilla.v1.Consistency
 	(Aggregation)(0),        // 1: flotilla.v1.Aggregation
@@ -2593,6 +2705,8 @@ var file_flotilla_proto_goTypes = []any{
 	(*MoveRequest)(nil),     // 31: flotilla.v1.MoveRequest
 	(*DeviceRequest)(nil),   // 32: flotilla.v1.DeviceRequest
 	(*JobRequest)(nil),      // 33: flotilla.v1.JobRequest
+	(*DrillRequest)(nil),    // 34: flotilla.v1.DrillRequest
+	(*EventsRequest)(nil),   // 35: flotilla.v1.EventsRequest
 }
 var file_flotilla_proto_depIdxs = []int32{
 	5,  // 0: flotilla.v1.WriteRequest.points:type_name -> flotilla.v1.Point
@@ -2645,38 +2759,42 @@ var file_flotilla_proto_depIdxs = []int32{
 	33, // 47: flotilla.v1.Flotilla.GetJob:input_type -> flotilla.v1.JobRequest
 	33, // 48: flotilla.v1.Flotilla.CancelJob:input_type -> flotilla.v1.JobRequest
 	24, // 49: flotilla.v1.Flotilla.GetVersion:input_type -> flotilla.v1.ListRequest
-	19, // 50: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
-	7,  // 51: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
-	8,  // 52: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
-	13, // 53: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
-	17, // 54: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
-	23, // 55: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
-	3,  // 56: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
-	3,  // 57: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
-	3,  // 58: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
-	3,  // 59: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
-	3,  // 60: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
-	3,  // 61: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
-	3,  // 62: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
-	3,  // 63: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
-	3,  // 64: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
-	3,  // 65: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
-	3,  // 66: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
-	3,  // 67: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
-	3,  // 68: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
-	3,  // 69: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
-	3,  // 70: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
-	3,  // 71: flotilla.v1.Flotilla.Resync:output_type -> flotilla.v1.Document
-	3,  // 72: flotilla.v1.Flotilla.PlanResync:output_type -> flotilla.v1.Document
-	3,  // 73: flotilla.v1.Flotilla.Move:output_type -> flotilla.v1.Document
-	3,  // 74: flotilla.v1.Flotilla.PlanMove:output_type -> flotilla.v1.Document
-	3,  // 75: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
-	3,  // 76: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
-	3,  // 77: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
-	3,  // 78: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
-	20, // 79: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
-	51, // [51:80] is the sub-list for method output_type
-	22, // [22:51] is the sub-list for method input_type
+	34, // 50: flotilla.v1.Flotilla.Drill:input_type -> flotilla.v1.DrillRequest
+	35, // 51: flotilla.v1.Flotilla.Events:input_type -> flotilla.v1.EventsRequest
+	19, // 52: flotilla.v1.Peer.Scan:input_type -> flotilla.v1.ScanRequest
+	7,  // 53: flotilla.v1.Flotilla.Write:output_type -> flotilla.v1.WriteResult
+	8,  // 54: flotilla.v1.Flotilla.WriteStream:output_type -> flotilla.v1.WriteResults
+	13, // 55: flotilla.v1.Flotilla.Query:output_type -> flotilla.v1.QueryReply
+	17, // 56: flotilla.v1.Flotilla.QueryStream:output_type -> flotilla.v1.QueryAnswers
+	23, // 57: flotilla.v1.Flotilla.Delete:output_type -> flotilla.v1.DeleteReply
+	3,  // 58: flotilla.v1.Flotilla.ListDatabases:output_type -> flotilla.v1.Document
+	3,  // 59: flotilla.v1.Flotilla.CreateDatabase:output_type -> flotilla.v1.Document
+	3,  // 60: flotilla.v1.Flotilla.SetDatabase:output_type -> flotilla.v1.Document
+	3,  // 61: flotilla.v1.Flotilla.DropDatabase:output_type -> flotilla.v1.Document
+	3,  // 62: flotilla.v1.Flotilla.ListCollections:output_type -> flotilla.v1.Document
+	3,  // 63: flotilla.v1.Flotilla.ListGroups:output_type -> flotilla.v1.Document
+	3,  // 64: flotilla.v1.Flotilla.GetGroup:output_type -> flotilla.v1.Document
+	3,  // 65: flotilla.v1.Flotilla.ListNodes:output_type -> flotilla.v1.Document
+	3,  // 66: flotilla.v1.Flotilla.GetDeviceGroup:output_type -> flotilla.v1.Document
+	3,  // 67: flotilla.v1.Flotilla.Verify:output_type -> flotilla.v1.Document
+	3,  // 68: flotilla.v1.Flotilla.Trim:output_type -> flotilla.v1.Document
+	3,  // 69: flotilla.v1.Flotilla.StepDown:output_type -> flotilla.v1.Document
+	3,  // 70: flotilla.v1.Flotilla.PlanVerify:output_type -> flotilla.v1.Document
+	3,  // 71: flotilla.v1.Flotilla.PlanTrim:output_type -> flotilla.v1.Document
+	3,  // 72: flotilla.v1.Flotilla.PlanStepDown:output_type -> flotilla.v1.Document
+	3,  // 73: flotilla.v1.Flotilla.Resync:output_type -> flotilla.v1.Document
+	3,  // 74: flotilla.v1.Flotilla.PlanResync:output_type -> flotilla.v1.Document
+	3,  // 75: flotilla.v1.Flotilla.Move:output_type -> flotilla.v1.Document
+	3,  // 76: flotilla.v1.Flotilla.PlanMove:output_type -> flotilla.v1.Document
+	3,  // 77: flotilla.v1.Flotilla.ListJobs:output_type -> flotilla.v1.Document
+	3,  // 78: flotilla.v1.Flotilla.GetJob:output_type -> flotilla.v1.Document
+	3,  // 79: flotilla.v1.Flotilla.CancelJob:output_type -> flotilla.v1.Document
+	3,  // 80: flotilla.v1.Flotilla.GetVersion:output_type -> flotilla.v1.Document
+	3,  // 81: flotilla.v1.Flotilla.Drill:output_type -> flotilla.v1.Document
+	3,  // 82: flotilla.v1.Flotilla.Events:output_type -> flotilla.v1.Document
+	20, // 83: flotilla.v1.Peer.Scan:output_type -> flotilla.v1.ScanReply
+	53, // [53:84] is the sub-list for method output_type
+	22, // [22:53] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
 	22, // [22:22] is the sub-list for extension extendee
 	0,  // [0:22] is the sub-list for field type_name
@@ -2705,7 +2823,7 @@ func file_flotilla_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flotilla_proto_rawDesc), len(file_flotilla_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

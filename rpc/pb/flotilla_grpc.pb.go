@@ -50,6 +50,8 @@ const (
 	Flotilla_GetJob_FullMethodName          = "/flotilla.v1.Flotilla/GetJob"
 	Flotilla_CancelJob_FullMethodName       = "/flotilla.v1.Flotilla/CancelJob"
 	Flotilla_GetVersion_FullMethodName      = "/flotilla.v1.Flotilla/GetVersion"
+	Flotilla_Drill_FullMethodName           = "/flotilla.v1.Flotilla/Drill"
+	Flotilla_Events_FullMethodName          = "/flotilla.v1.Flotilla/Events"
 )
 
 // FlotillaClient is the client API for Flotilla service.
@@ -99,6 +101,12 @@ type FlotillaClient interface {
 	GetJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
 	CancelJob(ctx context.Context, in *JobRequest, opts ...grpc.CallOption) (*Document, error)
 	GetVersion(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*Document, error)
+	// Drill damages one replica on purpose; the job tells what came of it.
+	Drill(ctx context.Context, in *DrillRequest, opts ...grpc.CallOption) (*Document, error)
+	// Events streams what happens: first what the node remembers behind an id,
+	// then what comes. Ids are the answering node's own. The stream ends with an
+	// error when the node stops.
+	Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Document], error)
 }
 
 type flotillaClient struct {
@@ -404,6 +412,35 @@ func (c *flotillaClient) GetVersion(ctx context.Context, in *ListRequest, opts .
 	return out, nil
 }
 
+func (c *flotillaClient) Drill(ctx context.Context, in *DrillRequest, opts ...grpc.CallOption) (*Document, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Document)
+	err := c.cc.Invoke(ctx, Flotilla_Drill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flotillaClient) Events(ctx context.Context, in *EventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Document], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Flotilla_ServiceDesc.Streams[3], Flotilla_Events_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[EventsRequest, Document]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Flotilla_EventsClient = grpc.ServerStreamingClient[Document]
+
 // FlotillaServer is the server API for Flotilla service.
 // All implementations must embed UnimplementedFlotillaServer
 // for forward compatibility.
@@ -451,6 +488,12 @@ type FlotillaServer interface {
 	GetJob(context.Context, *JobRequest) (*Document, error)
 	CancelJob(context.Context, *JobRequest) (*Document, error)
 	GetVersion(context.Context, *ListRequest) (*Document, error)
+	// Drill damages one replica on purpose; the job tells what came of it.
+	Drill(context.Context, *DrillRequest) (*Document, error)
+	// Events streams what happens: first what the node remembers behind an id,
+	// then what comes. Ids are the answering node's own. The stream ends with an
+	// error when the node stops.
+	Events(*EventsRequest, grpc.ServerStreamingServer[Document]) error
 	mustEmbedUnimplementedFlotillaServer()
 }
 
@@ -544,6 +587,12 @@ func (UnimplementedFlotillaServer) CancelJob(context.Context, *JobRequest) (*Doc
 }
 func (UnimplementedFlotillaServer) GetVersion(context.Context, *ListRequest) (*Document, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
+}
+func (UnimplementedFlotillaServer) Drill(context.Context, *DrillRequest) (*Document, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drill not implemented")
+}
+func (UnimplementedFlotillaServer) Events(*EventsRequest, grpc.ServerStreamingServer[Document]) error {
+	return status.Error(codes.Unimplemented, "method Events not implemented")
 }
 func (UnimplementedFlotillaServer) mustEmbedUnimplementedFlotillaServer() {}
 func (UnimplementedFlotillaServer) testEmbeddedByValue()                  {}
@@ -1041,6 +1090,35 @@ func _Flotilla_GetVersion_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Flotilla_Drill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlotillaServer).Drill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Flotilla_Drill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlotillaServer).Drill(ctx, req.(*DrillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Flotilla_Events_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(EventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FlotillaServer).Events(m, &grpc.GenericServerStream[EventsRequest, Document]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Flotilla_EventsServer = grpc.ServerStreamingServer[Document]
+
 // Flotilla_ServiceDesc is the grpc.ServiceDesc for Flotilla service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1148,6 +1226,10 @@ var Flotilla_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetVersion",
 			Handler:    _Flotilla_GetVersion_Handler,
 		},
+		{
+			MethodName: "Drill",
+			Handler:    _Flotilla_Drill_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -1166,6 +1248,11 @@ var Flotilla_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Flotilla_QueryStream_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Events",
+			Handler:       _Flotilla_Events_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "flotilla.proto",

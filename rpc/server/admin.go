@@ -98,6 +98,11 @@ func (s *Server) PlanStepDown(ctx context.Context, m *pb.GroupRequest) (*pb.Docu
 	return document(s.g.PlanStepDown(ctx, m.GetGroup(), m.GetTo()))
 }
 
+// Drill starts a drill.
+func (s *Server) Drill(ctx context.Context, m *pb.DrillRequest) (*pb.Document, error) {
+	return document(s.g.Drill(ctx, gateway.DrillRequest{Group: m.GetGroup(), Node: m.GetNode(), Kind: m.GetKind()}))
+}
+
 // ListJobs lists jobs, newest first.
 func (s *Server) ListJobs(ctx context.Context, m *pb.ListRequest) (*pb.Document, error) {
 	list, _, err := s.g.ListJobs(ctx, gateway.JobFilter{})

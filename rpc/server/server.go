@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,6 +33,10 @@ type Server struct {
 	health  *health.Server
 	logger  *slog.Logger
 	work    work
+
+	streams chan struct{} // a token for each stream of events
+	endOnce sync.Once
+	ending  chan struct{} // closed by Shutdown
 }
 
 // New makes a Server of a gateway.
@@ -39,7 +44,8 @@ func New(g *gateway.Gateway, version api.Version, logger *slog.Logger) *Server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{g: g, version: version, health: health.NewServer(), logger: logger}
+	s := &Server{g: g, version: version, health: health.NewServer(), logger: logger,
+		streams: make(chan struct{}, maxEventStreams), ending: make(chan struct{})}
 	s.SetReady(false)
 	return s
 }
@@ -63,8 +69,11 @@ func (s *Server) SetReady(ready bool) {
 }
 
 // Shutdown tells health watchers that the node goes, before the gRPC server
-// stops.
-func (s *Server) Shutdown() { s.health.Shutdown() }
+// stops, and ends the streams of events, which have no end of their own.
+func (s *Server) Shutdown() {
+	s.health.Shutdown()
+	s.endOnce.Do(func() { close(s.ending) })
+}
 
 // Query streams rows.
 func (s *Server) Query(m *pb.QueryRequest, stream grpc.ServerStreamingServer[pb.QueryReply]) error {
