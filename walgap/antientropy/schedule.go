@@ -105,12 +105,3 @@ func momentAfter(last time.Time, group uint32, interval time.Duration) time.Time
 	}
 	return moment
 }
-
-// Stretched is the interval that deep checks of a group need at least, so that what they read stays under the rate: bytes
-// are those that one of them reads.
-func (s Settings) Stretched(bytes int64) time.Duration {
-	if s.Rate <= 0 || bytes <= 0 {
-		return s.Interval
-	}
-	return max(s.Interval, time.Duration(float64(bytes)/float64(s.Rate)*float64(time.Second)))
-}

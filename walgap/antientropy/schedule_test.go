@@ -120,14 +120,3 @@ func TestNextMoment(t *testing.T) {
 		}
 	})
 }
-
-func TestIntervalStretchesUnderTheRate(t *testing.T) {
-	s := hourly
-	if s.Stretched(1<<40) != time.Hour {
-		t.Error("without a rate")
-	}
-	s.Rate = 1 << 20
-	if s.Stretched(1<<30) != time.Hour || s.Stretched(8<<30) != 8192*time.Second {
-		t.Errorf("%v %v", s.Stretched(1<<30), s.Stretched(8<<30))
-	}
-}

@@ -138,11 +138,6 @@ func (s *Scrub) Advance(now time.Time, step ScrubStep, next string, bytes int64)
 	s.Part, s.Read, s.StartedAt = "", 0, time.Time{}
 }
 
-// Skip gives the part up that is being read, as if it had been read now: it cannot be read at all, and others are told.
-func (s *Scrub) Skip(now time.Time, part string) {
-	s.Advance(now, ScrubStep{Part: part}, "", 0)
-}
-
 // Forget drops what is known of parts that are not on this node any more.
 func (s *Scrub) Forget(parts []Part) {
 	known := func(name string) bool { return slices.ContainsFunc(parts, func(p Part) bool { return p.Name == name }) }

@@ -26,8 +26,9 @@ type schedule struct {
 }
 
 type scheduled struct {
-	group uint32
-	equal bool
+	group   uint32
+	equal   bool
+	passing bool // only the moment was wrong
 }
 
 func newSchedule(n *Node) *schedule {
@@ -116,7 +117,7 @@ func (s *schedule) free() []antientropy.Turn {
 func (s *schedule) check(ctx context.Context, group uint32) {
 	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Quick: true, Repair: true})
 	select {
-	case s.done <- scheduled{group, err == nil && r.Unchecked == "" && (r.Equal || r.Repaired)}:
+	case s.done <- scheduled{group, err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), r.Passing}:
 	case <-ctx.Done():
 	}
 }
@@ -127,7 +128,7 @@ func (s *schedule) ended(d scheduled) {
 	if t == nil {
 		return
 	}
-	t.Tried = time.Now()
+	t.Tried, t.Soon = time.Now(), d.passing
 	if t.Failures++; d.equal {
 		t.Failures = 0
 	}
