@@ -10,6 +10,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// littleHead is how many bytes in memory are not worth a flush before a cut.
+const littleHead = 1 << 20
+
 // CutOptions describe a cut.
 type CutOptions struct {
 	ID      string // uuid; "": a new one
@@ -58,9 +61,12 @@ func (g *Group) CutWith(ctx context.Context, o CutOptions) (result CutResult, er
 		frame = storage.AppendLease(frame, storage.Lease{ID: o.Lease, Purpose: o.Purpose, TTL: o.TTL})
 	}
 	if o.MaxPause > 0 {
-		// What is applied already need not be written while writes wait.
-		if _, err := in.shard.Flush(ctx); err != nil {
-			return CutResult{}, fmt.Errorf("cut group %d: flush: %w", g.id, err)
+		// What is applied already need not be written while others wait for the view.
+		// A little goes with the cut: a flush of its own would cost more syncs.
+		if in.shard.Unflushed() > littleHead {
+			if _, err := in.shard.Flush(ctx); err != nil {
+				return CutResult{}, fmt.Errorf("cut group %d: flush: %w", g.id, err)
+			}
 		}
 		fence, err := in.proposer.raise("cut "+result.ID, o.MaxPause)
 		if err != nil {

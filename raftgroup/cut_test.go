@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/blocks"
 )
 
 // muteAll loses Raft's messages between all nodes: nothing commits, and nobody is
@@ -112,4 +115,39 @@ func TestI8LeaderDiesInsideTheFence(t *testing.T) {
 			t.Errorf("writes go on after %v", took)
 		}
 	})
+}
+
+// A cut of a group that was hardly written to costs one flush, not two: with 256
+// groups, syncs are most of what copies of little data cost.
+func TestCutOfLittleIsOneFlush(t *testing.T) {
+	for _, big := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScene(t, false, nil)
+			s.applied(7, s.write(5))
+			shard := s.leader.Shard()
+			want := uint64(1)
+			if big { // as much as would hold the view up
+				want = 2
+				for at := int64(0); shard.Unflushed() <= littleHead; at += 1000 {
+					var points []storage.Point
+					for i := range int64(1000) {
+						points = append(points, storage.Point{Series: storage.Series{Database: "db", Collection: "c", Device: "big"}, Time: 1e12 + at + i,
+							Fields: []storage.Field{{Name: "v", Value: blocks.Int(i)}}})
+					}
+					if _, err := s.leader.Propose(context.Background(), storage.AppendPut(nil, points)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before := shard.Stats().Flushes
+			s.cutOnly()
+			if n := shard.Stats().Flushes - before; n != want {
+				t.Errorf("%d flushes, want %d", n, want)
+			}
+			if left := shard.Unflushed(); left > littleHead/16 {
+				t.Errorf("%d bytes are not flushed", left)
+			}
+			s.applied(7, s.write(1)) // behind the cut's no-op, which must not be on its way when Raft ends
+		})
+	}
 }

@@ -151,6 +151,9 @@ func (h *Hold) install(ctx context.Context, i *Installation) error {
 	g.giveUpLead(limited)
 	cancel()
 	err := h.end()
+	if in, stopped := g.running(); stopped == nil && !i.InPlace {
+		in.replaced.Store(true)
+	}
 	err = errors.Join(err, g.stop(ReplicaSyncing, "is being installed"))
 	if err == nil {
 		err = g.host.step(g.id, stepStopped)

@@ -41,6 +41,9 @@ func TestNewServerIsAddedAsNonvoterBehindItsInstall(t *testing.T) {
 			if err := s.install(h, copied, false); err != nil {
 				t.Fatal(err)
 			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(replica.host.shardPath(7)), "shard.db*")); len(left) != 1 {
+				t.Errorf("beside the new shard lies what was never one: %v", left)
+			}
 			if st := replica.Status(); st.State != ReplicaSyncing || st.Self != s.target.id.Server(0) {
 				t.Errorf("before it is added: %s %s as %s", st.State, st.Why, st.Self)
 			}

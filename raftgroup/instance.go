@@ -50,6 +50,7 @@ type instance struct {
 	startedFrom storage.Position // what the shard's file held when it started
 	isHeld      atomic.Bool      // for an install, see hold.go
 	isSuspect   atomic.Bool      // see suspectlead.go
+	replaced    atomic.Bool      // its file is going to be: what was not written stays in the log alone
 	handsOver   atomic.Bool      // a suspect leader looks for another one
 	nudge       chan struct{}    // it has become suspect
 	timers      Timers
@@ -275,6 +276,10 @@ func (in *instance) close() error {
 	}
 	in.wg.Wait()
 	in.records.end(nil)
-	errs = append(errs, in.shard.Close(), in.entries.Close())
+	closeShard := in.shard.Close
+	if in.replaced.Load() {
+		closeShard = in.shard.Abandon
+	}
+	errs = append(errs, closeShard(), in.entries.Close())
 	return errors.Join(errs...)
 }

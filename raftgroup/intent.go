@@ -94,13 +94,17 @@ func (h *Host) carryOut(group uint32, n intent, entries raftlog.Log, stage *stor
 			return err
 		}
 	}
-	if err := errors.Join(h.unmark(group), syncDir(filepath.Dir(h.shardPath(group)))); err != nil {
+	if err := h.unmark(group); err != nil {
 		return err
 	}
 	if err := h.step(group, stepSwitched); err != nil {
 		return err
 	}
-	if err := h.resetLog(group, n, entries); err != nil {
+	// The name, the log and the votes lie in three files, and each waits for the disk. All are done again if one is lost.
+	named := make(chan error, 1)
+	go func() { named <- syncDir(filepath.Dir(h.shardPath(group))) }()
+	err := h.resetLog(group, n, entries)
+	if err := errors.Join(err, <-named); err != nil {
 		return err
 	}
 	if err := h.step(group, stepLog); err != nil {
@@ -118,8 +122,9 @@ func (h *Host) carryOut(group uint32, n intent, entries raftlog.Log, stage *stor
 	return h.step(group, stepFinished)
 }
 
-// switchShard puts the new shard in the place of the old one, in one step. It is
-// an error where that is done already, and nothing has changed then.
+// switchShard puts the new shard in the place of the old one, in one step, which
+// the caller makes durable. It is an error where that is done already, and nothing
+// has changed then.
 func (h *Host) switchShard(group uint32, n intent, stage *storage.Stage) error {
 	staged, path := filepath.Join(h.stagingDir(group), StageFile), h.shardPath(group)
 	if n.InPlace {
@@ -137,7 +142,7 @@ func (h *Host) switchShard(group uint32, n intent, stage *storage.Stage) error {
 	if err := os.Rename(staged, path); err != nil {
 		return fmt.Errorf("switch shard: %w", err)
 	}
-	return errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(staged)))
+	return nil
 }
 
 // switched reports whether the new shard is in its place. A file at the cut alone

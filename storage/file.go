@@ -112,6 +112,13 @@ func (f *file) birth() error {
 	return nil
 }
 
+// unbear removes a file that is closed and was never given its name.
+func (f *file) unbear() {
+	if f.unborn {
+		_ = os.Remove(f.name()) // left behind, it is removed when there is no file at the path
+	}
+}
+
 func (f *file) open(readOnly bool) error {
 	return f.guard("open", func() error {
 		options := &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, ReadOnly: readOnly,

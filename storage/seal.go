@@ -9,8 +9,8 @@ import (
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
-// Seal makes the stage a complete shard file, in its place: leaves that the manifest lacks go, identity, state and digests
-// are set, in one transaction. ErrIncomplete when leaves of the manifest are not in the stage. Doing it again with the
+// Seal makes the stage a complete shard file, in its place: what waits is written, leaves that the manifest lacks go,
+// identity, state and digests are set, in one transaction: a stage that was never committed is synced once. ErrIncomplete when leaves of the manifest are not in the stage. Doing it again with the
 // same arguments changes nothing, and a sealed stage can be opened, filled and sealed again. Close it before the file is
 // renamed.
 func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) error {
@@ -26,15 +26,21 @@ func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.commit(); err != nil {
-		return err
+	if s.err != nil {
+		return s.err
 	}
 	if done, err := s.isSealed(identity, t, manifest); done || err != nil {
 		return err
 	}
+	list := s.waitingLeaves()
 	var w *headWrite
 	err = s.file.update("seal stage", func(tx *bolt.Tx) error {
 		w = newHeadWrite(s.file, tx, s.totals, s.windowNs, 0)
+		for _, l := range list {
+			if err := w.putLeaf(l); err != nil {
+				return err
+			}
+		}
 		if err := w.removeOthers(manifest); err != nil {
 			return err
 		}
@@ -49,6 +55,7 @@ func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) e
 	if err != nil {
 		return s.fail("seal stage", err)
 	}
+	s.written(list)
 	s.totals, s.sealed, s.bytes = w.totals, true, 0
 	clear(s.leaves)
 	for _, e := range manifest {
@@ -69,7 +76,7 @@ func (s *Stage) takeover(identity Identity, state []byte) (takeover, error) {
 
 // isSealed reports whether the file is already what Seal would make. The caller holds the lock.
 func (s *Stage) isSealed(identity Identity, t takeover, manifest []digest.Entry) (done bool, err error) {
-	if !s.sealed || len(manifest) != len(s.leaves) {
+	if !s.sealed || len(s.waiting) > 0 || len(manifest) != len(s.leaves) {
 		return false, nil
 	}
 	err = s.file.view("read stage", func(tx *bolt.Tx) error {

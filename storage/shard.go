@@ -133,6 +133,16 @@ func (s *Shard) Flush(ctx context.Context) (Durable, error) {
 	return s.durable.record(), s.err
 }
 
+// Unflushed is about how many bytes of memory hold what the file does not: 0 when there is nothing but an applied index.
+func (s *Shard) Unflushed() (bytes int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, h := range s.frozen {
+		bytes += h.bytes
+	}
+	return bytes + s.active.bytes
+}
+
 // poke wakes the flusher.
 func (s *Shard) poke() {
 	select {
@@ -185,6 +195,7 @@ func (s *Shard) Close() error {
 		if err := s.file.close(); s.closed == nil {
 			s.closed = err
 		}
+		s.file.unbear()
 		s.budget.unregister(s)
 	})
 	return s.closed

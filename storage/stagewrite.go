@@ -24,11 +24,7 @@ func (s *Stage) commit() error {
 	if s.err != nil || len(s.waiting) == 0 {
 		return s.err
 	}
-	list := make([]*stagedLeaf, 0, len(s.waiting))
-	for _, l := range s.waiting {
-		list = append(list, l)
-	}
-	slices.SortFunc(list, func(a, b *stagedLeaf) int { return a.Compare(b.Leaf) })
+	list := s.waitingLeaves()
 	err := s.write("commit stage", func(w *headWrite) error {
 		for _, l := range list {
 			if err := w.putLeaf(l); err != nil {
@@ -48,12 +44,27 @@ func (s *Stage) commit() error {
 	if err != nil {
 		return err
 	}
+	s.written(list)
+	return nil
+}
+
+// waitingLeaves are those that wait for a commit, in key order. The caller holds the lock.
+func (s *Stage) waitingLeaves() []*stagedLeaf {
+	list := make([]*stagedLeaf, 0, len(s.waiting))
+	for _, l := range s.waiting {
+		list = append(list, l)
+	}
+	slices.SortFunc(list, func(a, b *stagedLeaf) int { return a.Compare(b.Leaf) })
+	return list
+}
+
+// written ends the wait of leaves that were committed. The caller holds the lock.
+func (s *Stage) written(list []*stagedLeaf) {
 	for _, l := range list {
 		l.release()
 	}
 	clear(s.waiting)
 	s.pending = 0
-	return nil
 }
 
 // Drop removes leaves, those that are not there too. What is dropped may be damaged, so the rest is counted anew.

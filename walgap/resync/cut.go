@@ -45,7 +45,7 @@ func (j *job) makeCut(ctx context.Context) (Outcome, error) {
 	}
 }
 
-// tryCut asks once. Its id is on disk before it is asked for, so that its view ends whatever happens.
+// tryCut asks once. Its id is written down before it is asked for, so that its view ends whatever happens.
 func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 	if j.remote.kept().record {
 		return j.pinRecord(ctx)
@@ -58,13 +58,12 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 	if len(old) > 0 && old[0] == j.req.ID {
 		old = old[1:]
 	}
-	j.state.Cuts++
+	id := j.state.nextCut()
 	j.state.Asked = true // its entry takes the log lease, too
-	if err := j.persist(); err != nil {
+	if err := j.note(); err != nil {
 		return nil, err
 	}
 	j.step(Cut, "named")
-	id := cutIDOf(j.req.ID, j.state.Cuts)
 	j.remote.touch()
 	began := time.Now()
 	a, err := j.remote.call(ctx, request{Op: opCut, Drop: old, Cut: &CutAsk{ID: id, MaxPause: j.req.MaxPause, TTL: leaseTTL, Lease: j.req.ID}})

@@ -62,7 +62,8 @@ func (j *job) open(ctx context.Context) (Build, error) {
 }
 
 func (j *job) blueprint() Blueprint {
-	return Blueprint{Path: stagePath(j.dir), Lineage: j.remote.agreed().Lineage, Manifest: j.manifest, InPlace: j.state.InPlace}
+	return Blueprint{Path: stagePath(j.dir), Lineage: j.remote.agreed().Lineage, Manifest: j.manifest, State: j.view.State,
+		InPlace: j.state.InPlace}
 }
 
 // wanted is what is left to be fetched, and to be copied, when that is staged.

@@ -54,7 +54,7 @@ func (j *job) switchOver(life context.Context) error {
 	defer cancel()
 	build, held := j.build, j.held
 	j.build = nil
-	err := held.Install(limited, Installation{Blueprint: j.blueprint(), State: j.view.State, Build: build})
+	err := held.Install(limited, Installation{Blueprint: j.blueprint(), Build: build})
 	if err == nil || errors.Is(err, ErrKnowsMore) {
 		j.held = nil
 	}

@@ -86,12 +86,19 @@ func TestETAIsWithinHalfAsMuchAgainAfterATenth(t *testing.T) {
 		measured := walgap.Rates{WireBytesPerS: walgap.Rate(rapid.Float64Range(1<<20, 1<<30).Draw(t, "measured")), ProofBytesPerS: 400e6}
 		proof := float64(total) / 400e6
 		start := time.Unix(1000, 0)
-		finish := float64(total)/speed + proof
+		const step = 100 * time.Millisecond
+		moved := func(at time.Duration) float64 { // in the step that ends then
+			return speed * (1 + noise*math.Sin(float64(at)/float64(300*time.Millisecond))) * step.Seconds()
+		}
+		finish, left := proof, float64(total) // the noise included: it is ahead or behind for as much as 0.2 s
+		for at := step; left > 0; at += step {
+			finish += step.Seconds() * min(1, left/moved(at))
+			left -= moved(at)
+		}
 		var p Pace
 		done, exact := int64(0), 0.0
-		for at := 100 * time.Millisecond; done < total; at += 100 * time.Millisecond {
-			wobble := 1 + noise*math.Sin(float64(at)/float64(300*time.Millisecond))
-			exact += speed * wobble / 10
+		for at := step; done < total; at += step {
+			exact += moved(at)
 			done = min(total, int64(exact)+1)
 			now := start.Add(at)
 			p.Add(now, done)

@@ -64,6 +64,7 @@ type Blueprint struct {
 	Path     string // of the stage file
 	Lineage  string // of the cut
 	Manifest []digest.Entry
+	State    []byte // of the cut (storage.View.State): the leader's, opaque here
 	// InPlace: the leaves of the stage go into the replica's own file, so those that it holds already count. Otherwise
 	// the stage becomes a file that stands alone.
 	InPlace bool
@@ -72,7 +73,6 @@ type Blueprint struct {
 // Installation is what is switched to.
 type Installation struct {
 	Blueprint
-	State []byte // of the cut (storage.View.State): the leader's, opaque here
 	Build Build
 }
 
@@ -90,7 +90,8 @@ type Gathering interface {
 	Copy(ctx context.Context, leaves []digest.Entry, progress func(bytes int64)) error
 	// Drop forgets leaves, and their digests.
 	Drop(leaves ...digest.Leaf) error
-	// Commit makes all of it durable.
+	// Commit makes all of it durable. What is gathered whole, and is to stand alone, may take its final form with that: it
+	// still counts for nothing before Install.
 	Commit() error
 }
 

@@ -24,17 +24,18 @@ const (
 	maxStateFile = 4 << 20 // bytes
 )
 
-// state is what a job remembers. It is written before whatever it says is done: durably where a power failure that takes it
-// back would make a cut's id be used twice; else lazily: a switch that is forgotten is found again by what the replica holds.
+// state is what a job remembers. It is written before whatever it says is done, lazily as a rule: a switch that is forgotten is
+// found again by what the replica holds, views and leases that are run out, and no cut's name is used twice.
 type state struct {
 	Version  int     `json:"version"`
 	Request  Request `json:"request"`
 	Attempt  int     `json:"attempt"`
 	Restarts int     `json:"restarts"`
 
-	Asked       bool          `json:"asked"`         // a log lease may live
-	Cuts        int           `json:"cuts"`          // cut ids used: the views of all may live
-	Pin         string        `json:"pin,omitempty"` // a record pinned on the leader
+	Asked       bool          `json:"asked"`             // a log lease may live
+	Cuts        int           `json:"cuts"`              // that were asked for: the views of all may live
+	CutIDs      []string      `json:"cut_ids,omitempty"` // of the last ones, oldest first; an older binary made them of their numbers
+	Pin         string        `json:"pin,omitempty"`     // a record pinned on the leader
 	CutsAborted int           `json:"cuts_aborted"`
 	Fence       time.Duration `json:"fence"` // the longest of all
 
@@ -74,15 +75,18 @@ func (s *state) leases() (ids []string) {
 	if s.Asked {
 		ids = append(ids, s.Request.ID)
 	}
-	return append(ids, s.cuts(0)...)
+	for n := max(0, s.Cuts-maxCutIDs/2); n < s.Cuts-len(s.CutIDs); n++ {
+		ids = append(ids, oldCutID(s.Request.ID, n+1))
+	}
+	return append(ids, s.CutIDs...)
 }
 
-// cuts are the ids of the cuts after the n-th, newest last.
-func (s *state) cuts(n int) (ids []string) {
-	for n = max(n, s.Cuts-maxCutIDs/2); n < s.Cuts; n++ {
-		ids = append(ids, cutIDOf(s.Request.ID, n+1))
-	}
-	return ids
+// nextCut names one more cut.
+func (s *state) nextCut() string {
+	s.Cuts++
+	id := newCutID(s.Request.ID, s.Cuts)
+	s.CutIDs = append(s.CutIDs, id)
+	return id
 }
 
 // readState reads a job's state; fs.ErrNotExist when there is none, ErrState when it cannot be read.
@@ -106,7 +110,7 @@ func readState(dir string) (*state, error) {
 	if s.Version != stateVersion {
 		return nil, fmt.Errorf("%w: %s: version %d, this node reads %d", ErrState, path, s.Version, stateVersion)
 	}
-	if s.Request.ID == "" || s.Attempt < 1 || s.Cuts < 0 {
+	if s.Request.ID == "" || s.Attempt < 1 || s.Cuts < 0 || len(s.CutIDs) > min(s.Cuts, maxCuts) {
 		return nil, fmt.Errorf("%w: %s: %.200s", ErrState, path, raw)
 	}
 	return s, nil

@@ -2,6 +2,7 @@ package resync
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -42,9 +43,49 @@ func TestLeasesOfAJobAreAllThatWereAskedFor(t *testing.T) {
 	if got := strings.Join(s.leases(), " "); got != "x x.c1 x.c2" {
 		t.Fatal(got)
 	}
-	if s.Cuts = maxCuts; len(s.leases()) > maxCutIDs {
+	s.Cuts, s.CutIDs = 2, nil // by an older binary
+	if id := s.nextCut(); strings.Join(s.leases(), " ") != "x x.c1 x.c2 "+id || !ownedBy("x", id) {
+		t.Fatal(s.leases())
+	}
+	for s.Cuts < maxCuts {
+		s.nextCut()
+	}
+	if len(s.leases()) > maxCutIDs {
 		t.Fatal("more than a message may carry")
 	}
+}
+
+// A power failure may bring an older state of a job back: its next cut must not be taken for the one that it has forgotten,
+// whose view may still be there.
+func TestForgottenCutLendsItsNameToNoOther(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		var older []byte
+		r.at = func(s Stage, point string) {
+			var err error
+			switch {
+			case r.starts > 1:
+			case s == Hold && point == "held":
+				older, err = os.ReadFile(filepath.Join(r.dir, stateFile))
+			case s == Cut && point == "pinned":
+				if err = os.WriteFile(filepath.Join(r.dir, stateFile), older, 0o644); err == nil {
+					r.kill()
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		r.once(request7(), nil)
+		forgotten := maps.Clone(r.views)
+		r.restart()
+		_ = pause(t.Context(), 2*leaseTTL) // nobody ends what was forgotten
+		result := r.run(request7())
+		if len(forgotten) != 1 || len(r.views) != 2 {
+			t.Errorf("%d views before, %d in all: want one of each process", len(forgotten), len(r.views))
+		}
+		r.mustBe(result, Done)
+	})
 }
 
 func TestStagingWithoutAJobIsRemovedAtStart(t *testing.T) {

@@ -1,6 +1,7 @@
 package resync
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -203,8 +204,16 @@ func decode(what string, b []byte, v any) error {
 	return nil
 }
 
-// cutIDOf names the n-th cut of a job: whoever knows the job knows the names of all its leases.
-func cutIDOf(job string, n int) string { return fmt.Sprintf("%s.c%d", job, n) }
+// newCutID names the n-th cut of a job. No other has the name, not even one of the same number that the job has
+// forgotten: a view of an older state must not be taken for this one's.
+func newCutID(job string, n int) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return fmt.Sprintf("%s.%x", oldCutID(job, n), b)
+}
+
+// oldCutID names the n-th cut of a job that an older binary began.
+func oldCutID(job string, n int) string { return fmt.Sprintf("%s.c%d", job, n) }
 
 // ownedBy reports whether a lease is one of the job's.
 func ownedBy(job, id string) bool { return id == job || strings.HasPrefix(id, job+".c") }

@@ -21,6 +21,9 @@ type shardBuild struct {
 	stage    *storage.Stage
 	base     *storage.View // what leaves are copied from; nil: nothing can be read
 	assembly storage.Assembly
+	// What the stage becomes when it holds all; state nil: it goes into the replica's own file.
+	identity storage.Identity
+	state    []byte
 }
 
 // Open implements resync.Held. A stage that belongs to something else, or that
@@ -44,6 +47,8 @@ func (h *heldReplica) Open(_ context.Context, b resync.Blueprint) (resync.Build,
 	build := &shardBuild{stage: stage, base: h.hold.View(), assembly: storage.Assembly{Stage: stage, Manifest: b.Manifest}}
 	if b.InPlace {
 		build.assembly.Base = build.base
+	} else {
+		build.identity, build.state = o.Identity, b.State
 	}
 	return build, nil
 }
@@ -80,8 +85,17 @@ func (b *shardBuild) Copy(ctx context.Context, leaves []digest.Entry, progress f
 // Drop implements resync.Gathering.
 func (b *shardBuild) Drop(leaves ...digest.Leaf) error { return b.stage.Drop(leaves...) }
 
-// Commit implements resync.Gathering.
-func (b *shardBuild) Commit() error { return b.stage.Commit() }
+// Commit implements resync.Gathering. A stage that holds all of the manifest is
+// sealed in the same transaction: what is proven then is what is installed, and
+// nothing of it is written again.
+func (b *shardBuild) Commit() error {
+	if b.state != nil {
+		if err := b.stage.Seal(b.identity, b.state, b.assembly.Manifest); !errors.Is(err, storage.ErrIncomplete) {
+			return err
+		}
+	}
+	return b.stage.Commit()
+}
 
 // Staged implements resync.Proving.
 func (b *shardBuild) Staged(context.Context) ([]digest.Entry, error) {

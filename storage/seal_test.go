@@ -1,0 +1,35 @@
+package storage
+
+import (
+	"testing"
+
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// TestCopyIsSyncedOnce: what was gathered and never committed becomes a shard in one transaction. A job of little data is
+// mostly what it waits for the disk.
+func TestCopyIsSyncedOnce(t *testing.T) {
+	_, c := leaderCut(t)
+	stage := mustStage(t, stageOptions(t))
+	made := stage.file.last.Load().txid
+	c.fetch(t, stage, c.manifest)
+	orphan, e := leafOfParts(t, digest.Leaf{Window: 99, Slot: SlotOf(Series{"db", "c", "d"}.Key())}, 1, Series{"db", "c", "d"}.Key(),
+		WindowStart(99, int64(testWindow)))
+	if err := stage.Put(orphan, e); err != nil { // of an earlier cut
+		t.Fatal(err)
+	}
+	if err := stage.Seal(testIdentity, c.state, c.manifest); err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Commit(); err != nil { // nothing waits
+		t.Fatal(err)
+	}
+	if err := stage.Seal(testIdentity, c.state, c.manifest); err != nil {
+		t.Fatal(err)
+	}
+	if n := stage.file.last.Load().txid - made; n != 1 || stage.file.unborn {
+		t.Errorf("%d transactions, unborn %v", n, stage.file.unborn)
+	}
+	c.prove(t, Assembly{Stage: stage, Manifest: c.manifest}) // of what is installed
+	checkInstalled(t, install(t, stage, c), c)
+}
