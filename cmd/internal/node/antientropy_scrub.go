@@ -168,6 +168,9 @@ func (s *scrub) parts(now time.Time) (here, readable []antientropy.Part) {
 // step reads one piece.
 func (s *scrub) step(ctx context.Context, step antientropy.ScrubStep) (int64, error) {
 	next, bytes, err := s.read(ctx, step)
+	if err == nil { // deep checks read at the same rate, and before the same clients
+		err = s.node.examiner.pace.wait(ctx, int(bytes))
+	}
 	if err != nil {
 		return bytes, err
 	}
