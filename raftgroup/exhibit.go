@@ -67,8 +67,12 @@ func (h *Hold) exhibit(ctx context.Context, i *Installation) {
 	ctx, cancel := context.WithTimeout(ctx, exhibitTime)
 	defer cancel()
 	dir := g.QuarantineDir()
-	name, err := h.keep(ctx, dir, &r)
 	log := g.host.config.Logger.With("group", g.id, "job", r.Job)
+	if name, kept := r.keptIn(dir, h.view == nil); kept {
+		log.Info("what the repair replaces was kept before the job was cut short", "in", filepath.Join(dir, name))
+		return
+	}
+	name, err := h.keep(ctx, dir, &r)
 	if err == nil {
 		log.Info("what the repair replaces is kept", "in", filepath.Join(dir, name), "leaves", len(r.Leaves), "file", r.File)
 	} else {
@@ -101,7 +105,7 @@ func (h *Hold) keep(ctx context.Context, dir string, r *exhibitReport) (name str
 	if err != nil {
 		return "", err
 	}
-	if err := writeSynced(filepath.Join(partial, "report.json"), b); err != nil {
+	if err := writeSynced(filepath.Join(partial, reportName), b); err != nil {
 		return "", err
 	}
 	if err := syncDir(partial); err != nil {

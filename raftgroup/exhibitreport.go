@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,9 @@ const (
 	// partialExhibit begins the name of a folder that is not complete.
 	partialExhibit = "partial-"
 	maxJobInName   = 48
+	reportName     = "report.json"
+	// maxReportBytes bounds what is read of a report.
+	maxReportBytes = 4 << 20
 )
 
 // exhibitReport is report.json of a folder in quarantine.
@@ -100,6 +104,49 @@ func (r *exhibitReport) folder() string {
 		return '_'
 	}, r.Job)
 	return r.At.Format(exhibitTimes) + "-" + job[:min(len(job), maxJobInName)]
+}
+
+// keptIn finds the folder in which an earlier install of the same job, one that a crash
+// cut short, has kept all of this: what lies there now may be the copy already. file:
+// the file as a whole is meant.
+func (r *exhibitReport) keptIn(dir string, file bool) (name string, kept bool) {
+	folders, err := os.ReadDir(dir)
+	if err != nil || r.Job == "" {
+		return "", false
+	}
+	_, job, _ := strings.Cut(r.folder(), "Z-")
+	for _, f := range folders {
+		if isPartial(f.Name()) || !strings.HasSuffix(f.Name(), "Z-"+job) {
+			continue
+		}
+		was, err := readReport(filepath.Join(dir, f.Name(), reportName))
+		if err == nil && was.Job == r.Job && was.covers(r, file) {
+			return f.Name(), true
+		}
+	}
+	return "", false
+}
+
+// covers reports whether what another report is about is kept under this one.
+func (r *exhibitReport) covers(other *exhibitReport, file bool) bool {
+	if file {
+		return r.File != ""
+	}
+	has := make(map[digest.Leaf]bool, len(r.Leaves))
+	for _, l := range r.Leaves {
+		has[digest.Leaf{Window: l.Window, Slot: l.Slot}] = l.Error == ""
+	}
+	return !slices.ContainsFunc(other.Leaves, func(l exhibitLeaf) bool { return !has[digest.Leaf{Window: l.Window, Slot: l.Slot}] })
+}
+
+func readReport(path string) (*exhibitReport, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := new(exhibitReport)
+	return r, json.NewDecoder(io.LimitReader(f, maxReportBytes)).Decode(r)
 }
 
 func (r *exhibitReport) encode() ([]byte, error) {

@@ -89,8 +89,9 @@ func (j *job) mode() walgap.Mode {
 
 // adopt takes a plan for the job's own.
 func (j *job) adopt(p *planAnswer) error {
-	if s := j.state.Switching; s != nil && !j.state.Installed {
-		// The process may have died between the switch and its note of it.
+	if s := j.state.Switching; s != nil && !j.state.Installed && len(j.req.Bad) == 0 {
+		// The process may have died between the switch and its note of it. Where leaves are to be replaced of a replica that
+		// is not behind, its own log brings it there without any switch: those are copied again.
 		j.state.Installed = j.standing.Lineage == s.Lineage && j.standing.HasData && j.standing.Applied.Index >= s.Position.Index &&
 			j.standing.Applied.Term >= s.Position.Term
 	}

@@ -21,6 +21,9 @@ import (
 // in files.
 const scarred = "a-text-that-is-found-in-the-file"
 
+// scarredRows is how many points each device has.
+const scarredRows = 50
+
 // rotScene is three nodes with points of which a text lies in the blocks as it
 // was written.
 type rotScene struct {
@@ -28,13 +31,20 @@ type rotScene struct {
 	devices []string // by group
 }
 
-func newRotScene(t *testing.T, tune func(int, *config.Config)) *rotScene {
+func newRotScene(t *testing.T, tune func(int, *config.Config), before ...func(*Cluster)) *rotScene {
 	t.Helper()
-	s := &rotScene{Cluster: StartNew(t, 3, tune)}
+	s := &rotScene{Cluster: New(t, tune)}
+	for _, change := range before {
+		change(s.Cluster)
+	}
+	for range 3 {
+		s.Add()
+	}
+	s.AwaitReady()
 	s.devices = devicesOfAllGroups()[:8]
 	var points []client.Point
 	for _, device := range s.devices {
-		for at := range int64(50) {
+		for at := range int64(scarredRows) {
 			p := point(device, at+1, at)
 			p.Fields = append(p.Fields, client.Field{Name: "text", Value: client.Text(fmt.Sprintf("%s-%d", scarred, at))})
 			points = append(points, p)

@@ -42,7 +42,8 @@ type Cluster struct {
 	level   slog.Level
 	root    string
 	tune    func(i int, c *config.Config)
-	hooks   func(i int) resync.Hooks // of the resyncs of the i-th node, at its next start; nil: none
+	hooks   func(i int) resync.Hooks     // of the resyncs of the i-th node, at its next start; nil: none
+	options func(i int, o *node.Options) // changes those of the i-th node, at its next start; nil: nothing
 	nodes   []*Member
 	clients []*client.Client
 }
@@ -130,13 +131,17 @@ func (c *Cluster) tryStart(i int) error {
 	if c.hooks != nil {
 		hooks = c.hooks(i)
 	}
-	n, err := node.Start(m.Config, node.Options{
+	o := node.Options{
 		SyncHooks: hooks, ObserveSnapshot: func(group uint32) { c.snapshotCrossed(m, group) },
 		Logger: slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: c.level})),
 		Now:    m.now,
 		Out:    io.Discard, Listen: c.Network.Listen, Dial: c.Network.Dialer(m.Host, raftmux.ErrRefused),
 		Gossip: func(g *gossip.Config) { err := c.gossip(m, g); _ = err },
-	})
+	}
+	if c.options != nil {
+		c.options(i, &o)
+	}
+	n, err := node.Start(m.Config, o)
 	if err != nil {
 		return err
 	}

@@ -251,8 +251,8 @@ type syncWatch struct {
 // lookPause is the pause between two looks at all replicas, in virtual time.
 const lookPause = 100 * time.Millisecond
 
-// patience is how long, in virtual time, a stopped job waits for the test.
-const patience = 5 * time.Minute
+// gatePatience is how long, in virtual time, a stopped job waits for the test.
+const gatePatience = 5 * time.Minute
 
 func newSyncWatch() *syncWatch {
 	return &syncWatch{reached: make(chan struct{}), gate: make(chan struct{}), jobs: make(map[string]bool), changes: make(map[string]int)}
@@ -288,7 +288,7 @@ func (w *syncWatch) step(job string, stage resync.Stage, point string) {
 	if stop {
 		select {
 		case <-w.gate:
-		case <-time.After(patience):
+		case <-time.After(gatePatience):
 		}
 	}
 }
