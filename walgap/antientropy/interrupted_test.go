@@ -51,6 +51,17 @@ func TestInterruptedAnywhereIsMadeAgain(t *testing.T) {
 
 // Before anybody is blamed the group has to be the one that was judged.
 func TestLeaderChangesBeforeTheBlame(t *testing.T) {
+	accused := newWorld(t, 3) // its leader is wrong, and hands over by itself meanwhile
+	accused.replicas[0].data[leaves[1]] = 99
+	accused.fault = func(call, _ string) error {
+		if call == "reread" {
+			accused.set(func() { accused.leader = 1 })
+		}
+		return nil
+	}
+	if r := accused.check(mending); r.Attempts != 1 || !r.Repaired || !r.Equal {
+		t.Errorf("the leader that is blamed: %+v", r)
+	}
 	for name, change := range map[string]func(w *world){
 		"leader":   func(w *world) { w.leader = 2 },
 		"no votes": func(w *world) { w.replicas[2].Voter = false },
@@ -76,7 +87,7 @@ func TestLeaderChangesBeforeTheBlame(t *testing.T) {
 	w.replicas[1].data[leaves[1]] = 99
 	w.fault = func(call, node string) error {
 		if call == "reread" && node == "n1" {
-			w.set(func() { w.leader = (w.leader + 1) % 3 })
+			w.set(func() { w.leader = 2 - w.leader }) // n1 and n3 by turns, neither of which is wrong
 		}
 		return nil
 	}

@@ -45,7 +45,8 @@ func rank(b *blame) int {
 	return 0
 }
 
-// unchanged checks that the replicas, their votes and the leader are those that were judged.
+// unchanged checks that the replicas, their votes and the leader are those that were judged. A leader that is blamed may
+// have handed over by itself meanwhile, when it found what it cannot read: nothing was judged by who leads.
 func (c *check) unchanged(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()
@@ -53,10 +54,11 @@ func (c *check) unchanged(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the replicas again: %w", errors.Join(ErrMoved, err))
 	}
+	handsOver := slices.ContainsFunc(c.blames, func(b *blame) bool { return b.Leader && b.suspicion(time.Time{}) != nil })
 	same := len(now) == len(c.list)
 	for _, h := range c.list {
 		same = same && slices.ContainsFunc(now, func(m Member) bool {
-			return m.Node == h.Node && m.Server == h.Server && m.Voter == h.Voter && m.Leader == h.Leader
+			return m.Node == h.Node && m.Server == h.Server && m.Voter == h.Voter && (m.Leader == h.Leader || handsOver)
 		})
 	}
 	if !same {

@@ -91,7 +91,8 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 		return antientropy.Inspected{}, err
 	}
 	defer func() { _ = v.Close() }()
-	wait := x.pace.turns(ctx, x.node.writing)
+	wait, end := x.pace.turns(ctx, x.node.writing)
+	defer end()
 	in, err := v.Inspect(ctx, func(bytes int) error {
 		progress(int64(bytes))
 		return wait(bytes)

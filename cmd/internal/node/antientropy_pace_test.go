@@ -68,3 +68,44 @@ func TestPaceYieldsAfterEachBatch(t *testing.T) {
 		}
 	}
 }
+
+// While clients write, readings of whole replicas go on one at a time and half of the time; else nothing holds them.
+func TestReadingsGiveWayToThoseWhoWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newScrubPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: 10000} })
+		var busy atomic.Bool
+		var reading, most atomic.Int64
+		read := func(pieces int) time.Duration {
+			began := time.Now()
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					wait, end := p.turns(t.Context(), busy.Load)
+					defer end()
+					for range pieces {
+						if err := wait(1); err != nil {
+							t.Error(err)
+						}
+						most.Store(max(most.Load(), reading.Add(1)))
+						time.Sleep(10 * time.Millisecond)
+						reading.Add(-1)
+					}
+				})
+			}
+			wg.Wait()
+			return time.Since(began)
+		}
+		if took := read(10); took != 100*time.Millisecond || most.Load() != 2 {
+			t.Errorf("nobody writes: %v, %d at once", took, most.Load())
+		}
+		busy.Store(true)
+		most.Store(0)
+		if took := read(10); took < 370*time.Millisecond || took > 420*time.Millisecond || most.Load() != 1 {
+			t.Errorf("while somebody writes: %v, %d at once", took, most.Load())
+		}
+		busy.Store(false)
+		if took := read(10); took != 100*time.Millisecond {
+			t.Errorf("afterwards: %v: a turn was kept", took)
+		}
+	})
+}
