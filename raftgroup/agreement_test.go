@@ -86,18 +86,22 @@ func TestAgreementAndLogAreReadBack(t *testing.T) {
 // logIs reads a log whole, and what it does not hold.
 func (c *testCluster) logIs(t *testing.T, g *Group, written [][]byte) {
 	t.Helper()
-	through, at := g.Shard().Applied().Index, uint64(0)
+	through, at, last := g.Shard().Applied().Index, uint64(0), uint64(0)
 	err := g.ReadLog(t.Context(), 1, through, func(e storage.Entry) error {
 		if e.Index <= at {
 			t.Errorf("entry %d follows %d", e.Index, at)
 		}
 		if at = e.Index; len(written) > 0 && string(e.Data) == string(written[0]) {
-			written = written[1:]
+			written, last = written[1:], e.Index
 		}
 		return nil
 	})
 	if err != nil || len(written) > 0 {
 		t.Errorf("%d entries are not there, %v", len(written), err)
+	}
+	single := 0
+	if err := g.ReadLog(t.Context(), last, last, func(e storage.Entry) error { single++; return nil }); err != nil || single != 1 {
+		t.Errorf("entry %d: read %d times, %v", last, single, err)
 	}
 	if err := g.ReadLog(t.Context(), through, through+1, func(storage.Entry) error { return nil }); !errors.Is(err, ErrTrimmed) {
 		t.Errorf("beyond what is applied: %v", err)

@@ -195,6 +195,23 @@ func TestReplayIsNotMisledByAnAlteredLeaf(t *testing.T) {
 	}
 }
 
+// A replica that has skipped a delete has the base still: the log tells that what it has on top of that is too much.
+func TestReplayTellsWhatWasDeleted(t *testing.T) {
+	skipped, good := drilled(t), drilled(t)
+	base := manifest(t, good)
+	data := AppendDelete(nil, Delete{Series: Series{"db", "c", "device-3"}, From: MinTime, To: NoEnd})
+	data = AppendDelete(data, Delete{Series: Series{"db", "c", ""}, From: int64(testWindow), To: int64(testWindow) + 1})
+	log := []Entry{{Index: apply(t, good, data), Term: 1, Data: data}}
+	apply(t, skipped, AppendNoop(nil))
+	now := manifest(t, good)
+	told, untold := replayed(t, skipped, base, log, allLeaves(base, now))
+	for leaf := range base {
+		if told[leaf] != now[leaf] || untold[leaf] != nil {
+			t.Errorf("leaf %s: %+v instead of %+v, %v", leaf, told[leaf], now[leaf], untold[leaf])
+		}
+	}
+}
+
 // A lease that does not fit any more takes nothing along: leases run out by each replica's own clock.
 func TestARefusedLeaseStopsNothing(t *testing.T) {
 	s := mustOpen(t, testOptions(t))

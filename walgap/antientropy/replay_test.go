@@ -42,12 +42,14 @@ func TestAgreedIsWhatAllWereFoundEqualAt(t *testing.T) {
 		o      Options
 		agreed int
 	}{
-		"equal":            {func(*world) {}, Options{}, 3},
-		"equal, no cut":    {func(*world) {}, Options{Quick: true}, 3},
-		"one is wrong":     {func(w *world) { w.replicas[1].data[leaves[1]] = 99 }, Options{}, 0},
-		"one was repaired": {func(w *world) { w.replicas[1].data[leaves[1]] = 99 }, mending, 0}, // the next check's
-		"one is missing":   {func(w *world) { w.replicas[2].Why = "down" }, Options{}, 0},
-		"one is elsewhere": {func(w *world) { w.replicas[2].lineage = "l2" }, Options{}, 0},
+		"equal":                {func(*world) {}, Options{}, 3},
+		"equal, no cut":        {func(*world) {}, Options{Quick: true}, 3},
+		"one is wrong":         {func(w *world) { w.replicas[1].data[leaves[1]] = 99 }, Options{}, 0},
+		"one was repaired":     {func(w *world) { w.replicas[1].data[leaves[1]] = 99 }, mending, 0}, // the next check's
+		"one is wrong, no cut": {func(w *world) { w.replicas[1].data[leaves[1]] = 99 }, Options{Quick: true}, 0},
+		"one is behind":        {func(w *world) { w.replicas[1].index = 12 }, Options{Quick: true, Mode: Verify}, 0},
+		"one is missing":       {func(w *world) { w.replicas[2].Why = "down" }, Options{}, 0},
+		"one is elsewhere":     {func(w *world) { w.replicas[2].lineage = "l2" }, Options{}, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &recording{world: newWorld(t, 3), agreed: map[string]Place{}}
