@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -145,11 +144,7 @@ func transient(err error) bool {
 	return errors.Is(err, ErrBroken) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrBusy) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func (g *Gateway) serveAccuse(ctx context.Context, payload []byte) ([]byte, error) {
-	var m accuseRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("accuse: %w", errPayload)
-	}
+func (g *Gateway) serveAccuse(ctx context.Context, m accuseRequest) ([]byte, error) {
 	x, err := g.examiner(m.Group)
 	switch {
 	case err != nil:
@@ -161,11 +156,7 @@ func (g *Gateway) serveAccuse(ctx context.Context, payload []byte) ([]byte, erro
 	return answerOf(struct{}{}, err)
 }
 
-func (g *Gateway) serveRepair(ctx context.Context, payload []byte) ([]byte, error) {
-	var m repairRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("repair: %w", errPayload)
-	}
+func (g *Gateway) serveRepair(ctx context.Context, m repairRequest) ([]byte, error) {
 	var a repairAnswer
 	x, err := g.examiner(m.Group)
 	if err == nil {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,9 +15,6 @@ type checks struct {
 	known  *conditions
 	skips  *skips
 
-	mu     sync.Mutex
-	groups map[uint32]*checkTurn // guarded by mu: those under way, or waited for
-
 	made, skipped, mismatches, repaired, failed atomic.Uint64
 }
 
@@ -26,12 +22,6 @@ type checks struct {
 // group makes: a replica that is wrong in a thousand leaves must not push out all
 // that nodes remember.
 const maxToldFindings = 16
-
-// checkTurn lets one check of a group go on at a time.
-type checkTurn struct {
-	turn chan struct{} // holds one token
-	wait int           // guarded by checks.mu: who has it or waits for it
-}
 
 // Checked counts what the checks of this node came to since it started.
 type Checked struct {
@@ -46,42 +36,10 @@ func (c *checks) counts() Checked {
 	return Checked{c.made.Load(), c.skipped.Load(), c.mismatches.Load(), c.repaired.Load(), c.failed.Load()}
 }
 
-// enter waits for the turn of a group.
-func (c *checks) enter(ctx context.Context, group uint32) (leave func(), err error) {
-	c.mu.Lock()
-	t := c.groups[group]
-	if t == nil {
-		t = &checkTurn{turn: make(chan struct{}, 1)}
-		t.turn <- struct{}{}
-		c.groups[group] = t
-	}
-	t.wait++
-	c.mu.Unlock()
-	gone := func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if t.wait--; t.wait == 0 {
-			delete(c.groups, group)
-		}
-	}
-	select {
-	case <-t.turn:
-		return func() { t.turn <- struct{}{}; gone() }, nil
-	case <-ctx.Done():
-		gone()
-		return nil, ctx.Err()
-	}
-}
-
 // CheckGroup checks one group, after a check of it that runs already, and keeps
 // what came of it: the group's last proof, counters and events. The error is
 // that of ctx.
 func (g *Gateway) CheckGroup(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error) {
-	leave, err := g.checks.enter(ctx, group)
-	if err != nil {
-		return antientropy.Report{Group: group}, err
-	}
-	defer leave()
 	defer g.checks.known.forget(group)
 	r, err := g.checks.engine.Check(ctx, group, o)
 	if err != nil {

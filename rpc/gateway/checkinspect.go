@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -150,11 +149,7 @@ func (s *inspections) close() {
 	s.wg.Wait()
 }
 
-func (g *Gateway) serveInspect(ctx context.Context, payload []byte) ([]byte, error) {
-	var m inspectRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("inspect: %w", errPayload)
-	}
+func (g *Gateway) serveInspect(ctx context.Context, m inspectRequest) ([]byte, error) {
 	x, err := g.examiner(m.Group)
 	if err != nil {
 		return answerOf(inspectAnswer{}, err)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -95,9 +94,8 @@ func (c checkCluster) Detail(ctx context.Context, group uint32, cut, node string
 	return askNode[antientropy.Detail](ctx, c, node, MethodDetail, detailRequest{group, cut, leaf})
 }
 
-func (g *Gateway) serveLeaves(ctx context.Context, payload []byte) ([]byte, error) {
-	var m leavesRequest
-	if err := json.Unmarshal(payload, &m); err != nil || len(m.Only) > leafPage {
+func (g *Gateway) serveLeaves(ctx context.Context, m leavesRequest) ([]byte, error) {
+	if len(m.Only) > leafPage {
 		return nil, fmt.Errorf("leaves: %w", errPayload)
 	}
 	x, err := g.examiner(m.Group)
@@ -125,11 +123,7 @@ func (g *Gateway) serveLeaves(ctx context.Context, payload []byte) ([]byte, erro
 	return answerOf(a, err)
 }
 
-func (g *Gateway) serveDetail(ctx context.Context, payload []byte) ([]byte, error) {
-	var m detailRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("detail: %w", errPayload)
-	}
+func (g *Gateway) serveDetail(ctx context.Context, m detailRequest) ([]byte, error) {
 	x, err := g.examiner(m.Group)
 	if err != nil {
 		return answerOf(antientropy.Detail{}, err)

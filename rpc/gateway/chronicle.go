@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -126,11 +125,7 @@ func (g *Gateway) chronicler(group uint32) (Chronicler, error) {
 	return c, nil
 }
 
-func (g *Gateway) serveAgree(ctx context.Context, payload []byte) ([]byte, error) {
-	var m agreeRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("agree: %w", errPayload)
-	}
+func (g *Gateway) serveAgree(ctx context.Context, m agreeRequest) ([]byte, error) {
 	x, err := g.chronicler(m.Group)
 	if err == nil {
 		err = x.Agree(ctx, m.Group, m.Cut, m.At, m.Root)
@@ -138,9 +133,8 @@ func (g *Gateway) serveAgree(ctx context.Context, payload []byte) ([]byte, error
 	return answerOf(struct{}{}, err)
 }
 
-func (g *Gateway) serveReplay(ctx context.Context, payload []byte) ([]byte, error) {
-	var m replayRequest
-	if err := json.Unmarshal(payload, &m); err != nil || len(m.Leaves) > leafPage {
+func (g *Gateway) serveReplay(ctx context.Context, m replayRequest) ([]byte, error) {
+	if len(m.Leaves) > leafPage {
 		return nil, fmt.Errorf("replay: %w", errPayload)
 	}
 	x, err := g.chronicler(m.Group)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -172,11 +171,7 @@ func (g *Gateway) askCollections(ctx context.Context, t *Table, database string,
 	return open, why
 }
 
-func (g *Gateway) serveCollections(_ context.Context, payload []byte) ([]byte, error) {
-	var m collectionsRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("collections: %w", errPayload)
-	}
+func (g *Gateway) serveCollections(_ context.Context, m collectionsRequest) ([]byte, error) {
 	reply := collectionsReply{Collections: []string{}, Missed: []uint32{}}
 	names := map[string]struct{}{}
 	for _, id := range m.Groups {

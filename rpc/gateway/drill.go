@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -210,11 +209,7 @@ func whyUnhealthy(row *api.Group) string {
 	return row.Why
 }
 
-func (g *Gateway) serveDrill(ctx context.Context, from membership.NodeID, payload []byte) ([]byte, error) {
-	var m DrillRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("drill: %w", errPayload)
-	}
+func (g *Gateway) serveDrill(ctx context.Context, from membership.NodeID, m DrillRequest) ([]byte, error) {
 	if g.cfg.Drills == nil {
 		return answerOf("", fmt.Errorf("%w: node %s takes no drills", ErrRefused, g.cfg.Self.Name))
 	}

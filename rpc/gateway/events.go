@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -165,9 +164,8 @@ func (g *Gateway) tell(ctx context.Context, to membership.NodeID, events []api.E
 	}
 }
 
-func (g *Gateway) serveEvents(payload []byte) ([]byte, error) {
-	var events []api.Event
-	if err := json.Unmarshal(payload, &events); err != nil || len(events) > maxToldEvents {
+func (g *Gateway) serveEvents(_ context.Context, events []api.Event) ([]byte, error) {
+	if len(events) > maxToldEvents {
 		return nil, fmt.Errorf("events: %w", errPayload)
 	}
 	g.events.add(false, events...)

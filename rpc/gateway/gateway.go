@@ -61,6 +61,7 @@ type Gateway struct {
 	proofs    proofs
 	events    *eventRing
 
+	handlers    map[Method]handler // constant
 	gather      *gather
 	checks      checks
 	inspections inspections
@@ -99,8 +100,8 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, logger: cfg.Logger, hints: newHints(), jobs: jobs, events: newEventRing(time.Now())}
 	jobs.ended = g.noteJob
-	g.gather = newGather(g)
-	g.checks.known, g.checks.groups, g.checks.skips = newConditions(g), map[uint32]*checkTurn{}, newSkips(g.noteSkipped)
+	g.gather, g.handlers = newGather(g), g.allHandlers()
+	g.checks.known, g.checks.skips = newConditions(g), newSkips(g.noteSkipped)
 	g.checks.engine, err = antientropy.New(antientropy.Config{Cluster: checkCluster{g, g.checks.known, &sync.Map{}}, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -308,11 +307,7 @@ type jobReply struct {
 // maxJobWait bounds WaitMs.
 const maxJobWait = 10 * time.Second
 
-func (g *Gateway) serveJobs(ctx context.Context, payload []byte) ([]byte, error) {
-	var m jobRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("jobs: %w", errPayload)
-	}
+func (g *Gateway) serveJobs(ctx context.Context, m jobRequest) ([]byte, error) {
 	if m.ID != "" && m.WaitMs > 0 {
 		limited, cancel := context.WithTimeout(ctx, min(time.Duration(m.WaitMs)*time.Millisecond, maxJobWait))
 		g.jobs.await(limited, m.ID, m.Seen)
@@ -321,11 +316,7 @@ func (g *Gateway) serveJobs(ctx context.Context, payload []byte) ([]byte, error)
 	return json.Marshal(jobReply{Jobs: m.Only.of(g.jobs.list(m.ID))})
 }
 
-func (g *Gateway) serveCancel(payload []byte) ([]byte, error) {
-	var m jobRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("cancel: %w", errPayload)
-	}
+func (g *Gateway) serveCancel(_ context.Context, m jobRequest) ([]byte, error) {
 	return json.Marshal(jobReply{Known: g.jobs.cancel(m.ID)})
 }
 

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -53,11 +52,7 @@ func (g *Gateway) held(id uint32) (Group, error) {
 	return group, nil
 }
 
-func (g *Gateway) serveCut(ctx context.Context, payload []byte) ([]byte, error) {
-	var m cutRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("cut: %w", errPayload)
-	}
+func (g *Gateway) serveCut(ctx context.Context, m cutRequest) ([]byte, error) {
 	group, err := g.held(m.Group)
 	if err != nil {
 		return answerOf(cutAnswer{}, &NotLeaderError{})
@@ -66,11 +61,7 @@ func (g *Gateway) serveCut(ctx context.Context, payload []byte) ([]byte, error) 
 	return answerOf(cutAnswer{id, index}, err)
 }
 
-func (g *Gateway) serveRoots(ctx context.Context, payload []byte) ([]byte, error) {
-	var m rootRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("root: %w", errPayload)
-	}
+func (g *Gateway) serveRoots(ctx context.Context, m rootRequest) ([]byte, error) {
 	group, err := g.held(m.Group)
 	if err != nil {
 		return answerOf(Root{}, err)
@@ -81,11 +72,7 @@ func (g *Gateway) serveRoots(ctx context.Context, payload []byte) ([]byte, error
 	return answerOf(group.AwaitRoot(ctx, m.Cut))
 }
 
-func (g *Gateway) serveTrim(ctx context.Context, payload []byte) ([]byte, error) {
-	var m trimRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("trim: %w", errPayload)
-	}
+func (g *Gateway) serveTrim(ctx context.Context, m trimRequest) ([]byte, error) {
 	group, err := g.held(m.Group)
 	if err == nil {
 		err = group.Trim(ctx, m.Through)
@@ -98,11 +85,7 @@ func (g *Gateway) serveTrim(ctx context.Context, payload []byte) ([]byte, error)
 	return answerOf(a, err)
 }
 
-func (g *Gateway) serveStepDown(ctx context.Context, payload []byte) ([]byte, error) {
-	var m groupRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("step down: %w", errPayload)
-	}
+func (g *Gateway) serveStepDown(ctx context.Context, m groupRequest) ([]byte, error) {
 	group, err := g.held(m.Group)
 	if err != nil {
 		return answerOf("", &NotLeaderError{})

@@ -40,11 +40,7 @@ type trimPlanReply struct {
 	offline  bool                // nobody was there to be asked
 }
 
-func (g *Gateway) serveTrimPlan(payload []byte) ([]byte, error) {
-	var m trimPlanRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("trim plan: %w", errPayload)
-	}
+func (g *Gateway) serveTrimPlan(_ context.Context, m trimPlanRequest) ([]byte, error) {
 	reply := trimPlanReply{Plans: map[uint32]TrimPlan{}, Problems: map[uint32]string{}, Stopped: map[uint32]string{}}
 	for _, id := range m.Groups {
 		group, err := g.held(id)
@@ -65,11 +61,7 @@ func (g *Gateway) serveTrimPlan(payload []byte) ([]byte, error) {
 	return json.Marshal(reply)
 }
 
-func (g *Gateway) serveStepDownTarget(ctx context.Context, payload []byte) ([]byte, error) {
-	var m groupRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("step-down target: %w", errPayload)
-	}
+func (g *Gateway) serveStepDownTarget(ctx context.Context, m groupRequest) ([]byte, error) {
 	group, err := g.held(m.Group)
 	if err != nil {
 		return answerOf("", &NotLeaderError{})

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -269,9 +268,8 @@ type targetReply struct {
 	Problem *api.Problem `json:"problem"`
 }
 
-func (g *Gateway) serveResync(ctx context.Context, payload []byte) ([]byte, error) {
-	var m resyncCall
-	if err := json.Unmarshal(payload, &m); err != nil || (m.Resync == nil) == (m.Move == nil) {
+func (g *Gateway) serveResync(ctx context.Context, m resyncCall) ([]byte, error) {
+	if (m.Resync == nil) == (m.Move == nil) {
 		return nil, fmt.Errorf("resync: %w", errPayload)
 	}
 	reply, err := g.resyncHere(ctx, m)

@@ -11,55 +11,64 @@ import (
 // Serve answers a request of a peer. The composition root registers it for
 // each of Methods. An error travels as its text.
 func (g *Gateway) Serve(ctx context.Context, from membership.NodeID, method Method, payload []byte) ([]byte, error) {
-	switch method {
-	case MethodWrite:
-		return g.serveWrite(ctx, payload)
-	case MethodQuery:
-		return g.serveQuery(ctx, payload)
-	case MethodCollections:
-		return g.serveCollections(ctx, payload)
-	case MethodReport:
-		return g.serveReport(payload)
-	case MethodJobs:
-		return g.serveJobs(ctx, payload)
-	case MethodCancelJob:
-		return g.serveCancel(payload)
-	case MethodCut:
-		return g.serveCut(ctx, payload)
-	case MethodRoots:
-		return g.serveRoots(ctx, payload)
-	case MethodTrim:
-		return g.serveTrim(ctx, payload)
-	case MethodStepDown:
-		return g.serveStepDown(ctx, payload)
-	case MethodTrimPlan:
-		return g.serveTrimPlan(payload)
-	case MethodStepDownTarget:
-		return g.serveStepDownTarget(ctx, payload)
-	case MethodResync:
-		return g.serveResync(ctx, payload)
-	case MethodEvents:
-		return g.serveEvents(payload)
-	case MethodLeaves:
-		return g.serveLeaves(ctx, payload)
-	case MethodInspect:
-		return g.serveInspect(ctx, payload)
-	case MethodDetail:
-		return g.serveDetail(ctx, payload)
-	case MethodAccuse:
-		return g.serveAccuse(ctx, payload)
-	case MethodRepair:
-		return g.serveRepair(ctx, payload)
-	case MethodDrill:
-		return g.serveDrill(ctx, from, payload)
-	case MethodAgree:
-		return g.serveAgree(ctx, payload)
-	case MethodReplay:
-		return g.serveReplay(ctx, payload)
-	case MethodMany:
-		return g.serveMany(ctx, from, payload)
+	if answer, known := g.handlers[method]; known {
+		return answer(ctx, from, payload)
 	}
 	return nil, fmt.Errorf("method %d of node %s is not known", method, from)
+}
+
+// handler answers one method.
+type handler func(ctx context.Context, from membership.NodeID, payload []byte) ([]byte, error)
+
+func (g *Gateway) allHandlers() map[Method]handler {
+	return map[Method]handler{
+		MethodWrite:          raw(g.serveWrite),
+		MethodQuery:          raw(g.serveQuery),
+		MethodCollections:    asked("collections", g.serveCollections),
+		MethodReport:         asked("report", g.serveReport),
+		MethodJobs:           asked("jobs", g.serveJobs),
+		MethodCancelJob:      asked("cancel", g.serveCancel),
+		MethodCut:            asked("cut", g.serveCut),
+		MethodRoots:          asked("root", g.serveRoots),
+		MethodTrim:           asked("trim", g.serveTrim),
+		MethodStepDown:       asked("step down", g.serveStepDown),
+		MethodTrimPlan:       asked("trim plan", g.serveTrimPlan),
+		MethodStepDownTarget: asked("step-down target", g.serveStepDownTarget),
+		MethodResync:         asked("resync", g.serveResync),
+		MethodEvents:         asked("events", g.serveEvents),
+		MethodLeaves:         asked("leaves", g.serveLeaves),
+		MethodInspect:        asked("inspect", g.serveInspect),
+		MethodDetail:         asked("detail", g.serveDetail),
+		MethodAccuse:         asked("accuse", g.serveAccuse),
+		MethodRepair:         asked("repair", g.serveRepair),
+		MethodDrill:          askedBy("drill", g.serveDrill),
+		MethodAgree:          asked("agree", g.serveAgree),
+		MethodReplay:         asked("replay", g.serveReplay),
+		MethodMany:           g.serveMany,
+	}
+}
+
+// raw is a handler that reads its payload itself.
+func raw(answer func(ctx context.Context, payload []byte) ([]byte, error)) handler {
+	return func(ctx context.Context, _ membership.NodeID, payload []byte) ([]byte, error) {
+		return answer(ctx, payload)
+	}
+}
+
+// asked is a handler of one of the rare questions, which are JSON.
+func asked[Q any](what string, answer func(context.Context, Q) ([]byte, error)) handler {
+	return askedBy(what, func(ctx context.Context, _ membership.NodeID, q Q) ([]byte, error) { return answer(ctx, q) })
+}
+
+// askedBy is asked where it matters who asks.
+func askedBy[Q any](what string, answer func(context.Context, membership.NodeID, Q) ([]byte, error)) handler {
+	return func(ctx context.Context, from membership.NodeID, payload []byte) ([]byte, error) {
+		var q Q
+		if err := json.Unmarshal(payload, &q); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, errPayload)
+		}
+		return answer(ctx, from, q)
+	}
 }
 
 // askJSON asks a node, this one included, one of the rare questions.

@@ -30,11 +30,7 @@ type reportRequest struct {
 	Groups []uint32 `json:"groups,omitempty"` // about these alone; none: about all
 }
 
-func (g *Gateway) serveReport(payload []byte) ([]byte, error) {
-	var m reportRequest
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return nil, fmt.Errorf("report: %w", errPayload)
-	}
+func (g *Gateway) serveReport(_ context.Context, m reportRequest) ([]byte, error) {
 	if len(m.Groups) == 0 {
 		return json.Marshal(g.report())
 	}
