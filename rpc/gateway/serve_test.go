@@ -35,7 +35,7 @@ func TestPartsOfAnotherNodeThatCannotBeAppliedAreRefused(t *testing.T) {
 		"BadRow":      {torn, refused},
 		"BadBehind":   {slices.Concat(good, torn), refused},
 		"UnknownKind": {[]byte{2, 99, 0}, refused},
-		"NotAWrite":   {storage.AppendLease(nil, storage.Lease{ID: "x", TTL: 1}), refused},
+		"NotAWrite":   {storage.AppendCut(nil, storage.Cut{ID: "x", TTL: 1}), refused},
 		"CutShort":    {good[:len(good)-1], refused},
 	} {
 		t.Run(name, func(t *testing.T) {
