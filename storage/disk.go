@@ -30,36 +30,32 @@ type disk struct {
 	ahead    bool                  // what a walk comes to next is read while it is busy
 	bytes    atomic.Int64
 	reads    sync.WaitGroup // those that nobody waits for yet
-
-	mu    sync.Mutex
-	spare [][]byte // guarded by mu: buffers of large runs, to be used again
 }
 
-// largeRun is from what size on the memory of a run is kept: of diskRunBytes and what is read along.
-const largeRun = diskRunBytes / 4
+// largeRun is from what size on the memory of a run is used again, and largeRunBytes what it has then: diskRunBytes, and
+// what is read along.
+const (
+	largeRun      = diskRunBytes / 4
+	largeRunBytes = diskRunBytes + 4*diskGap
+)
+
+// runBuffers lends that memory to all files: each is walked when it is opened, and to make and collect the memory for that
+// cost a copy more than a tenth of its processor.
+var runBuffers = sync.Pool{New: func() any { return (*[largeRunBytes]byte)(aligned(largeRunBytes)) }}
 
 // buffer is memory for a run.
 func (d *disk) buffer(n int) []byte {
-	if n < largeRun || n > diskRunBytes+4*diskGap {
+	if n < largeRun || n > largeRunBytes {
 		return aligned(n)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if last := len(d.spare) - 1; last >= 0 {
-		b := d.spare[last]
-		d.spare = d.spare[:last]
-		return b[:n]
-	}
-	return aligned(diskRunBytes + 4*diskGap)[:n]
+	return runBuffers.Get().(*[largeRunBytes]byte)[:n]
 }
 
 // release takes the memory of runs back: pages in it are invalid from now on.
 func (d *disk) release(runs []pageRun) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	for _, r := range runs {
-		if cap(r.bytes) == diskRunBytes+4*diskGap && len(d.spare) < walkGroup {
-			d.spare = append(d.spare, r.bytes)
+		if cap(r.bytes) == largeRunBytes {
+			runBuffers.Put((*[largeRunBytes]byte)(r.bytes[:largeRunBytes]))
 		}
 	}
 }
