@@ -51,8 +51,9 @@ type file struct {
 	// commit of data. Only the flusher and OpenShard touch it.
 	unborn bool
 
-	damaged atomic.Pointer[DamageError] // once set, nothing is read or written
-	stuck   bool                        // a write transaction died and kept bbolt's lock: db cannot be closed
+	damaged   atomic.Pointer[DamageError] // once set, nothing is read or written
+	beginning sync.Mutex                  // held while a transaction begins, or a failed one ends
+	stuck     atomic.Bool                 // one died in that and kept bbolt's locks: none can be begun, and db not be closed
 }
 
 func mapBytes(o int) int {
@@ -213,7 +214,7 @@ func (f *file) begin() (tx *bolt.Tx, err error) {
 			return ErrClosed
 		}
 		last := f.last.Load()
-		tx, err = f.db.Begin(false)
+		tx, err = f.beginBolt(false)
 		if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 			return ErrClosed
 		}
@@ -230,6 +231,22 @@ func (f *file) begin() (tx *bolt.Tx, err error) {
 		return nil, err
 	}
 	return tx, nil
+}
+
+var errStuck = errors.New("a transaction could not be begun, and bbolt keeps its locks")
+
+// beginBolt begins a transaction. Where bbolt panics in that, on metas that make no sense or are gone, it keeps its locks:
+// whoever waits for them, or comes later, would wait for ever. So one at a time begins, and none after that.
+func (f *file) beginBolt(writable bool) (*bolt.Tx, error) {
+	f.beginning.Lock()
+	defer f.beginning.Unlock()
+	if f.stuck.Load() {
+		return nil, f.damage(errStuck)
+	}
+	f.stuck.Store(true)
+	tx, err := f.db.Begin(writable)
+	f.stuck.Store(false)
+	return tx, err
 }
 
 // end closes a read transaction, of a damaged file too.
@@ -264,7 +281,7 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 		if f.db == nil {
 			return ErrClosed
 		}
-		if tx, err = f.db.Begin(true); err != nil {
+		if tx, err = f.beginBolt(true); err != nil {
 			return fmt.Errorf("%w: begin: %w", f.failed, err)
 		}
 		if err := f.begun(tx, f.last.Load()); err != nil {
@@ -290,10 +307,12 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 // rollback ends a failed write transaction. On a damaged file bbolt may panic here again, before it gives its lock back;
 // then the file stays open until the process ends, because closing it would wait for that lock for ever.
 func (f *file) rollback(tx *bolt.Tx) {
-	f.stuck = true
+	f.beginning.Lock()
+	defer f.beginning.Unlock()
+	f.stuck.Store(true)
 	_ = f.protect("rollback", func() error {
 		_ = tx.Rollback()
-		f.stuck = false
+		f.stuck.Store(false)
 		return nil
 	})
 }
@@ -316,7 +335,7 @@ func (f *file) badRecord(k []byte, err error) error {
 func (f *file) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil || f.stuck {
+	if f.db == nil || f.stuck.Load() {
 		return nil
 	}
 	db := f.db

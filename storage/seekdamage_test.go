@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"sync"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -50,4 +53,42 @@ func TestWalksEndOverDamagedKeys(t *testing.T) {
 		}
 	}
 	t.Log(damaged, "walks met the damage")
+}
+
+// TestFileWithoutMetasIsLeft: bbolt panics where it begins a transaction, and keeps its locks. Nobody waits for them: not who
+// comes later, nor who comes at the same time, nor who closes the shard.
+func TestFileWithoutMetasIsLeft(t *testing.T) {
+	p := newPristine(t)
+	for name, use := range map[string]func(s *Shard) error{
+		"a read": func(s *Shard) error {
+			return s.Scan(t.Context(), Query{Series: Series{"db", "c", "device-1"}, To: NoEnd}, nil)
+		},
+		"a flush": func(s *Shard) error { _, err := s.Flush(t.Context()); return err },
+		"a scrub": func(s *Shard) error { _, _, err := s.Scrub(t.Context(), "", 1<<20); return err },
+	} {
+		for way, spoil := range map[string]func(s *Shard){
+			"empty":   func(s *Shard) { _ = os.Truncate(s.o.Path, 0) },
+			"zeroes":  func(s *Shard) { writeOver(t, s.o.Path, 0, make([]byte, 2*4096)) },
+			"foreign": func(s *Shard) { writeOver(t, s.o.Path, 0, bytes.Repeat([]byte{0xa5}, 2*4096)) },
+		} {
+			s := p.openCopy(t)
+			apply(t, s, AppendPut(nil, []Point{point("device-1", 5, "w", 1)}))
+			spoil(s)
+			var users sync.WaitGroup
+			for range 4 {
+				users.Go(func() {
+					if err := use(s); !errors.Is(err, ErrDamaged) {
+						t.Errorf("%s of a file that is %s: %v", name, way, err)
+					}
+				})
+			}
+			users.Wait()
+			if err := use(s); !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s of a file that is %s, again: %v", name, way, err)
+			}
+			if err := s.Close(); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrStorage) {
+				t.Errorf("%s of a file that is %s: close: %v", name, way, err)
+			}
+		}
+	}
 }

@@ -26,7 +26,7 @@ type examinerAdapter struct {
 const inspectAtOnce = 2
 
 func newExaminer(n *Node) *examinerAdapter {
-	return &examinerAdapter{node: n, reading: make(chan struct{}, inspectAtOnce), pace: newScrubPace(n.antiEntropy), logs: &logScrubs{node: n}}
+	return &examinerAdapter{node: n, reading: make(chan struct{}, inspectAtOnce), pace: newScrubPace(n.antiEntropy), logs: newLogScrubs(n)}
 }
 
 func (x *examinerAdapter) group(id uint32) (*raftgroup.Group, error) { return x.node.syncs.groupOf(id) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/raftgroup"
@@ -27,10 +26,12 @@ const (
 type logScrubs struct {
 	node *Node
 
-	mu  sync.Mutex  // held while the votes are read
-	at  time.Time   // guarded by mu: when the last reading of the votes began
-	bad []badRecord // guarded by mu: of the votes
+	turn chan struct{} // holds a token while the votes are read
+	at   time.Time     // of whose turn it is: when the last reading of the votes began
+	bad  []badRecord   // of whose turn it is: of the votes
 }
+
+func newLogScrubs(n *Node) *logScrubs { return &logScrubs{node: n, turn: make(chan struct{}, 1)} }
 
 type badRecord struct {
 	raftlog.BadRecord
@@ -68,8 +69,12 @@ func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.L
 
 // votes re-reads the votes, unless that was done just now.
 func (l *logScrubs) votes(ctx context.Context) ([]badRecord, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if !l.at.IsZero() && time.Since(l.at) < votesFresh {
 		return slices.Clone(l.bad), nil
 	}
