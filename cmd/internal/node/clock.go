@@ -39,7 +39,7 @@ type clockWatch struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	comparing sync.Mutex // held by the one comparison that runs
+	comparing chan struct{} // has room for the one comparison that runs
 
 	mu     sync.Mutex
 	origin moment                              // guarded by mu; of the first look at the clock
@@ -135,8 +135,8 @@ func (w *clockWatch) askedAll(peers []membership.NodeID) bool {
 
 // compareAgain compares unless that was done just now, by whomever.
 func (w *clockWatch) compareAgain(peers []membership.NodeID) {
-	w.comparing.Lock()
-	defer w.comparing.Unlock()
+	w.comparing <- struct{}{}
+	defer func() { <-w.comparing }()
 	w.mu.Lock()
 	fresh := !w.last.IsZero() && time.Since(w.last) < clockAgain && w.askedAll(peers)
 	w.mu.Unlock()
@@ -146,12 +146,15 @@ func (w *clockWatch) compareAgain(peers []membership.NodeID) {
 }
 
 func (w *clockWatch) compare(ctx context.Context) {
-	w.comparing.Lock()
-	defer w.comparing.Unlock()
-	w.compareLocked(ctx)
+	select {
+	case w.comparing <- struct{}{}:
+		defer func() { <-w.comparing }()
+		w.compareLocked(ctx)
+	case <-ctx.Done():
+	}
 }
 
-// compareLocked asks all peers at once. comparing is held.
+// compareLocked asks all peers at once. It is the one comparison that runs.
 func (w *clockWatch) compareLocked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()

@@ -18,7 +18,8 @@ import (
 func clockAmong(out *strings.Builder, limit time.Duration, ahead map[string]time.Duration) *clockWatch {
 	base := time.Unix(1_800_000_000, 0)
 	return &clockWatch{
-		limit: limit, now: func() time.Time { return base }, log: slog.New(slog.NewTextHandler(out, nil)),
+		comparing: make(chan struct{}, 1),
+		limit:     limit, now: func() time.Time { return base }, log: slog.New(slog.NewTextHandler(out, nil)),
 		peers: func() []membership.NodeID {
 			var ids []membership.NodeID
 			for name := range ahead {
@@ -112,7 +113,8 @@ func TestPeersAreAskedBeforeTheFirstStamp(t *testing.T) {
 func TestSlowAnswersProveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &clockWatch{
-			limit: 100 * time.Millisecond, now: time.Now, log: slog.New(slog.DiscardHandler),
+			comparing: make(chan struct{}, 1),
+			limit:     100 * time.Millisecond, now: time.Now, log: slog.New(slog.DiscardHandler),
 			peers: func() []membership.NodeID { return []membership.NodeID{{Name: "a"}, {Name: "b"}} },
 			ask: func(context.Context, membership.NodeID) ([]byte, error) { // there at once, back late
 				at := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))

@@ -92,7 +92,8 @@ func (n *Node) startGossip() error {
 
 func (n *Node) openGateway() (err error) {
 	n.clock = &clockWatch{
-		limit: n.cfg.MaxClockOffset, now: n.now, peers: n.otherNodes, log: n.log,
+		comparing: make(chan struct{}, 1),
+		limit:     n.cfg.MaxClockOffset, now: n.now, peers: n.otherNodes, log: n.log,
 		ask: func(ctx context.Context, peer membership.NodeID) ([]byte, error) {
 			return n.mux.Call(ctx, peer, methodClock, nil)
 		},
