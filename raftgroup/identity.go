@@ -133,7 +133,7 @@ func Decide(e Evidence) Decision {
 	}
 	if e.Shard.Damage != "" {
 		return Decision{Action: ActionRefuse, Lineage: lineage, Generation: e.Vote.Generation,
-			Why: "shard is damaged: " + e.Shard.Damage}
+			Why: damageWhy(e.Shard.Damage)}
 	}
 	if lost := e.lost(); lost != "" {
 		return Decision{

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // A shard whose structure went bad while it ran has a mark beside it, a file
@@ -55,6 +57,15 @@ func (h *Host) unmark(group uint32) error {
 	return nil
 }
 
+// damageWhy says that a shard is damaged, once.
+func damageWhy(cause string) string {
+	what := storage.ErrDamaged.Error() + ": "
+	if _, behind, said := strings.Cut(cause, what); said {
+		cause = behind
+	}
+	return what + cause
+}
+
 // quarantine takes the replica out of service until its shard is replaced: the
 // next start would only open the same file. The caller holds opening.
 func (g *Group) quarantine(cause error) {
@@ -63,7 +74,7 @@ func (g *Group) quarantine(cause error) {
 	if err := g.host.markQuarantined(g.id, cause); err != nil {
 		log.Error("quarantine does not outlive this process", "error", err)
 	}
-	if err := g.stop(ReplicaQuarantined, "shard is damaged: "+cause.Error()); err != nil {
+	if err := g.stop(ReplicaQuarantined, damageWhy(cause.Error())); err != nil {
 		log.Error("damaged replica did not close cleanly", "error", err)
 	}
 	g.mu.Lock()

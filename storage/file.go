@@ -185,7 +185,7 @@ func (f *file) protect(op string, fn func() error) (err error) {
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
-			err = f.final(&DamageError{Path: f.path, Structure: true, Err: fmt.Errorf("%s: %v", op, r), Stack: string(debug.Stack())})
+			err = f.final(&DamageError{Path: f.path, Structure: true, Err: fmt.Errorf("%s: a page cannot be read: %v", op, r), Stack: string(debug.Stack())})
 		}
 	}()
 	return fn()
