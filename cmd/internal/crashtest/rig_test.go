@@ -34,9 +34,10 @@ const (
 // plan of a rig.
 type plan struct {
 	nodes   int
-	tag     string   // build tag of the binary
-	args    []string // of every `flotilla start`
-	env     []string // of every process
+	tag     string                  // build tag of the binary
+	args    []string                // of every `flotilla start`
+	argsOf  func(node int) []string // of one of them, behind those; nil: none
+	env     []string                // of every process
 	devices int
 	rate    float64 // points a second
 	dataDir string  // of the first node; "" for one of its own
@@ -68,6 +69,11 @@ func newRig(t *testing.T, p plan) *rig {
 	must(t, err)
 	if p.dataDir != "" {
 		f.Processes[0].DataDir = p.dataDir
+	}
+	for i, process := range f.Processes {
+		if p.argsOf != nil {
+			process.Args = p.argsOf(i)
+		}
 	}
 	r := &rig{Fleet: f, t: t, rate: p.rate, ledger: ledger.New(ledger.Plan{Database: "crash", Collection: "readings",
 		Devices: p.devices, Start: time.Unix(1_700_000_000, 0), Step: time.Second}, totalGroups)}
@@ -266,14 +272,20 @@ func (r *rig) verify() {
 // flotilla runs a command against all nodes and returns what it said and its exit code.
 func (r *rig) flotilla(args ...string) ([]byte, int) {
 	r.t.Helper()
-	c := exec.CommandContext(r.t.Context(), binary(r.t, ""), args...)
-	c.Env = append(os.Environ(), "FLOTILLA_ADDR="+strings.Join(r.HTTPAddrs(), ","))
-	out, err := c.CombinedOutput()
-	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
-		return out, failed.ExitCode()
-	}
+	out, code, err := r.command(binary(r.t, ""), args...)
 	must(r.t, err)
-	return out, 0
+	return out, code
+}
+
+// command is flotilla for a goroutine that is not the test's.
+func (r *rig) command(binary string, args ...string) (out []byte, code int, err error) {
+	c := exec.CommandContext(r.t.Context(), binary, args...)
+	c.Env = append(os.Environ(), "FLOTILLA_ADDR="+strings.Join(r.HTTPAddrs(), ","))
+	out, err = c.CombinedOutput()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out, failed.ExitCode(), nil
+	}
+	return out, 0, err
 }
 
 // groups is the group table.

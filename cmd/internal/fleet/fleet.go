@@ -120,7 +120,7 @@ func (f *Fleet) args(p *Process) []string {
 			args = append(args, "--join", other.GossipAddr)
 		}
 	}
-	return append(args, f.opts.Args...)
+	return append(append(args, f.opts.Args...), p.Args...)
 }
 
 // Tail returns the last bytes of a process's log, for a failure's report.

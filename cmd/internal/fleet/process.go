@@ -19,6 +19,7 @@ type Process struct {
 	Name                          string
 	DataDir, LogPath              string
 	RPCAddr, HTTPAddr, GossipAddr string
+	Args                          []string // of its own, behind those of all
 
 	fleet *Fleet
 	cmd   *exec.Cmd
