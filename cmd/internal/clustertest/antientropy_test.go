@@ -361,6 +361,7 @@ func TestRotIsFoundByTheScrub(t *testing.T) {
 func TestTwoThatDifferAreDisputed(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
 		s := newRotScene(t, nil)
+		s.trimAll(t, 0, 1, 2) // the log cannot tell
 		const group = 1
 		for i := range 2 {
 			g, _ := s.Group(i, group)
