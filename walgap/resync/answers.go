@@ -23,7 +23,8 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	p.Leader.Terms = nil
 	if s.Server == target {
 		if q.Plan.Mode != walgap.Auto {
-			return nil, fmt.Errorf("%w: %s leads the group: step it down first", ErrRefused, target.Name)
+			return nil, fmt.Errorf("%w: %s leads the group and has nobody to be compared with: a resync has it hand over first, a dry run changes nothing: step it down, or leave --mode out",
+				ErrRefused, target.Name)
 		}
 		p.Verdict = walgap.Verdict{Decided: true, Kind: walgap.None, Reason: "it leads the group"}
 		return &answer{Plan: p}, nil
