@@ -130,6 +130,9 @@ func (in *instance) joinCheck(term uint64) *termCheck {
 
 // sleep pauses, or returns the reason why ctx ended.
 func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

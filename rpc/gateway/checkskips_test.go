@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +15,10 @@ import (
 // A node that stays away for a day, with checks tried all the time, is told of seldom; one that goes again, soon.
 func TestCrowdsAreToldOfEverMoreSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []crowd
-		s := newSkips(func(c crowd) { told = append(told, c) })
+		var mu sync.Mutex
+		var all []crowd // guarded by mu
+		s := newSkips(func(c crowd) { mu.Lock(); defer mu.Unlock(); all = append(all, c) })
+		heard := func() []crowd { mu.Lock(); defer mu.Unlock(); return slices.Clone(all) }
 		defer s.close()
 		skip := func(group uint32, missing string) {
 			s.add(&antientropy.Report{Group: group, Missing: []string{missing}, Unchecked: missing + ": its node is down"})
@@ -24,6 +28,7 @@ func TestCrowdsAreToldOfEverMoreSeldom(t *testing.T) {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 		}
+		told := heard()
 		if len(told) < 24*60/10 || len(told) > 24*60/10+20 {
 			t.Errorf("told %d times in a day", len(told))
 		}
@@ -35,11 +40,11 @@ func TestCrowdsAreToldOfEverMoreSeldom(t *testing.T) {
 		}
 		time.Sleep(time.Hour) // it is back
 		synctest.Wait()
-		n := len(told)
+		n := len(heard())
 		skip(7, "n3")
 		time.Sleep(skipGather)
 		synctest.Wait()
-		if len(told) != n+1 {
+		if told = heard(); len(told) != n+1 {
 			t.Errorf("told %d times when it went again", len(told)-n)
 		}
 		if len(s.crowds) > 1 {

@@ -92,7 +92,11 @@ func (l *Limiter) take(ctx context.Context, n int) error {
 			continue // the burst has just become smaller
 		}
 		n -= part
-		timer := time.NewTimer(reserved.Delay())
+		delay := reserved.Delay()
+		if delay == 0 {
+			continue
+		}
+		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

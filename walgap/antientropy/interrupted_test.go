@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,10 @@ func TestInterruptedAnywhereIsMadeAgain(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, 3)
 					w.replicas[1].data[leaves[1]] = 99
-					n := 0
+					var n atomic.Int64
 					w.fault = func(c, node string) error {
-						if c == call {
-							if n++; n == nth {
-								return fmt.Errorf("%s: %w", c, why)
-							}
+						if c == call && n.Add(1) == int64(nth) {
+							return fmt.Errorf("%s: %w", c, why)
 						}
 						return nil
 					}

@@ -90,7 +90,11 @@ func (c *conn) Read(b []byte) (int, error) {
 func waitFor(until time.Time, a, b, c <-chan struct{}) {
 	var at <-chan time.Time
 	if !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
+		left := time.Until(until)
+		if left <= 0 {
+			return
+		}
+		timer := time.NewTimer(left)
 		defer timer.Stop()
 		at = timer.C
 	}

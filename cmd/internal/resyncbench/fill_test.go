@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,12 +44,12 @@ func TestFilledReplicasAreEqualAndHaveDigests(t *testing.T) {
 	}
 	series := seriesOfGroups()
 	began := time.Now()
-	done := 0
-	err = below(t.Context(), dirs, groups, sh.fill(series, 1), func() { done++ })
+	var done atomic.Int64
+	err = below(t.Context(), dirs, groups, sh.fill(series, 1), func() { done.Add(1) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d groups in %v", done, time.Since(began))
+	t.Logf("%d groups in %v", done.Load(), time.Since(began))
 	for _, g := range groups {
 		var roots []string
 		for _, dir := range dirs {
