@@ -96,7 +96,10 @@ func (w *copyWatch) step(job string, stage resync.Stage, point string) {
 	if w.copying == nil {
 		w.copying = make(map[string]bool)
 	}
-	if w.copying[job] = stage >= resync.Hold && stage <= resync.Install; !w.copying[job] {
+	// A job may wait for its turn at the first point of its hold, and may have given it back before the first one behind
+	// its install.
+	waits, installed := stage == resync.Hold && point == "taking", stage == resync.Install && point == "switched"
+	if w.copying[job] = stage >= resync.Hold && stage <= resync.Install && !waits && !installed; !w.copying[job] {
 		delete(w.copying, job)
 	}
 	w.most = max(w.most, len(w.copying))
