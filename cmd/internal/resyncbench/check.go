@@ -164,24 +164,11 @@ func (r *rig) repairJob(ctx context.Context, group uint32, since time.Time) (byt
 
 // playForeground checks all groups deeply, again and again, while 1,000 writes a second go on; then once at a rate.
 func playForeground(ctx context.Context, r *rig, l *ledger) error {
-	conns, closeAll, err := r.conns(connections)
+	load, before, end, err := r.steady(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	load, err := bench.StartSteady(ctx, conns, loadRate, loadInFlight, loadPoint)
-	if err != nil {
-		return err
-	}
-	defer load.Stop()
-	if err := sleep(ctx, loadWarmup); err != nil {
-		return err
-	}
-	load.Mark()
-	if err := sleep(ctx, loadBefore); err != nil {
-		return err
-	}
-	before := load.Mark()
+	defer end()
 	deep := api.VerifyRequest{Mode: api.ModeAdvancedVerify, Deep: true}
 	var read, ms int64
 	for began := time.Now(); time.Since(began) < foregroundLeast; {

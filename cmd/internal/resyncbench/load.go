@@ -35,24 +35,11 @@ func playLoad(ctx context.Context, r *rig, l *ledger) error {
 	if err := r.led(ctx); err != nil {
 		return err
 	}
-	conns, closeAll, err := r.conns(connections)
+	load, before, end, err := r.steady(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
-	load, err := bench.StartSteady(ctx, conns, loadRate, loadInFlight, loadPoint)
-	if err != nil {
-		return err
-	}
-	defer load.Stop()
-	if err := sleep(ctx, loadWarmup); err != nil {
-		return err
-	}
-	load.Mark()
-	if err := sleep(ctx, loadBefore); err != nil {
-		return err
-	}
-	before := load.Mark()
+	defer end()
 	since := time.Now()
 	if err := r.target().Start(); err != nil {
 		return err
@@ -68,6 +55,28 @@ func playLoad(ctx context.Context, r *rig, l *ledger) error {
 		return err
 	}
 	return r.equal(ctx)
+}
+
+// steady begins the writes of a scene, and gives what they were like before anything else goes on.
+func (r *rig) steady(ctx context.Context) (load *bench.Steady, before bench.Spell, end func(), err error) {
+	conns, closeAll, err := r.conns(connections)
+	if err != nil {
+		return nil, before, nil, err
+	}
+	if load, err = bench.StartSteady(ctx, conns, loadRate, loadInFlight, loadPoint); err != nil {
+		closeAll()
+		return nil, before, nil, err
+	}
+	end = func() { load.Stop(); closeAll() }
+	if err = sleep(ctx, loadWarmup); err == nil {
+		load.Mark()
+		err = sleep(ctx, loadBefore)
+	}
+	if err != nil {
+		end()
+		return nil, before, nil, err
+	}
+	return load, load.Mark(), end, nil
 }
 
 func (l *ledger) load(before, during bench.Spell, all rows) {
