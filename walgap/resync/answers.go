@@ -22,12 +22,7 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	p := &planAnswer{Sources: report.Sources, Leader: report.Leader}
 	p.Leader.Terms = nil
 	if s.Server == target {
-		if q.Plan.Mode != walgap.Auto {
-			return nil, fmt.Errorf("%w: %s leads the group and has nobody to be compared with: a resync has it hand over first, a dry run changes nothing: step it down, or leave --mode out",
-				ErrRefused, target.Name)
-		}
-		p.Verdict = walgap.Verdict{Decided: true, Kind: walgap.None, Reason: "it leads the group"}
-		return &answer{Plan: p}, nil
+		return planOfLeader(q, p, report.Leader, target)
 	}
 	p.Verdict = walgap.Judge(report.Leader, q.Plan.Target, q.Plan.Rates, q.Plan.Mode)
 	v := p.Verdict
@@ -57,6 +52,24 @@ func plan(ctx context.Context, led Led, q *request, target membership.ServerID, 
 	if v = walgap.Judge(report.Leader, q.Plan.Target, q.Plan.Rates, q.Plan.Mode); v.Decided {
 		p.Verdict = v
 	}
+	return &answer{Plan: p}, nil
+}
+
+// planOfLeader is the plan of a target that leads. Whatever is to be copied to it comes from who leads after it: it has to
+// hand over, and is judged anew then. A dry run is told what that will cost, by what the leader holds now.
+func planOfLeader(q *request, p *planAnswer, leader walgap.Leader, target membership.ServerID) (*answer, error) {
+	switch {
+	case q.Plan.Mode == walgap.Auto:
+		p.Verdict = walgap.Verdict{Decided: true, Kind: walgap.None, Reason: "it leads the group"}
+		return &answer{Plan: p}, nil
+	case len(p.Sources) == 0:
+		return nil, fmt.Errorf("%w: %s leads the group, and no other replica of it answers: there is nobody to copy from", ErrRefused, target.Name)
+	case !q.Plan.DryRun:
+		return nil, fmt.Errorf("%w: %s", ErrLeads, target.Name)
+	}
+	p.Verdict = walgap.Judge(leader, q.Plan.Target, q.Plan.Rates, q.Plan.Mode)
+	p.Verdict.FromRecord = false // who leads then gives its own
+	p.Verdict.Reason += "; it leads the group, and hands that over first"
 	return &answer{Plan: p}, nil
 }
 

@@ -22,6 +22,8 @@ var (
 	ErrBusy = errors.New("the leader is busy with another job of this group")
 	// ErrNotLeader: whoever was asked does not lead the group. Ask the one who does.
 	ErrNotLeader = errors.New("does not lead the group")
+	// ErrLeads: the target leads the group, and whoever leads copies from nobody. It has to hand over first.
+	ErrLeads = errors.New("the target leads the group")
 	// ErrWire: a message that this version cannot read. Nothing was done.
 	ErrWire = errors.New("message cannot be read")
 	// ErrState: the job's state on disk cannot be read. Remove the staging and start another job.

@@ -319,9 +319,13 @@ func (b *fakeBuild) Staged(context.Context) (list []digest.Entry, err error) {
 	return list, nil
 }
 
-func (b *fakeBuild) Prove(_ context.Context, key []byte) (digest.ID, error) {
+// Prove fails where bytes fail their own checksums; what rotted otherwise (faults.sealed) gives another sum.
+func (b *fakeBuild) Prove(ctx context.Context, key []byte) (digest.ID, error) {
 	if b.r.lies {
 		return digest.Root(b.b.Manifest), nil
+	}
+	if bad, _ := b.Damaged(ctx); len(bad) > 0 && !b.r.w.faults.sealed {
+		return digest.ID{}, fmt.Errorf("leaf %s: %w", bad[0], storage.ErrDamaged)
 	}
 	result := contents{}
 	for _, e := range b.b.Manifest {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -18,7 +19,7 @@ import (
 //     needs none: its first entry will be the next one;
 //  5. the switch, which is one step, or not done at all.
 //
-// Where the sums differ the damaged leaves are found, dropped and fetched again; nothing was replaced.
+// Where the sums differ, or the target cannot read all that it staged, the damaged leaves are found, dropped and fetched again; nothing was replaced.
 func (j *job) install(ctx, life context.Context) (Outcome, error) {
 	j.board.extend(3*readingTime(bytesOf(j.manifest)), "reads and hashes what was staged")
 	if err := j.prove(ctx); err != nil {
@@ -73,7 +74,10 @@ func (j *job) prove(ctx context.Context) error {
 	j.step(Install, "challenged")
 	began := time.Now()
 	sum, err := j.build.Prove(ctx, a.Key)
-	if err != nil {
+	switch {
+	case errors.Is(err, storage.ErrDamaged): // no sum: blocks fail their own checksums
+		return j.disproved(ctx, err)
+	case err != nil:
 		return fmt.Errorf("prove: %w", err)
 	}
 	took := time.Since(began)
@@ -95,17 +99,17 @@ func (j *job) prove(ctx context.Context) error {
 		j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithProof(uint64(bytesOf(j.manifest)), took) })
 		return nil
 	}
-	return j.disproved(ctx)
+	return j.disproved(ctx, errors.New("the sums differ"))
 }
 
-// disproved finds what is wrong with the copy.
-func (j *job) disproved(ctx context.Context) error {
+// disproved finds what is wrong with the copy, by the way in which the proof failed.
+func (j *job) disproved(ctx context.Context, cause error) error {
 	bad, err := j.build.Damaged(ctx)
 	if err != nil {
 		return fmt.Errorf("look for damaged leaves: %w", err)
 	}
 	if len(bad) == 0 {
-		return fmt.Errorf("%w, and every leaf is what the manifest says", ErrUnproven)
+		return fmt.Errorf("%w, and every leaf is what the manifest says: %w", ErrUnproven, cause)
 	}
 	j.log.Warn("resync: leaves changed after they were verified", "leaves", len(bad), "first", bad[0].String())
 	if err := j.build.Drop(bad...); err != nil {

@@ -166,19 +166,22 @@ func TestThirdVoterDiesDuringTheCopy(t *testing.T) {
 	}
 }
 
+// What rots in the staging file is fetched again, whether it fails its own checksums or only the sum over all.
 func TestRotBetweenVerifyingAndProofIsFoundAndFetchedAgain(t *testing.T) {
 	for name, set := range map[string]func(r *rig){"full": func(r *rig) { r.wiped() }, "delta": func(r *rig) { r.stale(10) }} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, r *rig) {
-				set(r)
-				first := r.dataAt(r.last()).entries()[0]
-				r.faults.rot = map[digest.Leaf]bool{first.Leaf: true}
-				result := r.run(request7())
-				if r.mustBe(result, Done); result.Row.Attempt != 2 || r.passed["plan judged"] != 1 {
-					t.Fatalf("%+v", result.Row)
-				}
+		for _, sealed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, sealed %v", name, sealed), func(t *testing.T) {
+				inWorld(t, func(t *testing.T, r *rig) {
+					set(r)
+					first := r.dataAt(r.last()).entries()[0]
+					r.faults.rot, r.faults.sealed = map[digest.Leaf]bool{first.Leaf: true}, sealed
+					result := r.run(request7())
+					if r.mustBe(result, Done); result.Row.Attempt != 2 || r.passed["plan judged"] != 1 {
+						t.Fatalf("%+v", result.Row)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package resync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,11 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.remote.keep(lease{})
 	for {
 		p, err := j.ask(ctx)
+		if errors.Is(err, ErrLeads) {
+			if err = j.stepAside(ctx); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -68,6 +74,24 @@ func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 	j.remote.adopt(standing.Server, a.Session)
 	j.state.Asked = before || a.Plan.Index > 0
 	return a.Plan, nil
+}
+
+// stepAside has the replica hand over that is to be copied and leads: it may have come to lead since it was asked for, and
+// again when its process was started anew.
+func (j *job) stepAside(ctx context.Context) error {
+	l, ok := j.replica.(Leading)
+	if !ok {
+		return fmt.Errorf("%w: %w", ErrRefused, ErrLeads)
+	}
+	j.board.block("the replica leads its group, and hands that over first")
+	switch err := l.StepAside(ctx); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 }
 
 // mayLease notes, before it is asked for, that a log lease may live. The first state of a job says so.

@@ -28,6 +28,12 @@ type Queued interface {
 	Turn(ctx context.Context, owner string) error
 }
 
+// Leading is a Replica that may lead its group, and can hand that over.
+type Leading interface {
+	// StepAside returns when the replica leads no more; an error: nobody has taken over in bounded time.
+	StepAside(ctx context.Context) error
+}
+
 // Standing is what a replica says of itself.
 type Standing struct {
 	Server membership.ServerID // under which it is, or would be, in the configuration

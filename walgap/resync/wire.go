@@ -102,6 +102,7 @@ const (
 	codeNotPinned code = "not-pinned"
 	codePending   code = "pending"
 	codeUnproven  code = "unproven"
+	codeLeads     code = "leads"
 	codeFailed    code = "failed"
 )
 
@@ -112,6 +113,7 @@ var codeErrors = []struct {
 }{
 	{codeMoved, ErrMoved}, {codeNotLeader, ErrNotLeader}, {codeRefused, ErrRefused}, {codeBusy, ErrBusy},
 	{codeAborted, ErrAborted}, {codeNotPinned, storage.ErrNotPinned}, {codePending, errPending}, {codeUnproven, ErrUnproven},
+	{codeLeads, ErrLeads},
 }
 
 type answer struct {

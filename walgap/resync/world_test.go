@@ -78,6 +78,7 @@ type faults struct {
 	fetch   func(source string, n int) error  // before the n-th leaf of a source; errLie: wrong bytes
 	room    int64                             // bytes that the disk takes; 0: any
 	rot     map[digest.Leaf]bool              // leaves that change on the target's disk once, after they were verified
+	sealed  bool                              // what rots passes its own checksums all the same
 	knows   int                               // installs that find a log that knows more
 	wrong   bool                              // the leader answers proofs wrong
 	install error
