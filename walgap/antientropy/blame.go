@@ -26,6 +26,7 @@ type charge struct {
 	right   digest.LeafDigest
 	why     string
 	action  Action
+	late    bool // only a later cut showed it: it is not marked, and left to the next check
 	touched
 }
 
@@ -33,11 +34,11 @@ func (b *blame) charge(c charge) { b.charges = append(b.charges, c) }
 
 // due reports whether a repair could mend it: there is somebody to copy from, or it is the node's own log.
 func (c *charge) due(self string) bool {
-	switch c.verdict {
-	case Harmless, Disputed:
+	switch {
+	case c.verdict == Harmless || c.verdict == Disputed || c.action == Repaired || c.late:
 		return false
 	}
-	return c.own() && c.action != Repaired || slices.ContainsFunc(c.good, func(n string) bool { return n != self })
+	return c.own() || slices.ContainsFunc(c.good, func(n string) bool { return n != self })
 }
 
 // own reports whether it is of the log or the votes, which the node mends by itself.

@@ -209,6 +209,9 @@ func (h *replica) statement(index uint64) (Statement, error) {
 	s := Statement{Place: Place{h.lineage, index}, Doubts: h.doubts}
 	var entries []digest.Entry
 	for _, l := range h.list(false, nil) {
+		if l.Unreadable {
+			continue // the root is that of what can be read
+		}
 		entries = append(entries, l.Entry)
 		s.Bytes += int64(l.Bytes)
 	}
@@ -227,7 +230,7 @@ func (h *replica) list(reread bool, only []digest.Leaf) (out []LeafStatement) {
 			k = v
 		}
 		s := LeafStatement{Entry: digest.Entry{Leaf: leaf, LeafDigest: content(k)}}
-		if reread && h.rotten[leaf] {
+		if h.rotten[leaf] && (reread || slices.Contains(h.doubts, leaf)) {
 			s.Unreadable, s.Why = true, "a block fails its CRC"
 		}
 		out = append(out, s)
@@ -408,6 +411,11 @@ func (w *world) allowed(h *replica, r Repair) {
 	}
 	if len(r.Good) > 0 && h.Suspect == nil {
 		w.note("%s is repaired, and was not accused", h.Node)
+	}
+	for _, leaf := range r.Leaves {
+		if s := h.Suspect; s != nil && len(s.Leaves) > 0 && !slices.Contains(s.Leaves, leaf) {
+			w.note("leaf %s of %s is repaired, and %s was not accused of it", leaf, h.Node, h.Node)
+		}
 	}
 	if len(r.Good)+len(r.Leaves) == 0 && !r.Log {
 		w.note("a repair of nothing: %+v", r)

@@ -21,14 +21,7 @@ func (w *world) Accuse(ctx context.Context, group uint32, node string, s Suspici
 		w.note("accused by %+v", s)
 	}
 	h.Suspect = &s
-	if w.replicas[w.leader] == h && !s.Disputed {
-		for i, other := range w.replicas {
-			if other.Voter && other.Suspect == nil && other.Why == "" {
-				time.AfterFunc(time.Second, func() { w.set(func() { w.leader = i }) })
-				break
-			}
-		}
-	}
+	w.handOver()
 	return nil
 }
 
@@ -62,5 +55,19 @@ func (w *world) Acquit(ctx context.Context, group uint32, node string, leaves []
 			h.Suspect = nil
 		}
 	}
+	w.handOver()
 	return nil
+}
+
+// handOver has a leader that is accused replaced soon, if somebody can take over.
+func (w *world) handOver() {
+	if s := w.replicas[w.leader].Suspect; s == nil || s.Disputed {
+		return
+	}
+	for i, h := range w.replicas {
+		if h.Voter && h.Suspect == nil && h.Why == "" {
+			time.AfterFunc(time.Second, func() { w.set(func() { w.leader = i }) })
+			return
+		}
+	}
 }

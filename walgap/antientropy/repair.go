@@ -16,30 +16,42 @@ func (c *check) repair(ctx context.Context) {
 	for _, b := range c.blames {
 		blamed[b.Node] = b.suspicion(time.Time{}) != nil
 	}
-	for _, b := range c.blames {
-		plan, charges := planRepair(b, blamed)
-		if len(charges) == 0 {
-			continue
+	for _, b := range c.blames { // whom a later cut blames, the next check repairs
+		sound := false
+		for ctx.Err() == nil {
+			plan, charges := planRepair(b, blamed)
+			if len(charges) == 0 {
+				break
+			}
+			if sound = c.attempt(ctx, b, plan, charges); !sound {
+				break
+			}
 		}
-		err := c.mend(ctx, b, plan, charges)
-		if ctx.Err() != nil {
-			return
-		}
-		action := Repaired
-		if err != nil {
-			action = RepairFailed
-			c.report.Passing = true
-			c.logger.Error("a replica was not repaired", "node", b.Node, "error", err)
-		}
-		for _, i := range charges {
-			b.charges[i].action = action
-		}
-		if err == nil {
+		if sound && ctx.Err() == nil {
 			blamed[b.Node] = false
-			c.logger.Info("a replica is repaired and was found equal", "node", b.Node, "index", c.place.Index)
 			c.release(ctx, b)
 		}
 	}
+}
+
+// attempt has charges of one replica mended, and notes what became of it.
+func (c *check) attempt(ctx context.Context, b *blame, plan Repair, charges []int) bool {
+	err := c.mend(ctx, b, plan, charges)
+	if ctx.Err() != nil {
+		return false
+	}
+	action := Repaired
+	if err != nil {
+		action = RepairFailed
+		c.report.Passing = true
+		c.logger.Error("a replica was not repaired", "node", b.Node, "error", err)
+	} else {
+		c.logger.Info("a replica is repaired and was found equal", "node", b.Node, "leaves", len(plan.Leaves), "index", c.place.Index)
+	}
+	for _, i := range charges {
+		b.charges[i].action = action
+	}
+	return err == nil
 }
 
 // planRepair says what a repair of a replica copies from whom, and which of its charges that mends. All of it comes from
@@ -189,11 +201,8 @@ func (c *check) cleared(b *blame, charges []int) error {
 	if h.err != nil {
 		return fmt.Errorf("check again: %w", h.err)
 	}
-	disputed := slices.ContainsFunc(c.blames, func(b *blame) bool {
-		return slices.ContainsFunc(b.charges, func(on charge) bool { return on.verdict == Disputed })
-	})
-	if !disputed && !slices.Contains(Judge(c.place, c.rootOpinions()).Good, b.Node) {
-		return errors.New("its root is not right at a later cut")
+	if !slices.Contains(Judge(c.place, c.restOpinions()).Good, b.Node) {
+		return errors.New("no majority can be heard at a later cut, or the file cannot be read")
 	}
 	for _, n := range charges {
 		on := &b.charges[n]
@@ -215,6 +224,17 @@ func (c *check) cleared(b *blame, charges []int) error {
 	return nil
 }
 
+// restOpinions are the replicas' opinions of all that is not in question. Those who are there say the same of it: where
+// their roots differ, the leaves in question are all that differ. So the root of one that is right about what was repaired
+// needs to be nobody's: the others may be wrong about something else.
+func (c *check) restOpinions() []Opinion {
+	out := c.rootOpinions()
+	for i := range out {
+		out[i].Content = digest.LeafDigest{}
+	}
+	return out
+}
+
 // adopt makes a later check's place and equality the report's, and adds what only that found.
 func (c *check) adopt(again *check) {
 	for _, h := range again.list {
@@ -234,6 +254,7 @@ func (c *check) adopt(again *check) {
 		}
 		for _, on := range b.charges {
 			if !slices.ContainsFunc(c.blames[i].charges, on.like) {
+				on.late = true
 				c.blames[i].charge(on)
 				c.report.Passing = true
 			}

@@ -2,6 +2,7 @@ package antientropy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,95 @@ func TestAllThreeAreWrongSomewhereAndMended(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Each of three has another leaf that is wrong, or cannot be read, or is known to be so: no two have one root, and each
+// is mended from the other two in one check, though no root is anybody's before the last of them is.
+func TestEachOfThreeIsMendedFromTheOthersAtOnce(t *testing.T) {
+	for what, damage := range map[string]func(h *replica, leaf int){
+		"wrong":        func(h *replica, leaf int) { h.data[leaves[leaf]] = byte(77 + leaf) },
+		"lost":         func(h *replica, leaf int) { delete(h.data, leaves[leaf]) },
+		"unreadable":   func(h *replica, leaf int) { h.rotten[leaves[leaf]] = true },
+		"known as bad": func(h *replica, leaf int) { h.rotten[leaves[leaf]], h.doubts = true, leaves[leaf:leaf+1] },
+	} {
+		for leader := range 3 {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3)
+				w.leader = leader
+				for i, h := range w.replicas {
+					damage(h, i)
+				}
+				o := mending
+				o.Deep = true
+				r := w.check(o)
+				if !r.Equal || !r.Repaired || r.FindingsTotal != 3 || w.calls["repair"] != 3 {
+					t.Errorf("%s, n%d leads: %d repairs, %+v", what, leader+1, w.calls["repair"], r)
+				}
+				for _, h := range w.replicas {
+					if !h.right(w.truth) || h.Suspect != nil {
+						t.Errorf("%s, n%d leads: %+v", what, leader+1, h)
+					}
+				}
+			})
+		}
+	}
+}
+
+// What is right about one leaf is wrong about the other: two repairs, each from who is right about it.
+func TestLeavesOfOneReplicaAreMendedFromSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.leader = 2
+		w.replicas[0].rotten[leaves[1]] = true
+		w.replicas[1].rotten[leaves[0]] = true
+		w.replicas[2].rotten[leaves[0]], w.replicas[2].rotten[leaves[1]] = true, true
+		o := mending
+		o.Deep = true
+		if r := w.check(o); !r.Equal || !r.Repaired || r.FindingsTotal != 4 || w.calls["repair"] != 4 {
+			t.Errorf("%d repairs, %+v", w.calls["repair"], r)
+		}
+	})
+}
+
+// What only the check after a repair shows is not repaired by it: nobody was accused of that.
+func TestWhatALaterCutShowsIsLeftToTheNextCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.replicas[1].data[leaves[0]] = 77
+		w.replicas[2].data[leaves[1]] = 78
+		w.repaired = func(h *replica) error {
+			h.data = maps.Clone(w.truth)
+			if w.repaired = nil; h == w.replicas[1] {
+				w.replicas[2].data[leaves[2]] = 79
+			}
+			return nil
+		}
+		r := w.check(mending)
+		if r.Equal || r.Repaired || !r.Passing || r.FindingsTotal != 3 || w.replicas[2].Suspect == nil {
+			t.Errorf("%+v", r)
+		}
+		if r = w.check(mending); !r.Equal || !r.Repaired {
+			t.Errorf("again: %+v", r)
+		}
+	})
+}
+
+// A file that was replaced whole is equal to nothing while nobody else can be heard.
+func TestARepairThatNobodyConfirmsHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.replicas[1].structure = "freelist"
+		w.repaired = func(h *replica) error {
+			h.structure = ""
+			w.replicas[0].Why, w.replicas[2].Why = "down", "down"
+			return nil
+		}
+		o := mending
+		o.Deep = true
+		if r := w.check(o); r.Repaired || len(r.Findings) != 1 || r.Findings[0].Action != RepairFailed || w.replicas[1].Suspect == nil {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // majorityHas: of what most voters hold in a leaf, none holds anything but the truth, and somebody can read it.
