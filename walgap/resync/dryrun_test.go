@@ -3,13 +3,15 @@ package resync
 import (
 	"os"
 	"testing"
+
+	"github.com/flotilla-db/flotilla/walgap"
 )
 
 // dryRun runs a dry run and checks that it left no trace.
-func (r *rig) dryRun(t *testing.T) Result {
+func (r *rig) dryRun(t *testing.T, mode walgap.Mode) Result {
 	t.Helper()
 	q := request7()
-	q.DryRun = true
+	q.DryRun, q.Mode = true, mode
 	before, data := r.last(), r.target.data
 	result, _ := r.once(q, nil)
 	if result.Status != Done {
@@ -27,7 +29,7 @@ func (r *rig) dryRun(t *testing.T) Result {
 func TestDryRunTellsThePriceAndLeavesNoTrace(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.stale(10)
-		row := r.dryRun(t).Row
+		row := r.dryRun(t, walgap.Auto).Row
 		if row.Verdict != "delta" || row.Reason == "" || row.PlannedBytes != 4*1200 || row.LeavesTotal != 20 || row.LeavesDiffering != 4 ||
 			row.LeavesEqual != 16 || len(row.Offered) != 2 || row.EtaS == nil || row.PlannedS <= 0 {
 			t.Fatalf("%+v", row)
@@ -42,7 +44,7 @@ func TestDryRunTellsThePriceAndLeavesNoTrace(t *testing.T) {
 func TestDryRunOfReplayMovesNoLeaves(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.fall(10)
-		if row := r.dryRun(t).Row; row.Verdict != "replay" || row.EntriesPlanned != 10 || row.LeavesTotal != 0 {
+		if row := r.dryRun(t, walgap.Auto).Row; row.Verdict != "replay" || row.EntriesPlanned != 10 || row.LeavesTotal != 0 {
 			t.Fatalf("%+v", row)
 		}
 	})
@@ -52,7 +54,7 @@ func TestDryRunBesideAnotherJobsRecordIsAnEstimate(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.stale(10)
 		r.held["job-9"] = true
-		if row := r.dryRun(t).Row; row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
+		if row := r.dryRun(t, walgap.Auto).Row; row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
 			t.Fatalf("%+v", row)
 		}
 	})

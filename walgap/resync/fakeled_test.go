@@ -74,6 +74,9 @@ func (l *fakeLed) Report(context.Context, membership.ServerID) (LedReport, error
 		Record: walgap.Position(w.position(w.record())), Points: uint64(len(data)), Leaves: uint64(len(data)),
 		Bytes: uint64(bytesOf(data.entries()))}}
 	for i := range 2 {
+		if w.away {
+			break
+		}
 		r.Sources = append(r.Sources, Source{Server: w.nodes[i].id.Server(0), Leader: i == l.n})
 	}
 	return r, l.leads()

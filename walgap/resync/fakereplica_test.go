@@ -101,6 +101,17 @@ func (r *fakeReplica) Report(context.Context) (Standing, error) {
 	return s, nil
 }
 
+// StepAside has n1 lead.
+func (r *fakeReplica) StepAside(context.Context) error {
+	r.w.mu.Lock()
+	err := r.fails("aside")
+	r.w.mu.Unlock()
+	if err == nil {
+		r.w.elect(0)
+	}
+	return err
+}
+
 func (r *fakeReplica) Progress(ctx context.Context) (Progress, error) {
 	if ctx.Err() != nil {
 		return Progress{}, context.Cause(ctx)

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/flotilla-db/flotilla/walgap"
 )
 
 // firstPoint runs a fault once, at the first point of a stage.
@@ -67,7 +69,7 @@ func scenarios() map[Transition]func(t *testing.T, r *rig) {
 		return func(t *testing.T, r *rig) { set(r); r.mustBe(r.run(request7()), Done) }
 	}
 	dry := func(set func(r *rig)) func(*testing.T, *rig) {
-		return func(t *testing.T, r *rig) { set(r); r.dryRun(t) }
+		return func(t *testing.T, r *rig) { set(r); r.dryRun(t, walgap.Auto) }
 	}
 	stale := func(r *rig) { r.stale(10) }
 	add(Plan, Bridgeable, done(func(r *rig) { r.fall(3) }))

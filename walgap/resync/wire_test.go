@@ -282,7 +282,7 @@ func (f callerFunc) Call(_ context.Context, _ uint32, raw []byte) ([]byte, membe
 }
 
 func TestErrorsComeThroughTheWire(t *testing.T) {
-	for _, known := range []error{ErrMoved, ErrNotLeader, ErrRefused, ErrBusy, ErrAborted, storage.ErrNotPinned, errPending, ErrUnproven} {
+	for _, known := range []error{ErrMoved, ErrNotLeader, ErrRefused, ErrBusy, ErrAborted, storage.ErrNotPinned, errPending, ErrUnproven, ErrLeads} {
 		a := failure(errors.Join(errors.New("x"), known))
 		if err := a.error(); !errors.Is(err, known) {
 			t.Errorf("%v came as %v", known, err)

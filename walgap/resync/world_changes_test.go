@@ -260,10 +260,89 @@ func TestTargetThatLeadsHasNothingToDo(t *testing.T) {
 		if r.mustBe(r.run(request7()), Done); r.verdict() != "none" {
 			t.Fatal(r.verdict())
 		}
-		r.rows = nil
+	})
+}
+
+// Who leads copies from nobody, and cannot be copied to: it hands over first. A dry run of that says what it costs, and hands
+// nothing over.
+func TestTargetThatLeadsHandsOverBeforeItIsCopiedTo(t *testing.T) {
+	for mode, moved := range map[walgap.Mode]int64{walgap.FullSync: 20 * 1200, walgap.PartialSync: 0} {
+		t.Run(mode.String(), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, r *rig) {
+				r.elect(2)
+				r.target.catchUp(r.last())
+				plan := r.dryRun(t, mode).Row
+				if r.leader != 2 || plan.PlannedBytes != moved || len(plan.Offered) != 2 || !strings.Contains(plan.Reason, "hands that over first") {
+					t.Fatalf("n%d leads, %+v", r.leader+1, plan)
+				}
+				r.rows = nil
+				q := request7()
+				q.Mode = mode
+				result := r.run(q)
+				r.mustBe(result, Done)
+				if r.leader != 0 || result.Row.Verdict != plan.Verdict || result.Row.Report.BytesMoved != moved || result.Row.Attempt != 1 {
+					t.Fatalf("n%d leads, %+v", r.leader+1, result.Row)
+				}
+			})
+		})
+	}
+}
+
+// A job that its process took up again finds that its replica leads meanwhile.
+func TestTargetThatCameToLeadHandsOverOnceMore(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		killed := false
+		r.at = func(s Stage, point string) {
+			if s == Fetch && point == "opened" && !killed {
+				killed = true
+				r.target.catchUp(r.last())
+				r.elect(2)
+				r.target.catchUp(r.last())
+				r.kill()
+			}
+		}
 		q := request7()
 		q.Mode = walgap.FullSync
-		r.mustBe(r.run(q), Failed)
+		if r.mustBe(r.run(q), Done); !killed || r.leader != 0 {
+			t.Fatalf("n%d leads, killed: %v", r.leader+1, killed)
+		}
+	})
+}
+
+func TestTargetThatNobodyRelievesIsNotCopiedTo(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.elect(2)
+		r.target.catchUp(r.last())
+		r.faults.replica = func(method string) error {
+			if method == "aside" {
+				return errNoQuorum
+			}
+			return nil
+		}
+		q := request7()
+		q.Mode = walgap.FullSync
+		result := r.run(q)
+		if r.mustBe(result, Failed); !strings.Contains(result.Err.Error(), errNoQuorum.Error()) || result.Row.Attempt != 1 {
+			t.Fatalf("%v, attempt %d", result.Err, result.Row.Attempt)
+		}
+	})
+}
+
+// The run and its dry run say the same where there is nobody to copy from.
+func TestTargetThatLeadsAloneIsRefused(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.elect(2)
+		r.target.catchUp(r.last())
+		r.away = true
+		q := request7()
+		q.Mode = walgap.FullSync
+		result := r.run(q)
+		r.mustBe(result, Failed)
+		r.rows, q.DryRun = nil, true
+		dry, _ := r.once(q, nil)
+		if dry.Err == nil || dry.Err.Error() != result.Err.Error() || !strings.Contains(dry.Err.Error(), "nobody to copy from") {
+			t.Fatalf("%v; dry: %v", result.Err, dry.Err)
+		}
 	})
 }
 

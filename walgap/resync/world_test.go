@@ -34,6 +34,7 @@ type world struct {
 	first   uint64 // of the leader's log; entries below stay in the truth
 	entries []entry
 	alone   bool // the leader needs the target for its quorum
+	away    bool // no source answers
 	leases  map[string]*fakeLease
 	views   map[string]fakeView // pinned, by cut
 	pinned  map[string][3]bool  // on which nodes

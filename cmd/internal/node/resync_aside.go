@@ -2,10 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
-
-	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
 const (
@@ -16,20 +15,13 @@ const (
 	asidePoll = 100 * time.Millisecond
 )
 
-// stepAside hands the leadership of a group over whose replica here is asked to be
-// copied anew: who leads copies from nobody. Why says that nobody has taken it.
-func (m *resyncs) stepAside(ctx context.Context, j *syncJob) (why string) {
+// StepAside implements resync.Leading: who leads copies from nobody.
+func (r syncReplica) StepAside(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, asideLimit)
 	defer cancel()
-	var last error
-	for {
-		g, err := m.groupOf(j.Group)
-		if err != nil || !g.IsLeader() {
-			return "" // what is wrong with it the procedure finds
-		}
-		by := "the replica leads its group, and hands that over first"
-		j.row.Change(func(r *api.Job) { r.BlockedBy = &by })
-		if err := g.StepDown(ctx); err != nil && ctx.Err() == nil {
+	last := errors.New("the handovers have not ended")
+	for r.group.IsLeader() {
+		if err := r.group.StepDown(ctx); err != nil && ctx.Err() == nil {
 			last = err
 		}
 		timer := time.NewTimer(asidePoll)
@@ -37,7 +29,8 @@ func (m *resyncs) stepAside(ctx context.Context, j *syncJob) (why string) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Sprintf("it leads the group, and nobody has taken that over in %s: %v", asideLimit, last)
+			return fmt.Errorf("it leads the group, and nobody has taken that over in %s: %w", asideLimit, last)
 		}
 	}
+	return nil
 }

@@ -186,10 +186,6 @@ func (m *resyncs) carryOut(ctx context.Context, j *syncJob) (status, why string)
 		return "", ""
 	case err != nil && !j.resumed:
 		return api.StatusCancelled, "cancelled on request"
-	case err == nil && !j.resumed && j.mode() != walgap.Auto:
-		if why := m.stepAside(waiting, j); why != "" && waiting.Err() == nil {
-			return api.StatusFailed, why
-		}
 	}
 	return m.engage(ctx, j) // one that was resumed gives back what it took, cancelled or not
 }

@@ -341,7 +341,17 @@ func TestLeaderThatIsToBeCopiedAnewHandsOverFirst(t *testing.T) {
 	if len(led) == 0 {
 		t.Fatal("it leads nothing")
 	}
-	jobs, err := n.gateway.Resync(t.Context(), gateway.ResyncRequest{Target: n.id.Name, Groups: led, ResyncOptions: gateway.ResyncOptions{Mode: api.ModeFullSync}})
+	request := gateway.ResyncRequest{Target: n.id.Name, Groups: led, ResyncOptions: gateway.ResyncOptions{Mode: api.ModeFullSync}}
+	plan, err := n.gateway.PlanResync(t.Context(), request)
+	if err != nil || len(plan.Groups) != len(led) {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	for _, p := range plan.Groups { // as the run will be, and nothing is handed over for it
+		if g, _ := n.Groups().Group(p.GroupID); p.Why != "" || deref(p.Resync.Verdict) != "full" || p.Resync.Bytes == 0 || len(p.Resync.Sources) != 2 || !g.IsLeader() {
+			t.Errorf("dry run: %+v, %s", p.Resync, p.Why)
+		}
+	}
+	jobs, err := n.gateway.Resync(t.Context(), request)
 	if err != nil || len(jobs) != len(led) {
 		t.Fatalf("%d jobs for %d groups: %v", len(jobs), len(led), err)
 	}
