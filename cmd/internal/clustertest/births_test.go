@@ -79,10 +79,10 @@ func (c *Cluster) writeEverywhere(t *testing.T, devices int, again bool) time.Du
 func TestI6RacedBirthsHappenOnce(t *testing.T) {
 	Run(t, 3*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
-		took := c.writeEverywhere(t, 1500, false)
+		took := c.writeEverywhere(t, 6*totalGroups, false)
 		groups := len(c.nodes[0].Node().Meta().Table().Births)
 		t.Logf("%d groups were born and written in %v", groups, took)
-		if limit := 500 * time.Millisecond; took > limit || groups < 250 {
+		if limit := 500 * time.Millisecond; took > limit || groups < mostGroups {
 			t.Errorf("%d births took %v, allowed are %v", groups, took, limit)
 		}
 		c.bornOnce()
@@ -126,7 +126,7 @@ func TestI6BirthsUnderFaultsHappenOnce(t *testing.T) {
 				c.AwaitReady()
 				c.AwaitLeaders(30 * time.Second)
 				c.bornOnce()
-				if groups, err := c.CompareRoots(); err != nil || groups < 100 {
+				if groups, err := c.CompareRoots(); err != nil || groups < totalGroups/3 {
 					t.Errorf("%d groups: %v", groups, err)
 				}
 			})

@@ -103,7 +103,7 @@ func (c *Cluster) Add() int {
 	m := &Member{Name: fmt.Sprintf("n%d", i+1), Host: fmt.Sprintf("10.0.0.%d", i+1), Config: config.Defaults()}
 	m.Config.Name, m.Config.DataDir = m.Name, filepath.Join(c.root, m.Name)
 	m.Config.RPCAddr, m.Config.HTTPAddr = net.JoinHostPort(m.Host, rpcPort), net.JoinHostPort(m.Host, httpPort)
-	m.Config.GossipAddr = net.JoinHostPort(m.Host, gossipPort)
+	m.Config.GossipAddr, m.Config.Coordinator.TotalGroups = net.JoinHostPort(m.Host, gossipPort), totalGroups
 	for _, other := range c.nodes {
 		m.Config.Join = append(m.Config.Join, other.Config.GossipAddr)
 	}

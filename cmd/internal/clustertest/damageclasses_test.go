@@ -22,7 +22,7 @@ import (
 
 const (
 	// classGroups are damaged at the same time, one byte each.
-	classGroups = 66
+	classGroups = min(66, totalGroups/2)
 	// What lies in each of them: enough for several levels of pages.
 	classDevices, classWindows, classPoints = 6, 4, 12
 	// soakRounds of them are made in make soak: more than 500 bytes.
@@ -45,9 +45,8 @@ func newClassScene(t *testing.T, groups int, tune func(int, *config.Config)) *cl
 	t.Helper()
 	s := &classScene{rotScene: &rotScene{Cluster: StartNew(t, 3, tune)}, t: t, want: make(map[string]map[int64]string),
 		random: rand.New(rand.NewPCG(11, 12)), before: make(map[uint32][]digest.Entry)}
-	total := config.Defaults().Coordinator.TotalGroups
 	for group := range uint32(groups) {
-		s.groups = append(s.groups, group*(total/uint32(groups)))
+		s.groups = append(s.groups, group*uint32(totalGroups/groups))
 	}
 	s.fill()
 	s.flush()

@@ -6,10 +6,13 @@ import (
 )
 
 const (
-	// ledgerDevices lie in about 220 of the 256 groups.
-	ledgerDevices = 500
-	loadCallers   = 32
-	loadRate      = 500 // points a second
+	// ledgerDevices lie in about 220 of 256 groups.
+	ledgerDevices = 2 * totalGroups
+	// mostGroups are at least as many as some devices of each group's share, drawn
+	// by their hash, lie in.
+	mostGroups  = totalGroups * 3 / 4
+	loadCallers = 32
+	loadRate    = 500 // points a second
 )
 
 // I1: what was acked is read back after any node was killed, and every group

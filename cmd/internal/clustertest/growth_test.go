@@ -82,7 +82,7 @@ func spread(counts map[string]int, nodes int) float64 {
 func TestI6GrowthFromOneToThreeChangesOneThingAtATime(t *testing.T) {
 	Run(t, 5*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 1, nil)
-		if _, err := c.Client().Write(t.Context(), batch("dev", 1500, 1, 1)); err != nil {
+		if _, err := c.Client().Write(t.Context(), batch("dev", 6*totalGroups, 1, 1)); err != nil {
 			t.Fatal(err)
 		}
 		l := c.NewLedger("growing", ledgerDevices)
@@ -103,8 +103,8 @@ func TestI6GrowthFromOneToThreeChangesOneThingAtATime(t *testing.T) {
 		})
 		c.Heal()
 		t.Logf("filled after %v, %d configurations seen; ready after %v more", time.Since(began), watch.steps, c.AwaitReady())
-		if watch.steps < 256*4 {
-			t.Errorf("%d configurations of 256 groups were seen: the test shows nothing", watch.steps)
+		if watch.steps < totalGroups*4 {
+			t.Errorf("%d configurations of %d groups were seen: the test shows nothing", watch.steps, totalGroups)
 		}
 		c.Await("primaries lead, and are spread", time.Minute, func() string {
 			primaries, leaders := make(map[string]int), make(map[string]int)
@@ -121,7 +121,7 @@ func TestI6GrowthFromOneToThreeChangesOneThingAtATime(t *testing.T) {
 		})
 		t.Logf("spread after %v", time.Since(began))
 		end()
-		if groups, err := c.CompareRoots(); err != nil || groups != 256 {
+		if groups, err := c.CompareRoots(); err != nil || groups != totalGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 		c.Await("every group is active", time.Minute, func() string {

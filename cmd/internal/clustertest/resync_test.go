@@ -121,16 +121,16 @@ func TestWipedNodeIsCopiedFromBothOthersAFewGroupsAtOnce(t *testing.T) {
 			c.Add()
 		}
 		c.AwaitReady()
-		c.writeEverywhere(t, 3000, false)
+		c.writeEverywhere(t, 12*totalGroups, false)
 		l := c.NewLedger("wiped", ledgerDevices)
 		end := c.Load(l, loadCallers, loadRate)
 		time.Sleep(time.Second)
 		c.Crash(2)
 		c.wipe(2)
 		c.Start(2)
-		by := c.awaitResyncs(t, 2, 256)
+		by := c.awaitResyncs(t, 2, totalGroups)
 		end()
-		if len(by["full"]) < 200 || len(by["delta"]) > 0 {
+		if len(by["full"]) < mostGroups || len(by["delta"]) > 0 {
 			t.Errorf("%v", counts(by))
 		}
 		gave := make(map[string]int64)
@@ -149,7 +149,7 @@ func TestWipedNodeIsCopiedFromBothOthersAFewGroupsAtOnce(t *testing.T) {
 			t.Errorf("%d copies at once, allowed are %d", watch.most, limit)
 		}
 		c.CheckLedger(l, 2)
-		if groups, err := c.CompareRoots(); err != nil || groups < 200 {
+		if groups, err := c.CompareRoots(); err != nil || groups < mostGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 	})
@@ -160,7 +160,7 @@ func TestWipedNodeIsCopiedFromBothOthersAFewGroupsAtOnce(t *testing.T) {
 func TestNodeBehindTheLogsCopiesWhatDiffers(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
-		c.writeEverywhere(t, 3000, false)
+		c.writeEverywhere(t, 12*totalGroups, false)
 		c.Await("the replicas are level", time.Minute, c.uneven)
 		c.Stop(2) // what it holds is in its files
 		c.AwaitLeaders(30 * time.Second)
@@ -171,13 +171,13 @@ func TestNodeBehindTheLogsCopiesWhatDiffers(t *testing.T) {
 		time.Sleep(5 * time.Second) // what was on its way to n3 has been given up
 		c.trimAll(t, 0, 1)
 		c.Start(2)
-		by := c.awaitResyncs(t, 2, 100)
-		if len(by["delta"]) < 100 || len(by["full"]) > 0 {
+		by := c.awaitResyncs(t, 2, totalGroups/3)
+		if len(by["delta"]) < totalGroups/3 || len(by["full"]) > 0 {
 			t.Errorf("%v", counts(by))
 		}
 		t.Logf("ready after %v more", c.AwaitReady())
 		c.CheckLedger(l, 2)
-		if groups, err := c.CompareRoots(); err != nil || groups < 200 {
+		if groups, err := c.CompareRoots(); err != nil || groups < mostGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 	})
@@ -188,16 +188,16 @@ func TestNodeBehindTheLogsCopiesWhatDiffers(t *testing.T) {
 func TestNodeThatMissedALittleReplaysIt(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
-		c.writeEverywhere(t, 3000, false)
+		c.writeEverywhere(t, 12*totalGroups, false)
 		c.Await("the replicas are level", time.Minute, c.uneven)
 		c.Stop(2)
 		c.AwaitLeaders(30 * time.Second)
-		if _, err := c.Client(0).Write(t.Context(), batch("born", 3000, 7, 7)); err != nil {
+		if _, err := c.Client(0).Write(t.Context(), batch("born", 12*totalGroups, 7, 7)); err != nil {
 			t.Fatal(err)
 		}
 		c.Start(2)
-		by := c.awaitResyncs(t, 2, 250)
-		if len(by["replay"]) < 250 || len(by) != 1 {
+		by := c.awaitResyncs(t, 2, totalGroups)
+		if len(by["replay"]) < totalGroups || len(by) != 1 {
 			t.Errorf("%v", counts(by))
 		}
 	})
@@ -226,7 +226,7 @@ func TestNodeThatDiesWhileItCopiesGoesOnWithTheSameJobs(t *testing.T) {
 			c.Add()
 		}
 		c.AwaitReady()
-		c.writeEverywhere(t, 3000, false)
+		c.writeEverywhere(t, 12*totalGroups, false)
 		c.Crash(2)
 		c.wipe(2)
 		c.Start(2)
@@ -238,7 +238,7 @@ func TestNodeThatDiesWhileItCopiesGoesOnWithTheSameJobs(t *testing.T) {
 		staged := c.staged(2)
 		c.Crash(2)
 		c.Start(2)
-		by := c.awaitResyncs(t, 2, 256)
+		by := c.awaitResyncs(t, 2, totalGroups)
 		went := 0
 		for _, j := range slices.Concat(slices.Collect(maps.Values(by))...) {
 			if was, ok := before[j.ID]; ok && !was.Final() {
@@ -257,7 +257,7 @@ func TestNodeThatDiesWhileItCopiesGoesOnWithTheSameJobs(t *testing.T) {
 		if left := c.staged(2); len(left) > 0 {
 			t.Errorf("staging is left of groups %v", left)
 		}
-		if groups, err := c.CompareRoots(); err != nil || groups < 200 {
+		if groups, err := c.CompareRoots(); err != nil || groups < mostGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 	})
@@ -277,12 +277,12 @@ func (c *Cluster) staged(i int) []string {
 func TestFourthNodeTakesReplicasOverAndGivesThemBack(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
-		c.writeEverywhere(t, 2000, false)
+		c.writeEverywhere(t, 8*totalGroups, false)
 		l := c.NewLedger("moved", ledgerDevices)
 		end := c.Load(l, loadCallers, loadRate)
 		c.Add()
 		c.AwaitReady()
-		groups := []uint32{3, 40, 77, 200}
+		groups := []uint32{3, 17, 40, 63}
 		move := func(from, to string) {
 			t.Helper()
 			var jobs []string
@@ -337,7 +337,7 @@ func TestFourthNodeTakesReplicasOverAndGivesThemBack(t *testing.T) {
 		}
 		end()
 		c.CheckLedger(l, 2)
-		if n, err := c.CompareRoots(); err != nil || n < 200 {
+		if n, err := c.CompareRoots(); err != nil || n < mostGroups {
 			t.Errorf("%d groups: %v", n, err)
 		}
 	})
@@ -349,7 +349,7 @@ func TestFourthNodeTakesReplicasOverAndGivesThemBack(t *testing.T) {
 func TestFollowerThatWasCutOffConvergesByOneJobAGroup(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, func(_ int, cfg *config.Config) { cfg.Storage.Sync.StartupSync = false })
-		c.writeEverywhere(t, 3000, false)
+		c.writeEverywhere(t, 12*totalGroups, false)
 		c.Await("the replicas are level", time.Minute, c.uneven)
 		c.Partition(2)
 		c.AwaitLeaders(time.Minute)
@@ -391,7 +391,7 @@ func TestFollowerThatWasCutOffConvergesByOneJobAGroup(t *testing.T) {
 			}
 			return ""
 		})
-		if groups, err := c.CompareRoots(); err != nil || groups < 200 {
+		if groups, err := c.CompareRoots(); err != nil || groups < mostGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 	})

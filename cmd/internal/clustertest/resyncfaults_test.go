@@ -76,7 +76,7 @@ func leaderChanges(s *gapScene) {
 	}
 	wg.Wait()
 	s.goOn()
-	if len(moved) < 50 {
+	if len(moved) < totalGroups/5 {
 		s.t.Errorf("%d leaders have changed", len(moved))
 	}
 }

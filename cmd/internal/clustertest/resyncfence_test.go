@@ -134,7 +134,7 @@ func leaderEndsInsideFences(t *testing.T, deadline time.Duration, end func(*Clus
 	stop()
 	election := raftgroup.DefaultTimers().Election
 	t.Logf("%d of %d groups had writes waiting at a fence; the longest wait was %v, %d groups were written", up, len(fenced), wait.Duration, groups)
-	if up == 0 || wait.Duration > election+deadline || groups < 200 {
+	if up == 0 || wait.Duration > election+deadline || groups < mostGroups {
 		t.Errorf("%d groups had writes at a fence; a write waited %v, allowed are %v; %d groups were written", up, wait.Duration, election+deadline, groups)
 	}
 	t.Log(c.CheckLedger(l, 1))

@@ -113,7 +113,7 @@ func TestResyncOfAllGroupsLeavesWritesAlone(t *testing.T) {
 			c.Add()
 		}
 		c.AwaitReady()
-		c.writeEverywhere(t, 2000, false)
+		c.writeEverywhere(t, 8*totalGroups, false)
 		l := c.NewLedger("foreground", ledgerDevices)
 		end := c.Load(l, loadCallers, loadRate)
 		c.Crash(2)
@@ -126,7 +126,7 @@ func TestResyncOfAllGroupsLeavesWritesAlone(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 			open, copying := c.copying(2)
 			shown = max(shown, copying)
-			if done := len(c.resyncs(2)) - open; done < 256 {
+			if done := len(c.resyncs(2)) - open; done < totalGroups {
 				return fmt.Sprintf("%d are", done)
 			}
 			return c.filled()
@@ -139,7 +139,7 @@ func TestResyncOfAllGroupsLeavesWritesAlone(t *testing.T) {
 		if w.most > limit || w.most < 2 || shown > limit {
 			t.Errorf("%d copies at once, %d shown, allowed are %d", w.most, shown, limit)
 		}
-		if wait.Duration > 300*time.Millisecond || groups < 200 {
+		if wait.Duration > 300*time.Millisecond || groups < mostGroups {
 			t.Errorf("a write waited %v; %d groups were written", wait.Duration, groups)
 		}
 		t.Log(c.CheckLedger(l, 2))
@@ -183,14 +183,14 @@ func (c *Cluster) awaitLedBy(one, other int) {
 func TestResyncDoesNotCopyADeposedLeader(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		c := StartNew(t, 3, nil)
-		c.writeEverywhere(t, 2000, false)
+		c.writeEverywhere(t, 8*totalGroups, false)
 		l := c.NewLedger("deposed", ledgerDevices)
 		for _, restarted := range []bool{false, true} {
 			c.awaitLevel()
 			c.AwaitReady()
 			c.Partition(0)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			_, err := c.Client(0).Write(ctx, batch("unacked", 2000, 1, 1))
+			_, err := c.Client(0).Write(ctx, batch("unacked", 8*totalGroups, 1, 1))
 			cancel()
 			if err == nil {
 				t.Error("a node alone acked a write")
@@ -219,12 +219,12 @@ func TestResyncDoesNotCopyADeposedLeader(t *testing.T) {
 				verdicts[text(j.Verdict)]++
 			}
 			t.Logf("restarted %v: %d groups had a tail, jobs: %v", restarted, tails, verdicts)
-			if tails < 50 || verdicts["delta"]+verdicts["full"] > 0 {
+			if tails < totalGroups/5 || verdicts["delta"]+verdicts["full"] > 0 {
 				t.Errorf("%d groups had a tail; verdicts are %v", tails, verdicts)
 			}
 		}
 		t.Log(c.CheckLedger(l, 0))
-		if groups, err := c.CompareRoots(); err != nil || groups < 200 {
+		if groups, err := c.CompareRoots(); err != nil || groups < mostGroups {
 			t.Errorf("%d groups: %v", groups, err)
 		}
 	})

@@ -109,7 +109,7 @@ func (c *Cluster) awaitLevel() {
 
 // devicesOfAllGroups names one device a group.
 func devicesOfAllGroups() []string {
-	devices := make([]string, config.Defaults().Coordinator.TotalGroups)
+	devices := make([]string, totalGroups)
 	for i, left := 0, len(devices); left > 0; i++ {
 		name := fmt.Sprintf("gap-%d", i)
 		if at := &devices[groupOf(name)]; *at == "" {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/pb"
@@ -142,7 +141,7 @@ const (
 
 // groupOf is the group of a device of point.
 func groupOf(device string) uint32 {
-	return storage.GroupOf(database, collection, device, config.Defaults().Coordinator.TotalGroups)
+	return storage.GroupOf(database, collection, device, totalGroups)
 }
 
 // point is one value of a device at a time.
