@@ -38,11 +38,11 @@ func (s *Scheduler) Assign(now time.Time) (started []Batch) {
 	}
 }
 
-// idlest is the source to ask next: the one with the fewest batches under way, then by rank and load; -1: none.
+// idlest is the source to ask next: the one with the fewest batches under way, then by rank; -1: none.
 func (s *Scheduler) idlest(now time.Time, refused []bool) int {
-	best, bestKey := -1, [3]int{}
+	best, bestKey := -1, [2]int{}
 	for i := range s.sources {
-		key := [3]int{s.underWay(i), s.sources[i].rank, s.sources[i].load}
+		key := [2]int{s.underWay(i), s.sources[i].rank}
 		if refused[i] || !s.usable(now, i) || key[0] >= lanes {
 			continue
 		}

@@ -42,7 +42,7 @@ func TestLaterRanksGiveOnlyWhatWouldComeLater(t *testing.T) {
 func TestLeafOfTwoSourcesIsStoredOnce(t *testing.T) {
 	now := time.Unix(0, 0)
 	for _, firstFails := range []bool{false, true} {
-		s := measured(manifest(100_000), now, []float64{1e4, 1e7}, SourceInfo{SameZone: true}, SourceInfo{SameZone: true, Load: 1})
+		s := measured(manifest(100_000), now, []float64{1e4, 1e7}, SourceInfo{SameZone: true}, SourceInfo{SameZone: true})
 		slow := s.Assign(now)
 		s.Begun(now, slow[0].ID)
 		stolen := s.Assign(now)

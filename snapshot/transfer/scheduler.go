@@ -26,7 +26,8 @@ const (
 // Scheduler says which source is asked for which leaves next. It is pure: it starts nothing, and the time is passed
 // in. It is not safe for concurrent use.
 //
-//  1. Sources have ranks: followers of the same zone, followers elsewhere, the leader; the least loaded first.
+//  1. Sources have ranks: followers of the same zone, followers elsewhere, the leader. How busy they
+//     are shows in their speed.
 //  2. The first rank takes leaves from the front (newest windows), the others from the back, and only what they will
 //     have delivered before the first rank would have finished everything.
 //  3. The leader is never given more than its share while a follower lives.
@@ -57,7 +58,6 @@ type leafState struct {
 type sourceState struct {
 	rank    int
 	leader  bool
-	load    int
 	speed   speed
 	dropped error
 	stored  uint64 // bytes of leaves
@@ -94,7 +94,7 @@ func NewScheduler(want []digest.Entry, sources []SourceInfo, leaderShare float64
 	}
 	s.total = s.waiting.bytes
 	for _, i := range sources {
-		state := sourceState{leader: i.Leader, load: i.Load, rank: rankNear}
+		state := sourceState{leader: i.Leader, rank: rankNear}
 		if i.Leader {
 			state.rank = rankLeader
 		} else if !i.SameZone {

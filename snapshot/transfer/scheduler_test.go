@@ -117,7 +117,7 @@ func TestEveryLeafComesOnceOrEverySourceHasAReason(t *testing.T) {
 		good := 0
 		for range rapid.IntRange(0, 4).Draw(rt, "sources") {
 			s := simSource{
-				info:  SourceInfo{Leader: rapid.Bool().Draw(rt, "leader"), SameZone: rapid.Bool().Draw(rt, "zone"), Load: rapid.IntRange(0, 3).Draw(rt, "load")},
+				info:  SourceInfo{Leader: rapid.Bool().Draw(rt, "leader"), SameZone: rapid.Bool().Draw(rt, "zone")},
 				speed: rapid.SampledFrom([]float64{0, 1e5, 1e7, 1e9}).Draw(rt, "speed"),
 				lies:  rapid.Float64Range(0, 1).Draw(rt, "lies") < 0.2,
 				busy:  rapid.IntRange(0, 3).Draw(rt, "busy"),
@@ -160,16 +160,16 @@ func TestNewestWindowsComeFirst(t *testing.T) {
 	}
 }
 
-// With one leaf to give, it is asked of the follower in the same zone that has least to do.
-func TestSameZoneAndLeastLoadedIsAskedFirst(t *testing.T) {
-	near, far := SourceInfo{SameZone: true, Load: 2}, SourceInfo{}
+// With one leaf to give, it is asked of a follower in the same zone.
+func TestSameZoneIsAskedFirst(t *testing.T) {
+	near, far := SourceInfo{SameZone: true}, SourceInfo{}
 	for _, c := range []struct {
 		name    string
 		sources []SourceInfo
 		want    int
 	}{
-		{"zone before load", []SourceInfo{far, near}, 1},
-		{"load within the zone", []SourceInfo{near, {SameZone: true, Load: 1}, {SameZone: true, Load: 3}}, 1},
+		{"the same zone", []SourceInfo{far, near}, 1},
+		{"one of the same zone", []SourceInfo{near, near}, 0},
 		{"leader last", []SourceInfo{{Leader: true, SameZone: true}, far}, 1},
 		{"leader when it is alone", []SourceInfo{{Leader: true}}, 0},
 	} {

@@ -58,9 +58,6 @@ func NewServer(o ServerOptions) *Server {
 	return &Server{options: o, slots: make(chan struct{}, MaxStreams), way: newRightOfWay(o.Waits), zstd: sync.Pool{New: newEncoder}}
 }
 
-// Load is how many answers are under way: what a target compares sources by.
-func (s *Server) Load() int { return len(s.slots) }
-
 // Answers counts the answers that were begun.
 func (s *Server) Answers() uint64 { return s.answers.Load() }
 

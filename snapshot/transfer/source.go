@@ -48,5 +48,4 @@ type SourceInfo struct {
 	Source
 	Leader   bool // bound by Plan.LeaderShare
 	SameZone bool // of the target: asked first
-	Load     int  // transfers that it serves now; the least loaded is asked first
 }
