@@ -107,8 +107,11 @@ func (a *inPlace) check(tx *bolt.Tx) error {
 // done reports whether the transaction was committed before.
 func (a *inPlace) done(tx *bolt.Tx) (bool, error) {
 	at, err := isAt(tx, a.identity, a.takeover)
-	if err != nil || !at {
-		return false, err
+	if err != nil {
+		return false, a.file.damage(err)
+	}
+	if !at {
+		return false, nil
 	}
 	for _, e := range a.manifest {
 		if d, ok := storedDigest(tx, e.Leaf); !ok || d != e.LeafDigest {

@@ -80,13 +80,15 @@ func (s *Stage) isSealed(identity Identity, t takeover, manifest []digest.Entry)
 		return false, nil
 	}
 	err = s.file.view("read stage", func(tx *bolt.Tx) error {
-		done, err = isAt(tx, identity, t)
-		return err
+		if done, err = isAt(tx, identity, t); err != nil {
+			return s.file.damage(err)
+		}
+		return nil
 	})
 	return done, err
 }
 
-// isAt reports whether a shard file has that identity and state.
+// isAt reports whether a shard file has that identity and state. Records that cannot be read are damage.
 func isAt(tx *bolt.Tx, identity Identity, want takeover) (bool, error) {
 	meta := tx.Bucket(bucketMeta)
 	id, window, err := getIdentity(meta)

@@ -54,6 +54,9 @@ func (s *Stage) readHead(tx *bolt.Tx) (t totals, sealed bool, err error) {
 	if err == nil {
 		t, err = getTotals(b)
 	}
+	if err == nil && sealed { // what sealing it again goes by
+		_, _, err = getState(b)
+	}
 	if err != nil {
 		return t, false, s.file.damage(err)
 	}
