@@ -327,15 +327,18 @@ func TestRepairIsCheckedAtALaterCut(t *testing.T) {
 		if r := w.check(mending); w.made != 2 || r.Place.Index != 42 {
 			t.Errorf("%d cuts, the last at %+v", w.made, r.Place)
 		}
-		w = newWorld(t, 3)
-		w.replicas[1].data[leaves[1]] = 99
-		w.repaired = func(h *replica) error {
-			w.copy(h, Repair{Good: []string{"n1"}, Leaves: leaves})
-			w.index = 30 // as if a cut were answered from a cache
-			return nil
-		}
-		if r := w.check(mending); one(t, r).Action != RepairFailed {
-			t.Errorf("an earlier cut proves: %+v", r)
+		for _, next := range []uint64{31, 41} { // as if a cut were answered from a cache: an earlier one, then the same
+			w = newWorld(t, 3)
+			w.replicas[1].data[leaves[1]] = 99
+			w.repaired = func(h *replica) error {
+				w.copy(h, Repair{Good: []string{"n1"}, Leaves: leaves})
+				w.index = next - 1
+				return nil
+			}
+			r := w.check(mending)
+			if proven := one(t, r).Action == Repaired; proven != (r.Place.Index == 42) || next < 41 && proven {
+				t.Errorf("cuts from %d on after one at 41 prove: %+v", next, r)
+			}
 		}
 	})
 }
