@@ -27,19 +27,16 @@ type treeLevel struct {
 
 const (
 	walkGroup  = 128     // pages below a branch that are read together, at most
-	firstGroup = 16      // of a level, while nobody knows how large they are
+	firstGroup = 4       // of a level, while nobody knows how large they are
 	fewPages   = 2       // of the first group where few may be wanted
-	aheadBytes = 2 << 20 // of a group, where the disk reads ahead
+	groupBytes = 2 << 20 // of a group, once that is known
 )
 
 // groupSize is how many pages of a level are read together.
 func (t *treeWalk) groupSize(depth int) int {
-	l, n := &t.levels[depth], walkGroup
-	if t.disk.ahead {
-		n = firstGroup
-		if l.known {
-			n = min(max(aheadBytes/((l.overflow+1)*t.disk.pageSize), 1), walkGroup)
-		}
+	l, n := &t.levels[depth], firstGroup
+	if l.known {
+		n = min(max(groupBytes/((l.overflow+1)*t.disk.pageSize), 1), walkGroup)
 	}
 	if t.from != nil { // a leaf or two may be all
 		n = min(n, max(4*l.group, fewPages))
@@ -61,15 +58,27 @@ type treePage struct {
 type pagesBelow struct {
 	rest  []element
 	group []element
-	read  func() pagesRead // waits for the group; nil: there is none
+	read  func() pagesRead // waits for the group; nil: none is on its way
 }
 
-// advance gives the group, and begins the next one.
+// advance gives the next group. Where the disk reads ahead, the one behind it begins to be read; else that one waits until
+// this one has shown how large pages are.
 func (t *treeWalk) advance(b *pagesBelow, depth int) (group []element, read func() pagesRead) {
+	if b.read == nil {
+		t.prepare(b, depth)
+	}
 	group, read = b.group, b.read
 	b.group, b.read = nil, nil
+	if t.disk.ahead {
+		t.prepare(b, depth)
+	}
+	return group, read
+}
+
+// prepare picks the next group, and begins to read it where the disk reads ahead.
+func (t *treeWalk) prepare(b *pagesBelow, depth int) {
 	if len(b.rest) == 0 {
-		return group, read
+		return
 	}
 	n := min(t.groupSize(depth), len(b.rest))
 	b.group, b.rest = b.rest[:n], b.rest[n:]
@@ -82,7 +91,6 @@ func (t *treeWalk) advance(b *pagesBelow, depth int) (group []element, read func
 	if t.disk.ahead {
 		b.read = t.disk.begin(b.read)
 	}
-	return group, read
 }
 
 // begin begins to read, beside; what it gives waits for the end.
@@ -108,7 +116,9 @@ func (t *treeWalk) open(p *boltPage, key []byte, depth int) (o treePage) {
 		o.list = o.list[1:]
 	}
 	o.below.rest = o.list
-	t.advance(&o.below, depth+1)
+	if t.disk.ahead {
+		t.prepare(&o.below, depth+1)
+	}
 	return o
 }
 

@@ -174,12 +174,12 @@ func (d *disk) page(r *pagesRead, i int, id, end uint64) (err error) {
 	return nil
 }
 
-// plan makes few reads of many pages.
+// plan makes few reads of many pages. What is likely to overflow one is no gap behind it.
 func (d *disk) plan(ids []uint64, end uint64, slack int) (runs []pageRun, err error) {
 	sorted := slices.Sorted(slices.Values(ids))
 	for i := 0; i < len(sorted); {
 		first, last := sorted[i], sorted[i]
-		for i++; i < len(sorted) && int64(sorted[i]-last)*int64(d.pageSize) <= diskGap && int64(sorted[i]-first)*int64(d.pageSize) < diskRunBytes; i++ {
+		for i++; i < len(sorted) && (int64(sorted[i]-last)-int64(slack))*int64(d.pageSize) <= diskGap && int64(sorted[i]-first)*int64(d.pageSize) < diskRunBytes; i++ {
 			last = sorted[i]
 		}
 		if last >= end || first < 2 {

@@ -17,6 +17,10 @@ func playFull(ctx context.Context, r *rig, l *ledger) error {
 	if err := wipe(r.target()); err != nil {
 		return err
 	}
+	sources, err := r.cpuOf(ctx, r.others()...)
+	if err != nil {
+		return err
+	}
 	since := time.Now()
 	if err := r.target().Start(); err != nil {
 		return err
@@ -25,6 +29,9 @@ func playFull(ctx context.Context, r *rig, l *ledger) error {
 	all, err := r.ended(ctx, since)
 	peak := watch.stop()
 	if err != nil {
+		return err
+	}
+	if err := r.cost(ctx, l, all, sources); err != nil {
 		return err
 	}
 	full := all.of(walgap.Full.String())
@@ -42,6 +49,22 @@ func playFull(ctx context.Context, r *rig, l *ledger) error {
 	}
 	r.memory(l, "full", peak, before)
 	return r.equal(ctx)
+}
+
+// cost notes the processor's time that jobs took, which other work on the machine changes less than it does theirs: of the
+// target since its start, and of the others since they had used so much. What idle groups use is in it.
+func (r *rig) cost(ctx context.Context, l *ledger, all rows, before float64) error {
+	target, err := r.cpuOf(ctx, r.target())
+	if err != nil {
+		return err
+	}
+	sources, err := r.cpuOf(ctx, r.others()...)
+	if err != nil {
+		return err
+	}
+	l.add("full", "full copy, CPU of the target", "ms/MB", 1000*target/megabytes(all.bytes()))
+	l.add("full", "full copy, CPU of the sources", "ms/MB", 1000*(sources-before)/megabytes(all.bytes()))
+	return nil
 }
 
 // memory notes what a copy took of sources and target.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
+	"github.com/flotilla-db/flotilla/cmd/internal/fleet"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
@@ -39,22 +40,45 @@ func (s spent) net(idle spent) spent {
 func (r *rig) spent(ctx context.Context) (sum spent, err error) {
 	sum.began = time.Now()
 	for i, p := range r.fleet.Processes {
-		c, err := apiclient.New([]string{p.HTTPAddr}, requestLimit)
+		body, err := metrics(ctx, p)
 		if err != nil {
 			return sum, err
 		}
-		body, err := c.Do(ctx, apiclient.Request{Path: "/metrics", Accept: "text/plain"})
-		c.Close()
-		if err != nil {
-			return sum, fmt.Errorf("metrics of %s: %w", p.Name, err)
-		}
 		sum.wire += sample(body, "flotilla_peer_sent_bytes_total")
-		sum.cpu += sample(body, "process_cpu_seconds_total")
+		sum.cpu += sample(body, cpuMetric)
 		if i == 0 { // every node holds every group
 			sum.entries = sampleSum(body, "flotilla_replica_applied_index{")
 		}
 	}
 	return sum, nil
+}
+
+const cpuMetric = "process_cpu_seconds_total"
+
+// cpuOf is what these nodes have used of the processor since they started, in seconds.
+func (r *rig) cpuOf(ctx context.Context, which ...*fleet.Process) (seconds float64, err error) {
+	for _, p := range which {
+		body, err := metrics(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		seconds += sample(body, cpuMetric)
+	}
+	return seconds, nil
+}
+
+// metrics is what /metrics of a node says.
+func metrics(ctx context.Context, p *fleet.Process) ([]byte, error) {
+	c, err := apiclient.New([]string{p.HTTPAddr}, requestLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	body, err := c.Do(ctx, apiclient.Request{Path: "/metrics", Accept: "text/plain"})
+	if err != nil {
+		return nil, fmt.Errorf("metrics of %s: %w", p.Name, err)
+	}
+	return body, nil
 }
 
 // sample is the value of a metric without labels; 0 if there is none.
