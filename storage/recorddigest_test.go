@@ -1,0 +1,101 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
+)
+
+// otherBlock puts another block in the place of one, with a checksum that is right: as a page of an older state would be.
+// The stored digest of the leaf stays.
+func otherBlock(t *testing.T, s *Shard, series Series, window int64) {
+	t.Helper()
+	s.file.change(t, func(tx *bolt.Tx) error {
+		r := newReader(s.file, tx)
+		k, v := r.cursor.Seek(r.partPrefix(window, SlotOf(series.Key()), series.Key()))
+		var c blocks.Columns
+		if err := blocks.Decode(v[:len(v)-crcBytes], &c); err != nil {
+			return err
+		}
+		c.Cols[0].Nums[0]++
+		b, err := blocks.Encode(nil, &c)
+		if err != nil {
+			return err
+		}
+		k = bytes.Clone(k)
+		return tx.Bucket(bucketBlocks).Put(k, seal(k, b))
+	})
+}
+
+// TestStoredDigestIsNoProofOfTheBytes: blocks that pass their checksums and are not those that the digest was made of. Only
+// reading tells; and who distrusts the leaf goes by what is read from then on.
+func TestStoredDigestIsNoProofOfTheBytes(t *testing.T) {
+	p := newPristine(t)
+	s := p.openCopy(t)
+	series := Series{"db", "c", "device-33"}
+	leaf := digest.Leaf{Window: 2, Slot: SlotOf(series.Key())}
+	i := slices.IndexFunc(p.entries, func(e digest.Entry) bool { return e.Leaf == leaf })
+	otherBlock(t, s, series, leaf.Window)
+	v := look(t, s)
+
+	read, err := v.Digest(t.Context(), leaf)
+	if err != nil || read == p.entries[i].LeafDigest {
+		t.Fatalf("nothing was changed: %v", err)
+	}
+	r := inspect(t, s)
+	if len(r.Bad) != 1 || r.Bad[0].Leaf != leaf || !errors.Is(r.Bad[0].Cause, ErrRecord) || r.Bad[0].Stored != p.entries[i].LeafDigest ||
+		r.Bad[0].Read != read || r.Structure != nil || len(r.Digests) > 0 {
+		t.Errorf("an inspection found %+v", r)
+	}
+	if e := r.Entries[i]; e.Leaf != leaf || e.LeafDigest != read {
+		t.Errorf("an inspection says %v, the bytes are %v", e, read)
+	}
+	if len(s.Distrusted()) > 0 {
+		t.Errorf("others have to say whether %v is wrong", s.Distrusted())
+	}
+
+	said := func(reread bool) digest.LeafDigest {
+		t.Helper()
+		list, err := v.States(t.Context(), reread, []digest.Leaf{leaf})
+		if err != nil || len(list) != 1 || list[0].Err != nil {
+			t.Fatal(list, err)
+		}
+		return list[0].LeafDigest
+	}
+	root := func(of func() (digest.ID, []digest.Entry, error)) digest.ID {
+		t.Helper()
+		id, _, err := of()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	byRecords := func() (digest.ID, []digest.Entry, error) { return v.Root(t.Context()) }
+	byBytes := func() (digest.ID, []digest.Entry, error) { return v.ReadRoot(t.Context()) }
+	wrong := slices.Clone(p.entries)
+	wrong[i].LeafDigest = read
+	if said(true) != read {
+		t.Error("what is read is not what is said of it")
+	}
+	if said(false) != p.entries[i].LeafDigest || root(byRecords) != digest.Root(p.entries) {
+		t.Error("the record was not gone by: the test shows nothing")
+	}
+	s.Distrust(leaf)
+	if said(false) != read || root(byRecords) != digest.Root(wrong) {
+		t.Error("the record of a leaf that is not trusted was gone by")
+	}
+	s.Trust(leaf)
+	if root(byBytes) != digest.Root(wrong) { // last: what it computes is known from then on
+		t.Error("a root of what is read is not that")
+	}
+	s.Distrust(leaf)
+	if has, err := v.hasAll(t.Context(), p.entries); err != nil || has[i] || slices.Index(has, false) != i {
+		t.Errorf("a base that has it all: %v, %v", has, err)
+	}
+}
