@@ -14,10 +14,10 @@ import (
 
 // otherBlock puts another block in the place of one, with a checksum that is right: as a page of an older state would be.
 // The stored digest of the leaf stays.
-func otherBlock(t *testing.T, s *Shard, series Series, window int64) {
+func otherBlock(t *testing.T, f *file, series Series, window int64) {
 	t.Helper()
-	s.file.change(t, func(tx *bolt.Tx) error {
-		r := newReader(s.file, tx)
+	f.change(t, func(tx *bolt.Tx) error {
+		r := newReader(f, tx)
 		k, v := r.cursor.Seek(r.partPrefix(window, SlotOf(series.Key()), series.Key()))
 		var c blocks.Columns
 		if err := blocks.Decode(v[:len(v)-crcBytes], &c); err != nil {
@@ -41,7 +41,7 @@ func TestStoredDigestIsNoProofOfTheBytes(t *testing.T) {
 	series := Series{"db", "c", "device-33"}
 	leaf := digest.Leaf{Window: 2, Slot: SlotOf(series.Key())}
 	i := slices.IndexFunc(p.entries, func(e digest.Entry) bool { return e.Leaf == leaf })
-	otherBlock(t, s, series, leaf.Window)
+	otherBlock(t, s.file, series, leaf.Window)
 	v := look(t, s)
 
 	read, err := v.Digest(t.Context(), leaf)
@@ -97,5 +97,30 @@ func TestStoredDigestIsNoProofOfTheBytes(t *testing.T) {
 	s.Distrust(leaf)
 	if has, err := v.hasAll(t.Context(), p.entries); err != nil || has[i] || slices.Index(has, false) != i {
 		t.Errorf("a base that has it all: %v, %v", has, err)
+	}
+}
+
+// TestStagedLeafThatIsAnotherIsNotTakenOver: what goes into a shard in place is held against its content id once more, whatever
+// was proven, and whatever its checksums and the stage's own digests say.
+func TestStagedLeafThatIsAnotherIsNotTakenOver(t *testing.T) {
+	_, c := leaderCut(t)
+	s := target(t)
+	a := delta(t, s, c)
+	c.prove(t, a)
+	list, err := a.Stage.Leaves()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(list, func(e digest.Entry) bool { return e.Slot == SlotOf(Series{"db", "c", "device-4"}.Key()) })
+	otherBlock(t, a.Stage.file, Series{"db", "c", "device-4"}, list[i].Window)
+	if err := errors.Join(a.Base.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ApplyStage(s.o.Path, a.Stage, testIdentity, c.state, c.manifest); !errors.Is(err, ErrWrongContent) {
+		t.Errorf("taken over: %v", err)
+	}
+	s = mustOpen(t, s.o)
+	if _, entries, err := look(t, s).ReadRoot(t.Context()); err != nil || slices.Equal(entries, c.manifest) || s.Applied().Index != 14 {
+		t.Errorf("the shard was changed: %v, applied %v", err, s.Applied())
 	}
 }
