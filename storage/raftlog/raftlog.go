@@ -23,6 +23,9 @@ type Engine interface {
 	// nothing any more begins at the next record that is there. Bad records that it cannot mend are told to
 	// OnCorrupt too. An error means that the scrub could not be done: try the same cursor again.
 	Scrub(ctx context.Context, cursor string, maxBytes int64) (next string, bytes int64, bad []BadRecord, err error)
+	// ScrubFrames is Scrub for what a Log's own Scrub does not read since it is no group's alone: headers of segments,
+	// headers and directories of batches. An engine that has nothing of the kind is at the end at once.
+	ScrubFrames(ctx context.Context, cursor string, maxBytes int64) (next string, bytes int64, bad []BadRecord, err error)
 	Close() error
 	Name() string // "shared" or "boltdb"
 }

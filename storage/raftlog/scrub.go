@@ -37,6 +37,15 @@ const cursorFormat = "%016x:%x"
 
 // Scrub implements Engine.
 func (s *Shared) Scrub(ctx context.Context, cursor string, maxBytes int64) (next string, bytes int64, bad []BadRecord, err error) {
+	return s.scrub(ctx, cursor, maxBytes, false)
+}
+
+// ScrubFrames implements Engine.
+func (s *Shared) ScrubFrames(ctx context.Context, cursor string, maxBytes int64) (next string, bytes int64, bad []BadRecord, err error) {
+	return s.scrub(ctx, cursor, maxBytes, true)
+}
+
+func (s *Shared) scrub(ctx context.Context, cursor string, maxBytes int64, frames bool) (next string, bytes int64, bad []BadRecord, err error) {
 	var number uint64
 	var off int64
 	if cursor != "" {
@@ -44,7 +53,7 @@ func (s *Shared) Scrub(ctx context.Context, cursor string, maxBytes int64) (next
 			number, off = 0, 0
 		}
 	}
-	w := scrubber{s: s, scan: scanner{cold: true}}
+	w := scrubber{s: s, scan: scanner{cold: true}, frames: frames}
 	for {
 		seg := s.segments.from(number)
 		if seg == nil {
@@ -71,10 +80,11 @@ func (s *Shared) Scrub(ctx context.Context, cursor string, maxBytes int64) (next
 
 // scrubber is one call of Scrub.
 type scrubber struct {
-	s     *Shared
-	scan  scanner
-	bytes int64
-	bad   []BadRecord
+	s      *Shared
+	scan   scanner
+	frames bool // records are left to their groups, where the batch around them is intact
+	bytes  int64
+	bad    []BadRecord
 }
 
 // segment checks from off on; it returns where to go on, -1 behind the end.
@@ -102,7 +112,9 @@ func (w *scrubber) segment(ctx context.Context, seg *segment, off, maxBytes int6
 		}
 		next := off + int64(h.length)
 		if ok {
-			w.batch(seg, off, b, h)
+			if !w.frames {
+				w.batch(seg, off, b, h)
+			}
 		} else if next, err = w.gap(seg, off, end); err != nil {
 			return off, err
 		}

@@ -128,6 +128,48 @@ func TestScrubFindsEveryFlippedByteAndMendsItFromMemory(t *testing.T) {
 	t.Log(whats)
 }
 
+// TestScrubOfFramesFindsWhatNoGroupReads: each byte of the headers and directories is found and mended, and records are
+// left to the scrubs of their groups. What those two find together a scrub finds.
+func TestScrubOfFramesFindsWhatNoGroupReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := newMemFiles()
+		s := openMem(t, files, SharedOptions{OnCorrupt: func(e *CorruptError) { t.Errorf("told of %v", e) }})
+		l := openLog(t, s, 1)
+		for i := uint64(1); i < 300; i += 30 {
+			must(t, l.StoreLogs(entries(1, i, i+29, 1)))
+		}
+		frames := func() (bad []BadRecord) {
+			for cursor, calls := "", 0; ; calls++ {
+				next, _, found, err := s.ScrubFrames(t.Context(), cursor, 4<<10)
+				must(t, err)
+				if bad, cursor = append(bad, found...), next; next == "" || calls > 1e4 {
+					return bad
+				}
+			}
+		}
+		if bad := frames(); len(bad) > 0 {
+			t.Fatalf("a whole log: %v", bad)
+		}
+		for round := range 200 {
+			d := anyByte(t, files, rand.New(rand.NewPCG(uint64(round), 9)))
+			files.flip(d.name, d.off)
+			bad := frames()
+			if (d.what == "record") != (len(bad) == 0) || slices.ContainsFunc(bad, func(b BadRecord) bool { return !b.Mended || b.Index > 0 }) {
+				t.Errorf("round %d: byte %d of %s, in a %s: %v", round, d.off, d.name, d.what, bad)
+			}
+			if d.what == "record" {
+				if _, _, bad, err := l.Scrub(t.Context(), 0, 1<<30); err != nil || len(bad) > 1 {
+					t.Errorf("round %d: the group's: %v, %v", round, bad, err)
+				}
+			}
+			synctest.Wait() // the reclaimer
+		}
+		holds(t, l, 1, 1, 300, term(1))
+		must(t, l.Check())
+		must(t, s.Close())
+	})
+}
+
 // TestScrubTellsTheOwnerOfWhatNoMemoryHas: a live entry that is bad on disk and nowhere else goes the way of any bad
 // entry; once its owner has dropped it, nothing is wrong any more.
 func TestScrubTellsTheOwnerOfWhatNoMemoryHas(t *testing.T) {

@@ -111,6 +111,12 @@ func record(b []byte, at int) (record, batch int) {
 	}
 }
 
+// directory finds a place in the directory of the batch that a place is in.
+func directory(b []byte, at int) int {
+	_, batch := record(b, at)
+	return batch + int(binary.LittleEndian.Uint32(b[batch+28:])) + 1
+}
+
 // logDamage is one place of a log, or of the votes.
 type logDamage struct {
 	name  string
@@ -151,6 +157,12 @@ var logDamages = []logDamage{
 	segmentByte("payload, known", inMemory, func(_ []byte, at int) int { return at + 3 }),
 	segmentByte("CRC of a record, known", inMemory, func(b []byte, at int) int { r, _ := record(b, at); return r + 2 }),
 	segmentByte("length of a record, known", inMemory, func(b []byte, at int) int { r, _ := record(b, at); return r + 5 }),
+	segmentByte("header of a segment", onDisk, func([]byte, int) int { return 4 }),
+	segmentByte("header of a segment, known", inMemory, func([]byte, int) int { return 4 }),
+	segmentByte("header of a batch", onDisk, func(b []byte, at int) int { _, batch := record(b, at); return batch + 8 }),
+	segmentByte("header of a batch, known", inMemory, func(b []byte, at int) int { _, batch := record(b, at); return batch + 8 }),
+	segmentByte("directory of a batch", onDisk, directory),
+	segmentByte("directory of a batch, known", inMemory, directory),
 	raftFileByte("payload", func(_ []byte, at int) int { return at + 3 }),
 	raftFileByte("CRC", behind("Extensions", 2)),
 	voteByte("term", onDisk, func(_ []byte, at int) int { return at + 9 }),

@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -12,26 +10,20 @@ import (
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
-const (
-	// logScrubBytes is how much of a log one step reads.
-	logScrubBytes = 4 << 20
-	// votesFresh is how old a reading of the votes may be that a deep check goes by:
-	// they are of all groups, and one of all groups does not read them once for each.
-	// What goes bad within it after a check is found by the next.
-	votesFresh = time.Second
-)
+// logScrubBytes is how much of a log one step reads.
+const logScrubBytes = 4 << 20
 
 // logScrubs re-reads what the node's log and votes hold of groups, for deep
 // checks.
 type logScrubs struct {
-	node *Node
-
-	turn chan struct{} // holds a token while the votes are read
-	at   time.Time     // of whose turn it is: when the last reading of the votes began
-	bad  []badRecord   // of whose turn it is: of the votes
+	node   *Node
+	votes  recentScrub
+	frames recentScrub // of the log: what is of no group alone
 }
 
-func newLogScrubs(n *Node) *logScrubs { return &logScrubs{node: n, turn: make(chan struct{}, 1)} }
+func newLogScrubs(n *Node) *logScrubs {
+	return &logScrubs{node: n, votes: newRecentScrub(), frames: newRecentScrub()}
+}
 
 type badRecord struct {
 	raftlog.BadRecord
@@ -40,10 +32,15 @@ type badRecord struct {
 
 // of gives what is wrong with what the log and the votes hold of a group.
 func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.LogDamage, error) {
-	bad, err := l.votes(ctx)
+	bad, err := l.votes.last(ctx, l.readVotes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("re-read the votes: %w", err)
 	}
+	frames, err := l.frames.last(ctx, l.readFrames)
+	if err != nil {
+		return nil, fmt.Errorf("re-read the log: %w", err)
+	}
+	bad = append(bad, frames...)
 	for from := uint64(0); ; {
 		next, bytes, found, err := g.ScrubLog(ctx, from, logScrubBytes)
 		if err != nil {
@@ -67,24 +64,27 @@ func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.L
 	return out, nil
 }
 
-// votes re-reads the votes, unless that was done just now.
-func (l *logScrubs) votes(ctx context.Context) ([]badRecord, error) {
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if !l.at.IsZero() && time.Since(l.at) < votesFresh {
-		return slices.Clone(l.bad), nil
-	}
-	began := time.Now()
+// readVotes re-reads the votes.
+func (l *logScrubs) readVotes(ctx context.Context) ([]badRecord, error) {
 	bytes, found, err := l.node.votes.Scrub(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("re-read the votes: %w", err)
+		return nil, err
 	}
-	l.at, l.bad = began, l.note(found, true)
-	return slices.Clone(l.bad), l.node.examiner.pace.wait(ctx, int(bytes))
+	return l.note(found, true), l.node.examiner.pace.wait(ctx, int(bytes))
+}
+
+// readFrames re-reads what the groups' own parts of the log lie in.
+func (l *logScrubs) readFrames(ctx context.Context) (bad []badRecord, err error) {
+	for cursor := ""; ; {
+		next, bytes, found, err := l.node.engine.ScrubFrames(ctx, cursor, logScrubBytes)
+		bad = append(bad, l.note(found, false)...)
+		if err == nil {
+			err = l.node.examiner.pace.wait(ctx, int(bytes))
+		}
+		if cursor = next; err != nil || cursor == "" {
+			return bad, err
+		}
+	}
 }
 
 func describeRecord(b badRecord) string {
