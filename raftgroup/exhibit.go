@@ -21,8 +21,8 @@ import (
 //	                                                 /window-20412-slot-3.leaf
 //	                                                 /shard.db
 //
-// A leaf's file is what View.Evidence writes. Of a file that cannot be read as a
-// shard the whole is kept, or its beginning. All of it is on disk before the
+// A leaf's file is what View.Evidence writes. Of a file that cannot be read as the
+// group's shard, or is of another lineage, the whole is kept, or its beginning. All of it is on disk before the
 // install is recorded. It is bounded, oldest first out; and it never stands in the
 // way of a repair: what cannot be kept is named in the log, and lost.
 
@@ -59,6 +59,9 @@ func (h *Host) quarantineDir(group uint32) string {
 func (h *Hold) exhibit(ctx context.Context, i *Installation) {
 	g := h.group
 	why, err := g.host.quarantined(g.id)
+	if why == "" && err == nil {
+		why = h.unfit(i.Lineage)
+	}
 	held := g.heldAgainst()
 	if i.Exhibit == nil && held.wrong == nil && why == "" && err == nil {
 		return
@@ -68,11 +71,11 @@ func (h *Hold) exhibit(ctx context.Context, i *Installation) {
 	defer cancel()
 	dir := g.QuarantineDir()
 	log := g.host.config.Logger.With("group", g.id, "job", r.Job)
-	if name, kept := r.keptIn(dir, h.view == nil); kept {
+	if name, kept := r.keptIn(dir, h.keepsFile(i.Lineage)); kept {
 		log.Info("what the repair replaces was kept before the job was cut short", "in", filepath.Join(dir, name))
 		return
 	}
-	name, err := h.keep(ctx, dir, &r)
+	name, err := h.keep(ctx, dir, &r, h.keepsFile(i.Lineage))
 	if err == nil {
 		log.Info("what the repair replaces is kept", "in", filepath.Join(dir, name), "leaves", len(r.Leaves), "file", r.File)
 	} else {
@@ -83,9 +86,27 @@ func (h *Hold) exhibit(ctx context.Context, i *Installation) {
 	}
 }
 
+// unfit says why the file that lies at the replica's place is not its shard: it is
+// damaged, or another's. "" where it is the shard, or where nothing lies.
+func (h *Hold) unfit(lineage string) string {
+	g := h.group
+	info, err := os.Stat(g.host.shardPath(g.id))
+	if err != nil || info.Size() == 0 || g.Running() || !h.keepsFile(lineage) {
+		return ""
+	}
+	_, why := g.condition()
+	return why
+}
+
+// keepsFile reports whether the file is kept as a whole: nothing in it can be read as
+// a leaf of the lineage.
+func (h *Hold) keepsFile(lineage string) bool {
+	return h.view == nil || h.base != nil && h.lineage != lineage
+}
+
 // keep writes the folder of an install under a name that says that it is not
 // complete, and then gives it its own.
-func (h *Hold) keep(ctx context.Context, dir string, r *exhibitReport) (name string, err error) {
+func (h *Hold) keep(ctx context.Context, dir string, r *exhibitReport, file bool) (name string, err error) {
 	name = r.folder()
 	partial := filepath.Join(dir, partialExhibit+name)
 	if err := os.MkdirAll(partial, 0o750); err != nil {
@@ -100,7 +121,7 @@ func (h *Hold) keep(ctx context.Context, dir string, r *exhibitReport) (name str
 	if h.group.host.noSpace.Load() {
 		k.left = 0 // the disk is needed for the repair: the report alone
 	}
-	h.keepBytes(k, r)
+	h.keepBytes(k, r, file)
 	b, err := r.encode()
 	if err != nil {
 		return "", err
@@ -117,11 +138,11 @@ func (h *Hold) keep(ctx context.Context, dir string, r *exhibitReport) (name str
 	return name, errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
 }
 
-// keepBytes keeps each leaf that can be read as such, and the file where none can.
-// What fails is told in the report.
-func (h *Hold) keepBytes(k *keeper, r *exhibitReport) {
-	if h.view == nil {
-		r.FileBytes, r.File, r.FileError = k.keepFile(h.group.host.shardPath(h.group.id))
+// keepBytes keeps each leaf that can be read as such, or the file. What fails is told
+// in the report.
+func (h *Hold) keepBytes(k *keeper, r *exhibitReport, file bool) {
+	if file {
+		r.FileBytes, r.File, r.FileError = k.keepFile(h.group.host.shardPath(h.group.id), r.InPlace)
 		return
 	}
 	for n := range r.Leaves {
@@ -171,14 +192,14 @@ func (k *keeper) keepStream(name string, write func(io.Writer) error) (int64, er
 }
 
 // keepFile keeps a file under a second name where all of it may stay, else a copy
-// of its beginning.
-func (k *keeper) keepFile(path string) (bytes int64, name, failed string) {
+// of its beginning; a copy of all of it where it will be written to.
+func (k *keeper) keepFile(path string, written bool) (bytes int64, name, failed string) {
 	name = filepath.Base(path)
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0, "", oneLine(err.Error())
 	}
-	if info.Size() <= k.left && os.Link(path, filepath.Join(k.dir, name)) == nil {
+	if !written && info.Size() <= k.left && os.Link(path, filepath.Join(k.dir, name)) == nil {
 		k.left -= info.Size()
 		return info.Size(), name, ""
 	}

@@ -43,9 +43,10 @@ type Hold struct {
 	group *Group
 	owner string
 
-	view *storage.View  // of the base; nil: nothing can be read
-	base *storage.Shard // guarded by group.opening; opened for the hold where no instance runs
-	over bool           // guarded by group.opening
+	view    *storage.View  // of the base; nil: nothing can be read
+	base    *storage.Shard // guarded by group.opening; opened for the hold where no instance runs
+	lineage string         // of base
+	over    bool           // guarded by group.opening
 }
 
 // StageFile is the name of the staged shard in StagingDir.
@@ -154,7 +155,7 @@ func (h *Hold) closeBase() error {
 // it is of. What cannot be read, or is in quarantine, is no base.
 func (h *Hold) openBase(ctx context.Context) error {
 	host, group := h.group.host, h.group.id
-	shard, _, err := host.openQuietly(group)
+	shard, lineage, err := host.openQuietly(group)
 	if shard == nil || err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func (h *Hold) openBase(ctx context.Context) error {
 	case err != nil:
 		return errors.Join(err, shard.Close())
 	}
-	h.base, h.view = shard, view
+	h.base, h.view, h.lineage = shard, view, lineage
 	return nil
 }
 

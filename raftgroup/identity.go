@@ -77,7 +77,7 @@ type LogEvidence struct {
 type ShardEvidence struct {
 	Present bool
 	Damage  string // "": it opened
-	Strange bool   // Damage is that it belongs to another cluster or group
+	Strange bool   // Damage is that this binary does not know its layout
 	Lineage string
 	Index   uint64 // durable applied
 	Term    uint64

@@ -185,7 +185,7 @@ func replicaThatDoesNotRun(t *testing.T, bolt bool) {
 		{
 			name: "AnotherLineage",
 			spoil: func(t *testing.T, s *scene, path string) {
-				s.rewrite(path, lineageTwo)
+				s.rewrite(path, func(id *storage.Identity) { id.Lineage = lineageTwo })
 				s.setVote(func(r *raftlog.VoteRecord) { r.Lineage = lineageTwo })
 			},
 			refuse: func(t *testing.T, r Report) {
@@ -314,8 +314,8 @@ func (s *scene) foreign(g *Group, want bool) {
 	}
 }
 
-// rewrite gives the target's shard another lineage.
-func (s *scene) rewrite(path, lineage string) {
+// rewrite gives the target's shard another identity.
+func (s *scene) rewrite(path string, change func(*storage.Identity)) {
 	s.t.Helper()
 	o := storage.Options{Path: path, InitialMmapSize: 1 << 20}
 	o.Identity.Group = 7
@@ -332,6 +332,7 @@ func (s *scene) rewrite(path, lineage string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	change(&id)
 	stage, err := storage.OpenStage(storage.StageOptions{Path: path + ".other", Identity: id, InitialMmapSize: 1 << 20})
 	if err != nil {
 		s.t.Fatal(err)
@@ -339,7 +340,6 @@ func (s *scene) rewrite(path, lineage string) {
 	if failed, err := stage.CopyFrom(context.Background(), view, c.manifest); err != nil || len(failed) > 0 {
 		s.t.Fatal(err, failed)
 	}
-	id.Lineage = lineage
 	err = stage.Seal(id, c.state, c.manifest)
 	if err := errors.Join(err, stage.Close(), view.Close(), shard.Close(), os.Rename(path+".other", path)); err != nil {
 		s.t.Fatal(err)

@@ -187,11 +187,17 @@ func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvid
 }
 
 // strange is what is known of a shard's file that is not the one that belongs
-// here: it may be one of another lineage, which a resync can build upon.
+// here: it may be one of another lineage, which a resync can build upon. One of
+// another group or cluster was put in the place of the replica's own, and is worth
+// to it what a file of noise is. Of one whose layout this binary does not know
+// nobody can say whose it is.
 func (o *opening) strange(why error) (ShardEvidence, error) {
+	if errors.Is(why, storage.ErrLayout) {
+		return ShardEvidence{Present: true, Damage: why.Error(), Strange: true}, nil
+	}
 	d, lineage, err := o.host.durable(o.group)
 	if err != nil || lineage == "" {
-		return ShardEvidence{Present: true, Damage: why.Error(), Strange: true}, err
+		return ShardEvidence{Present: true, Damage: why.Error()}, err
 	}
 	return ShardEvidence{Present: true, Lineage: lineage, Index: d.Index, Term: d.Term}, nil
 }

@@ -57,8 +57,11 @@ func (h *Host) unmark(group uint32) error {
 	return nil
 }
 
-// damageWhy says that a shard is damaged, once.
+// damageWhy says that a shard is damaged, or is another's, once.
 func damageWhy(cause string) string {
+	if at := strings.Index(cause, storage.ErrIdentity.Error()); at >= 0 {
+		return cause[at:]
+	}
 	what := storage.ErrDamaged.Error() + ": "
 	if _, behind, said := strings.Cut(cause, what); said {
 		cause = behind

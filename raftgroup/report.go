@@ -27,7 +27,8 @@ type Report struct {
 	Member  bool   // the latest configuration that it knows names it
 	Voter   bool   // and gives it a vote
 	Held    string // the owner of its hold; "": it is not held
-	// Foreign says how the data belongs to another cluster or group; "": it does not.
+	// Foreign says why nobody can tell whose the data is; "": it is the replica's, or
+	// known not to be, which is a Damage.
 	Foreign string
 	// Damage says how the data failed its own checks as a whole; "": it did not.
 	Damage  string

@@ -266,7 +266,14 @@ func TestForeignIdentityIsRefused(t *testing.T) {
 		}
 	}
 	o.Identity.Lineage = ""
-	mustOpen(t, o)
+	s = mustOpen(t, o)
+	s.file.change(t, func(tx *bolt.Tx) error { return putMeta(tx.Bucket(bucketMeta), metaFormat, number(fileFormat+1)) })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenShard(o); !errors.Is(err, ErrIdentity) || !errors.Is(err, ErrLayout) {
+		t.Errorf("layout: %v", err)
+	}
 }
 
 func TestFailedCommitIsFatalOnce(t *testing.T) {

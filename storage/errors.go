@@ -15,6 +15,9 @@ var (
 	ErrClosed = errors.New("shard is closed")
 	// ErrIdentity: the file belongs to another cluster, group or lineage, or has another window length. Do not use it.
 	ErrIdentity = errors.New("shard belongs to something else")
+	// ErrLayout, beside ErrIdentity: the file may well belong here, but another version of the layout was written. Use the
+	// binary that wrote it.
+	ErrLayout = errors.New("layout of another version")
 	// ErrNotPinned: this replica holds no view of the cut (it restarted, the view expired, or too many views were
 	// open). Ask another replica, or make another cut.
 	ErrNotPinned = errors.New("cut is not pinned here")

@@ -79,8 +79,8 @@ func setDefault[T int | int64 | time.Duration](v *T, d T) {
 	}
 }
 
-// OpenShard opens the file, and makes it when absent. ErrIdentity when it belongs to something else, ErrDamaged when it
-// cannot be read.
+// OpenShard opens the file, and makes it when absent. ErrIdentity when it belongs to something else, or (ErrLayout) when
+// this binary does not know its layout, ErrDamaged when it cannot be read.
 func OpenShard(o Options) (*Shard, error) {
 	o = o.withDefaults()
 	if o.Window < time.Second || o.Window > 366*24*time.Hour {
@@ -166,7 +166,7 @@ func (s *Shard) loadMeta(tx *bolt.Tx, meta *bolt.Bucket) error {
 		return s.file.damage(err)
 	}
 	if format != fileFormat {
-		return fmt.Errorf("%w: %s: layout version %d, this binary reads %d", ErrIdentity, s.o.Path, format, fileFormat)
+		return fmt.Errorf("%w: %w: %s: version %d, this binary reads %d", ErrIdentity, ErrLayout, s.o.Path, format, fileFormat)
 	}
 	id, window, err := getIdentity(meta)
 	if err != nil {

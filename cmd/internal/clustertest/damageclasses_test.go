@@ -459,7 +459,7 @@ func TestSwappedFilesAreFoundAndMended(t *testing.T) {
 		for i := range s.groups {
 			if (i/len(swaps))%2 == 0 {
 				open = append(open, i)
-			} else if !strings.HasPrefix(s.how[i], "another") { // whose data those are nobody decides alone: a start refuses them
+			} else {
 				closed = append(closed, i)
 			}
 		}
@@ -473,6 +473,19 @@ func TestSwappedFilesAreFoundAndMended(t *testing.T) {
 		s.Start(swapNode)
 		s.awaitOpen()
 		s.reads("while it was down")
+		s.repaired(all)
+
+		s.Stop(swapNode) // all of them are gone, and somebody checks before the node has begun to bring anything back
+		for _, i := range closed {
+			swaps["removed"](s.t, s.path(swapNode, s.groups[i]), nil, nil)
+		}
+		s.Start(swapNode)
+		r := s.verify(t, api.VerifyRequest{Deep: true, Repair: true})
+		for _, f := range r.Findings {
+			if f.Action == api.ActionFailed {
+				t.Errorf("just after the start: %+v", f)
+			}
+		}
 		s.repaired(all)
 		t.Logf("%d groups, %d copies and repairs", len(s.groups), s.repairs())
 	})

@@ -128,11 +128,11 @@ func (x *examinerAdapter) Acquit(_ context.Context, group uint32, leaves []diges
 }
 
 // Repair implements gateway.Accused.
-func (x *examinerAdapter) Repair(_ context.Context, group uint32, r antientropy.Repair) (api.Job, bool, error) {
+func (x *examinerAdapter) Repair(ctx context.Context, group uint32, r antientropy.Repair) (api.Job, bool, error) {
 	if r.Log && !r.Structure && len(r.Leaves) == 0 {
 		return api.Job{}, false, nil // the log mends itself, or the group has started again
 	}
-	j, err := x.node.syncs.BeginRepair(group, r)
+	j, err := x.node.syncs.BeginRepair(ctx, group, r)
 	return j, err == nil, err
 }
 

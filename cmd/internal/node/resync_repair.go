@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -19,8 +21,10 @@ type repairOf struct {
 
 // BeginRepair begins the job that brings a replica of this node to equality with
 // good ones, or finds the job that the group has: a resync by the leaves that
-// differ, or, where the file as a whole is damaged, of all.
-func (m *resyncs) BeginRepair(group uint32, r antientropy.Repair) (api.Job, error) {
+// differ, or, where the file as a whole is damaged, of all. In the first moments of a
+// process it waits: a replica that a start finds wrong is often asked for just then.
+func (m *resyncs) BeginRepair(ctx context.Context, group uint32, r antientropy.Repair) (api.Job, error) {
+	m.untilUp(ctx)
 	j := &syncJob{Group: group, Kind: api.JobRepair, Trigger: triggerRepair, Repair: &repairOf{Good: r.Good, Bad: r.Leaves, Why: r.Why}}
 	j.Options.Mode = api.ModePartialSync
 	if r.Structure {

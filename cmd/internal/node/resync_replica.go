@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (r syncReplica) Report(ctx context.Context) (resync.Standing, error) {
 // standingOf translates a replica's report.
 func standingOf(cluster string, r raftgroup.Report) resync.Standing {
 	return resync.Standing{Server: r.Server, Target: walgap.Target{
-		Cluster: cluster, Group: r.Group, Lineage: r.Lineage, Readable: r.Foreign == "", Damage: r.Damage, HasData: r.HasData,
+		Cluster: cluster, Group: r.Group, Lineage: r.Lineage, Readable: r.Foreign == "", Damage: cmp.Or(r.Damage, r.Foreign), HasData: r.HasData,
 		Applied: walgap.Position(r.Applied), First: r.First, Last: r.Last, Terms: termRuns(r.Terms), Bytes: uint64(max(r.Bytes, 0)),
 	}}
 }
