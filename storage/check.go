@@ -48,7 +48,7 @@ func (f *file) checkPages(ctx context.Context, r *reader, meta boltMeta, deep bo
 	if _, stage := w.buckets[string(bucketStage)]; stage {
 		head = bucketStage
 	}
-	if err := w.bucket(head, nil, names.put); err != nil {
+	if err := w.bucket(head, nil, names.Put); err != nil {
 		return err
 	}
 	t, err := getTotals(names)

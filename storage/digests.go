@@ -91,12 +91,16 @@ func (w *headWrite) putDigests(ready map[digest.Leaf]knownDigest) error {
 
 // putDigest writes one record of the bucket.
 func (w *headWrite) putDigest(leaf digest.Leaf, d digest.LeafDigest, index uint64) error {
-	key := appendLeaf(nil, leaf)
+	return w.digests.Put(digestRecord(leaf, d, index))
+}
+
+func digestRecord(leaf digest.Leaf, d digest.LeafDigest, index uint64) (key, sealed []byte) {
+	key = appendLeaf(nil, leaf)
 	value := append(make([]byte, 0, digestBytes+crcBytes), d.ID[:]...)
 	value = binary.LittleEndian.AppendUint64(value, d.Points)
 	value = binary.LittleEndian.AppendUint64(value, d.Bytes)
 	value = binary.LittleEndian.AppendUint64(value, index)
-	return w.digests.Put(key, seal(key, value))
+	return key, seal(key, value)
 }
 
 // renewDigests has the flusher remove records that cannot be read.

@@ -103,14 +103,37 @@ func (f *file) birth() error {
 	if err := f.db.Sync(); err != nil {
 		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
+	if err := f.named(); err != nil {
+		return err
+	}
+	f.db.NoSync, f.db.NoGrowSync = false, false
+	return nil
+}
+
+// named gives the file that was synced its name.
+func (f *file) named() error {
 	if err := os.Rename(f.name(), f.path); err != nil {
 		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
 	if err := syncDir(filepath.Dir(f.path)); err != nil {
 		return fmt.Errorf("%w: birth: %w", f.failed, err)
 	}
-	f.unborn, f.db.NoSync, f.db.NoGrowSync = false, false, false
+	f.unborn = false
 	return nil
+}
+
+// make makes a file that was never given its name of what fn writes, whatever it held, and gives it its name.
+func (f *file) make(op string, fn func(*boltWriter) error) error {
+	if err := f.close(); err != nil {
+		return err
+	}
+	if err := writeBolt(f.name(), fn); err != nil {
+		return fmt.Errorf("%w: %s: %w", f.failed, op, err)
+	}
+	if err := f.named(); err != nil {
+		return err
+	}
+	return f.open(false)
 }
 
 // unbear removes a file that is closed and was never given its name.

@@ -179,7 +179,7 @@ func (p *pass) names() (t totals, err error) {
 		if _, err := unseal(k, v); err != nil {
 			return badPage(p.meta.root, "meta %q: %w", k, err)
 		}
-		return all.put(k, v)
+		return all.Put(k, v)
 	}); err != nil {
 		return t, err
 	}

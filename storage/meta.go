@@ -3,11 +3,10 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // fileFormat is the version of the file's layout (format.go).
@@ -47,7 +46,7 @@ type state struct {
 type totals struct{ rows, blockBytes, parts, series uint64 }
 
 // identityRecords are written once, when the file is made.
-func putIdentity(b *bolt.Bucket, id Identity, window time.Duration) error {
+func putIdentity(b recordSink, id Identity, window time.Duration) error {
 	for _, r := range []struct {
 		name  string
 		value []byte
@@ -67,21 +66,37 @@ func putIdentity(b *bolt.Bucket, id Identity, window time.Duration) error {
 
 func number(v uint64) []byte { return binary.LittleEndian.AppendUint64(nil, v) }
 
-func putMeta(b *bolt.Bucket, name string, value []byte) error {
+func putMeta(b recordSink, name string, value []byte) error {
 	return b.Put([]byte(name), seal([]byte(name), slices.Clip(value)))
 }
 
 // records is what a bucket of names is read from: bbolt, or a recordMap.
 type records interface{ Get(name []byte) []byte }
 
-// recordMap is a bucket that was read whole.
+// recordSink is what a bucket of names is written to: bbolt, or a recordMap.
+type recordSink interface {
+	Put(name, value []byte) error
+}
+
+// recordMap is a bucket that was read whole, or is to be written.
 type recordMap map[string][]byte
 
 // Get is the value of a name; nil when absent.
 func (m recordMap) Get(name []byte) []byte { return m[string(name)] }
 
-func (m recordMap) put(k, v []byte) error {
+// Put implements recordSink.
+func (m recordMap) Put(k, v []byte) error {
 	m[string(k)] = slices.Clone(v)
+	return nil
+}
+
+// each yields the records in the order of their names.
+func (m recordMap) each(put func(name, value []byte) error) error {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if err := put([]byte(name), m[name]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -135,7 +150,7 @@ func getIdentity(b records) (id Identity, window time.Duration, err error) {
 	return Identity{ClusterID: string(cluster), Group: uint32(group), Lineage: string(lineage)}, time.Duration(ns), err
 }
 
-func putState(b *bolt.Bucket, s *state, t totals) error {
+func putState(b recordSink, s *state, t totals) error {
 	applied := binary.LittleEndian.AppendUint64(number(s.applied.Index), s.applied.Term)
 	for _, r := range []struct {
 		name  string

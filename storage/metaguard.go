@@ -151,7 +151,7 @@ func (f *file) lostNewer(older boltMeta) (bool, error) {
 	}
 	applied := uint64(0)
 	meta := make(recordMap)
-	if err := w.bucket(bucketMeta, nil, meta.put); err != nil {
+	if err := w.bucket(bucketMeta, nil, meta.Put); err != nil {
 		return false, nil // a stage: what it lost is fetched again
 	}
 	if v, err := fixedMeta(meta, metaApplied, 16); err == nil {

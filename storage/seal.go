@@ -10,9 +10,9 @@ import (
 )
 
 // Seal makes the stage a complete shard file, in its place: what waits is written, leaves that the manifest lacks go,
-// identity, state and digests are set, in one transaction: a stage that was never committed is synced once. ErrIncomplete when leaves of the manifest are not in the stage. Doing it again with the
-// same arguments changes nothing, and a sealed stage can be opened, filled and sealed again. Close it before the file is
-// renamed.
+// identity, state and digests are set, in one transaction; a stage that was never committed is written as a whole file, and
+// synced once. ErrIncomplete when leaves of the manifest are not in the stage. Doing it again with the same arguments changes
+// nothing, and a sealed stage can be opened, filled and sealed again. Close it before the file is renamed.
 func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) error {
 	t, err := s.takeover(identity, state)
 	if err != nil {
@@ -33,8 +33,28 @@ func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) e
 		return err
 	}
 	list := s.waitingLeaves()
+	sums, err := s.sealFile(list, identity, t, manifest)
+	if err != nil {
+		return s.fail("seal stage", err)
+	}
+	s.written(list)
+	s.totals, s.sealed, s.bytes = sums, true, 0
+	clear(s.leaves)
+	for _, e := range manifest {
+		s.leaves[e.Leaf] = e.LeafDigest
+		s.bytes += int64(e.Bytes)
+	}
+	return nil
+}
+
+// sealFile makes the file a shard's. The caller holds the lock.
+func (s *Stage) sealFile(list []*stagedLeaf, identity Identity, t takeover, manifest []digest.Entry) (totals, error) {
+	if c := s.whole(identity, t, manifest); c != nil {
+		err := s.file.make("seal stage", c.write)
+		return c.totals, err
+	}
 	var w *headWrite
-	err = s.file.update("seal stage", func(tx *bolt.Tx) error {
+	err := s.file.update("seal stage", func(tx *bolt.Tx) error {
 		w = newHeadWrite(s.file, tx, s.totals, s.windowNs, 0)
 		for _, l := range list {
 			if err := w.putLeaf(l); err != nil {
@@ -53,16 +73,9 @@ func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) e
 		return tx.DeleteBucket(bucketStage)
 	})
 	if err != nil {
-		return s.fail("seal stage", err)
+		return totals{}, err
 	}
-	s.written(list)
-	s.totals, s.sealed, s.bytes = w.totals, true, 0
-	clear(s.leaves)
-	for _, e := range manifest {
-		s.leaves[e.Leaf] = e.LeafDigest
-		s.bytes += int64(e.Bytes)
-	}
-	return nil
+	return w.totals, nil
 }
 
 // takeover decodes a state for the stage's file.

@@ -6,12 +6,11 @@ import (
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
-// TestCopyIsSyncedOnce: what was gathered and never committed becomes a shard in one transaction. A job of little data is
-// mostly what it waits for the disk.
+// TestCopyIsSyncedOnce: what was gathered and never committed becomes a shard's file at once, not by a transaction. A job of
+// little data is mostly what it waits for the disk.
 func TestCopyIsSyncedOnce(t *testing.T) {
 	_, c := leaderCut(t)
 	stage := mustStage(t, stageOptions(t))
-	made := stage.file.last.Load().txid
 	c.fetch(t, stage, c.manifest)
 	orphan, e := leafOfParts(t, digest.Leaf{Window: 99, Slot: SlotOf(Series{"db", "c", "d"}.Key())}, 1, Series{"db", "c", "d"}.Key(),
 		WindowStart(99, int64(testWindow)))
@@ -27,8 +26,8 @@ func TestCopyIsSyncedOnce(t *testing.T) {
 	if err := stage.Seal(testIdentity, c.state, c.manifest); err != nil {
 		t.Fatal(err)
 	}
-	if n := stage.file.last.Load().txid - made; n != 1 || stage.file.unborn {
-		t.Errorf("%d transactions, unborn %v", n, stage.file.unborn)
+	if last := stage.file.last.Load().txid; last != 1 || stage.file.unborn {
+		t.Errorf("its last transaction is %d, unborn %v", last, stage.file.unborn)
 	}
 	c.prove(t, Assembly{Stage: stage, Manifest: c.manifest}) // of what is installed
 	checkInstalled(t, install(t, stage, c), c)

@@ -40,6 +40,9 @@ type stagedPart struct {
 	rows       int
 }
 
+// series is the key of the part's series.
+func (p *stagedPart) series() []byte { return p.key[leafKeyBytes : len(p.key)-partBytes] }
+
 // Put checks leaf bytes whole and keeps them: ErrWrongContent when they are not what is wanted. leafBytes is not kept.
 // It commits by itself when stageTxBytes wait, or one has waited for stageTxAge.
 func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {

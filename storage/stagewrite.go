@@ -146,10 +146,8 @@ func (w *headWrite) putLeaf(l *stagedLeaf) error {
 		if err := w.blocks.Put(p.key, p.value); err != nil {
 			return err
 		}
-		w.totals.rows += uint64(p.rows)
-		w.totals.blockBytes += uint64(len(p.value) - crcBytes)
-		w.totals.parts++
-		if series := p.key[leafKeyBytes : len(p.key)-partBytes]; !bytes.Equal(series, last) {
+		w.totals.count(p)
+		if series := p.series(); !bytes.Equal(series, last) {
 			last = series
 			if len(w.emptied) > 0 {
 				delete(w.emptied, string(series))
