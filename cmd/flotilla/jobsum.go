@@ -59,7 +59,7 @@ func (s *jobSum) remaining(jobs []*finishedJob, known int, since time.Duration) 
 		return -1
 	}
 	ended := s.done + s.failed
-	if ended == 0 || since <= 0 {
+	if ended == 0 || since <= 0 || s.stalled > 0 && s.running == 0 { // or nothing moves: nobody can tell
 		return -1
 	}
 	if ended == s.jobs {

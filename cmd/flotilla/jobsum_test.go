@@ -36,6 +36,9 @@ func TestTheSumOfManyJobs(t *testing.T) {
 	if s := sumJobs(watched(copyJob(1, api.StatusDone), copyJob(2, api.StatusDone)), time.Second); s.eta != 0 {
 		t.Errorf("all ended: %s", s.eta)
 	}
+	if s := sumJobs(watched(copyJob(1, api.StatusDone), copyJob(2, api.StatusStalled), copyJob(3, api.StatusQueued)), time.Second); s.eta >= 0 {
+		t.Errorf("nothing moves: %s", s.String())
+	}
 	if s := sumJobs(nil, 0); s.String() != "0/0 done" {
 		t.Errorf("none: %s", s.String())
 	}

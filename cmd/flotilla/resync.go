@@ -40,7 +40,7 @@ func copyFlags() []cli.Flag {
 			Usage: "auto (what the gap asks for), full-sync (everything, nothing is compared) or partial-sync (compare, copy what differs)"},
 		dryRunFlag(),
 		&cli.StringFlag{Name: "max-pause", Value: "100ms", Usage: "longest pause of a group's writes; an attempt that would need more is given up"},
-		&cli.StringFlag{Name: "rate", DefaultText: "storage.sync.rate", Usage: "bytes a second of each group, such as 64MiB"},
+		&cli.StringFlag{Name: "rate", DefaultText: "storage.sync.rate", Usage: "bytes a second of each group, such as 64MiB; 256KiB is the least"},
 		&cli.StringFlag{Name: "leader-share", Value: "50%", Usage: "the most of the bytes that the leader gives; 0: nothing while another source lives"},
 		&cli.BoolFlag{Name: "yes", Usage: "do not ask: a terminal is asked before everything is copied, and before a replica is moved"},
 	}

@@ -83,7 +83,10 @@ func verify(c *cli.Context) error {
 
 // groupArguments reads GROUP... or --all; an empty list is all.
 func groupArguments(c *cli.Context) ([]uint32, error) {
-	if c.Bool("all") == (c.NArg() > 0) {
+	switch all := c.Bool("all"); {
+	case all && c.NArg() > 0:
+		return nil, usagef("takes GROUP... or --all, not both")
+	case !all && c.NArg() == 0:
 		return nil, usagef("needs GROUP... or --all")
 	}
 	groups := []uint32{}

@@ -40,6 +40,8 @@ const (
 	DefaultMaxPause    = 100 * time.Millisecond
 	MaxMaxPause        = 10 * time.Second
 	DefaultLeaderShare = 0.5
+	// MinRate is what a copy that is slower than it would be taken for a silent one by (snapshot/transfer has the same).
+	MinRate = 256 << 10
 )
 
 // beginTimeout bounds the forwarding of a request to its target's node, which
@@ -224,6 +226,8 @@ func checkOptions(o ResyncOptions) (ResyncOptions, error) {
 		return o, api.E(api.InvalidArgument, fmt.Sprintf("above 0 and at most %s", MaxMaxPause), "max_pause %s", o.MaxPause)
 	case o.Rate < 0:
 		return o, api.E(api.InvalidArgument, "bytes a second, as 64MiB", "rate %d", o.Rate)
+	case o.Rate > 0 && o.Rate < MinRate:
+		return o, api.E(api.InvalidArgument, "256KiB is the least; 0: storage.sync.rate alone bounds it", "a rate of %d bytes a second is too low", o.Rate)
 	case !(*o.LeaderShare >= 0 && *o.LeaderShare <= 1):
 		return o, api.E(api.InvalidArgument, "0% to 100%", "leader_share %v", *o.LeaderShare)
 	}

@@ -35,8 +35,8 @@ func TestResyncIsGivenToTheNodeThatLacksTheData(t *testing.T) {
 		{"/v1/admin/groups/3/resync?target=n3", "", "begin [3] from= mode=auto pause=100ms rate=0 share=0.5"},
 		{"/v1/admin/groups/3/resync", `{"target":"n3","from":"n2","mode":"full-sync","max_pause":"20ms","rate":"64MiB","leader_share":"25%"}`,
 			"begin [3] from=n2 mode=full-sync pause=20ms rate=67108864 share=0.25"},
-		{"/admin/groups/3/resync?mode=auto&rate=5", `{"target":"n3","mode":"partial-sync","rate":4096,"leader_share":0}`,
-			"begin [3] from= mode=partial-sync pause=100ms rate=4096 share=0"},
+		{"/admin/groups/3/resync?mode=auto&rate=5", `{"target":"n3","mode":"partial-sync","rate":409600,"leader_share":0}`,
+			"begin [3] from= mode=partial-sync pause=100ms rate=409600 share=0"},
 		{"/v1/admin/groups/3/resync?target=n3&rate=1MiB/s&leader_share=0.75&max_pause=1s", "", "begin [3] from= mode=auto pause=1s rate=1048576 share=0.75"},
 		{"/v1/admin/groups/3/resync?target=n3&dry_run=false", `{"rate":null}`, "begin [3] from= mode=auto pause=100ms rate=0 share=0.5"},
 	} {
@@ -119,6 +119,7 @@ func TestResyncsThatCannotBeAreRefused(t *testing.T) {
 		{"/v1/admin/groups/3/resync", `{"target":"n3","max_pause":"1h"}`, api.InvalidArgument, "at most 10s"},
 		{"/v1/admin/groups/3/resync", `{"target":"n3","rate":"fast"}`, api.InvalidArgument, "64MiB"},
 		{"/v1/admin/groups/3/resync", `{"target":"n3","rate":-1}`, api.InvalidArgument, "64MiB"},
+		{"/v1/admin/groups/3/resync", `{"target":"n3","rate":"255KiB"}`, api.InvalidArgument, "256KiB is the least"},
 		{"/v1/admin/groups/3/resync", `{"target":"n3","leader_share":"50"}`, api.InvalidArgument, "50%"},
 		{"/v1/admin/groups/3/resync", `{"target":"n3","leader_share":[]}`, api.InvalidArgument, "leader_share"},
 		{"/v1/admin/groups/3/resync", `{"target":3}`, api.InvalidArgument, "a text"},

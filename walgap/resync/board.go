@@ -216,6 +216,9 @@ func (b *board) tick(now time.Time) bool {
 		if b.stage == Fetch {
 			b.row.Rate = pace
 		}
+		if b.row.Status == Stalled { // nobody can tell
+			b.row.EtaS, b.row.Rate = nil, 0
+		}
 		b.dirty = true
 	}
 	return b.dirty

@@ -25,6 +25,8 @@ const (
 	rowInterval  = 500 * time.Millisecond
 
 	dryRunIdle   = 30 * time.Second // of any stage of a dry run: somebody waits for it
+	dryRunAsk    = 2 * time.Second  // that a dry run waits for a leader that answers
+	dryRunList   = 5 * time.Second  // that it waits for what the leader holds; then the price stays an estimate
 	maxRestarts  = 32               // in a row, without a byte or an entry in between; then the attempt is broken
 	maxAborts    = 8                // cuts of one attempt that were given up
 	recentCuts   = 16               // whose views a new cut ends; older ones were told to end before

@@ -2,7 +2,9 @@ package resync
 
 import (
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flotilla-db/flotilla/walgap"
 )
@@ -65,8 +67,22 @@ func TestDryRunWithoutALeaderEnds(t *testing.T) {
 		r.leader = -1
 		q := request7()
 		q.DryRun = true
-		if result, _ := r.once(q, nil); result.Status != Failed || result.Err == nil {
-			t.Fatalf("%+v", result)
+		began := time.Now()
+		result, _ := r.once(q, nil)
+		if took := time.Since(began); result.Status != Failed || took > 2*dryRunAsk || !strings.Contains(result.Err.Error(), "no leader") {
+			t.Fatalf("%+v after %v", result, took)
+		}
+	})
+}
+
+func TestDryRunDoesNotWaitForAWholeShardToBeHashed(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.stale(10)
+		r.faults.listing = time.Minute
+		began := time.Now()
+		row := r.dryRun(t, walgap.Auto).Row
+		if took := time.Since(began); took > 2*dryRunList || row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
+			t.Fatalf("%+v after %v", row, took)
 		}
 	})
 }

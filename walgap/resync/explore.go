@@ -24,7 +24,10 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 		}
 		j.cut = *made
 	}
-	if err := j.list(ctx); err != nil {
+	if err := j.listFor(ctx); err != nil {
+		if j.req.DryRun && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return Priced, nil
+		}
 		return 0, err
 	}
 	j.step(Explore, "listed")
@@ -51,6 +54,16 @@ func (j *job) explore(ctx context.Context) (Outcome, error) {
 	}
 	j.board.moved()
 	return Passed, nil
+}
+
+// listFor is list, which nobody waits for long in a dry run.
+func (j *job) listFor(ctx context.Context) error {
+	if !j.req.DryRun {
+		return j.list(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, dryRunList)
+	defer cancel()
+	return j.list(limited)
 }
 
 // list gets the manifest and the state of the cut.

@@ -20,7 +20,7 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 	j.fresh = false
 	j.remote.keep(lease{})
 	for {
-		p, err := j.ask(ctx)
+		p, err := j.patiently(ctx)
 		if errors.Is(err, ErrLeads) {
 			if err = j.stepAside(ctx); err == nil {
 				continue
@@ -45,6 +45,23 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 			return 0, err
 		}
 	}
+}
+
+// patiently is ask, or what it waits for, where somebody waits for a dry run.
+func (j *job) patiently(ctx context.Context) (*planAnswer, error) {
+	if !j.req.DryRun {
+		return j.ask(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, dryRunAsk)
+	defer cancel()
+	p, err := j.ask(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w in %v", errUnreached, dryRunAsk)
+		if why := j.board.look().BlockedBy; why != "" {
+			err = errors.New(why)
+		}
+	}
+	return p, err
 }
 
 // ask reports the target and gets the verdict.

@@ -221,8 +221,8 @@ func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
 		for _, row := range r.rows {
 			if row.Status == Stalled {
 				stalled = true
-				if row.BlockedBy == "" {
-					t.Error("stalled without a reason")
+				if row.BlockedBy == "" || row.EtaS != nil {
+					t.Errorf("stalled: blocked by %q, ETA %v", row.BlockedBy, row.EtaS)
 				}
 			}
 			if row.Status == Running && stalled {

@@ -27,7 +27,6 @@ func (n *Node) configAt(table *directory.Table) *config.Config {
 	c, err := n.cfg.With(table.Settings)
 	if err != nil {
 		n.log.Warn("a cluster-wide setting is ignored", "err", err)
-		c = n.cfg
 	}
 	n.policies.last.Store(&policyOf{table, &c})
 	return &c

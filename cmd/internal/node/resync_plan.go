@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -14,12 +15,18 @@ import (
 	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
-// planLimit bounds what a dry run spends on one group: comparing leaves is what
-// takes time.
-const planLimit = 10 * time.Second
+const (
+	// planLimit bounds what a dry run spends on one group: comparing leaves is what
+	// takes time.
+	planLimit = 7 * time.Second
+	// plansLimit bounds all of them together: whoever asks waits for less than 10 s.
+	plansLimit = 8 * time.Second
+)
 
 // Plan implements gateway.Resyncs.
 func (m *resyncs) Plan(ctx context.Context, groups []uint32, o gateway.ResyncOptions) []api.GroupPlan {
+	ctx, cancel := context.WithTimeout(ctx, plansLimit)
+	defer cancel()
 	plans := make([]api.GroupPlan, len(groups))
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -56,6 +63,9 @@ func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOpt
 	}
 	if result.Err != nil {
 		why = result.Err.Error()
+	}
+	if ctx.Err() != nil { // that it took too long is no news
+		why = cmp.Or(deref(plan.BlockedBy), fmt.Sprintf("not found out in %s: ask for fewer groups at once", plansLimit))
 	}
 	return plan, why
 }

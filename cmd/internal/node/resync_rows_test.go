@@ -13,6 +13,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/snapshot/transfer"
 	"github.com/flotilla-db/flotilla/walgap"
 	"github.com/flotilla-db/flotilla/walgap/resync"
 )
@@ -217,5 +218,12 @@ func TestRateIsOfWhatIsUnderWay(t *testing.T) {
 	r.Status = resync.Done
 	if showRow(&j, r); j.Rate != 0 || j.EtaS != nil {
 		t.Errorf("%+v", j)
+	}
+}
+
+// The lowest rate that may be asked for is the lowest that is kept to.
+func TestLowestRateThatMayBeAskedForIsKeptTo(t *testing.T) {
+	if gateway.MinRate != transfer.MinRate {
+		t.Errorf("%d may be asked for, %d is kept to", gateway.MinRate, transfer.MinRate)
 	}
 }

@@ -100,6 +100,17 @@ func size(low int64, field func(*Config) *int64) binding {
 	}
 }
 
+// noneOr is a size of at least low, or 0.
+func noneOr(low int64, field func(*Config) *int64) binding {
+	b, none := size(low, field), size(0, field)
+	return binding{get: b.get, set: func(c *Config, v string) error {
+		if n, err := ParseSize(v); err == nil && n == 0 {
+			return none.set(c, v)
+		}
+		return b.set(c, v)
+	}}
+}
+
 func duration(low, high time.Duration, field func(*Config) *time.Duration) binding {
 	return binding{
 		set: func(c *Config, v string) error {

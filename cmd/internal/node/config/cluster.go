@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 )
@@ -45,10 +46,12 @@ func (c *Config) CheckClusterChange(clusterSettings map[string]string, key, valu
 }
 
 // With returns a copy of c in which the cluster-wide settings are those that the meta group holds. Keys that this
-// binary does not know are left out: a newer node may have set them.
+// binary does not know are left out: a newer node may have set them. So are values that it does not take, which an older
+// one may have: the error names them, and the others hold.
 func (c *Config) With(clusterSettings map[string]string) (Config, error) {
 	changed := *c
 	changed.sources = maps.Clone(c.sources)
+	var refused []error
 	for key, value := range clusterSettings {
 		setting, ok := Find(key)
 		if !ok || setting.Scope == ScopeNode {
@@ -58,11 +61,12 @@ func (c *Config) With(clusterSettings map[string]string) (Config, error) {
 			continue // this node was given its own
 		}
 		if err := setting.set(&changed, value); err != nil {
-			return Config{}, fmt.Errorf("cluster setting %s: %w", key, err)
+			refused = append(refused, fmt.Errorf("cluster setting %s: %w", key, err))
+			continue
 		}
 		changed.sources[setting.Key] = SourceCluster
 	}
-	return changed, nil
+	return changed, errors.Join(refused...)
 }
 
 // ClusterValues returns what a new cluster starts with: every setting that the meta group keeps, by key. Settings of

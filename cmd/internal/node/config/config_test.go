@@ -213,6 +213,29 @@ func TestClusterSettings(t *testing.T) {
 	}
 }
 
+// One value that this binary refuses does not take the others with it.
+func TestClusterSettingThatIsRefusedLeavesTheOthers(t *testing.T) {
+	c := Defaults()
+	changed, err := c.With(map[string]string{"replication.factor": "5", "storage.sync.rate": "1KiB", "storage.sync.max_attempts": "7"})
+	if err == nil || !strings.Contains(err.Error(), "storage.sync.rate") {
+		t.Errorf("got %v", err)
+	}
+	if changed.Replication.Factor != 5 || changed.Storage.Sync.MaxAttempts != 7 || changed.Storage.Sync.Rate != 0 {
+		t.Errorf("got %+v, %+v", changed.Replication, changed.Storage.Sync)
+	}
+}
+
+// A rate is none, or high enough for a source not to look silent.
+func TestLowestRateOfCopies(t *testing.T) {
+	for value, ok := range map[string]bool{"0": true, "0B": true, "1B": false, "255KiB": false, "256KiB": true, "1GiB": true, "-1": false} {
+		c := Defaults()
+		s, _ := Find("storage.sync.rate")
+		if err := s.set(&c, value); (err == nil) != ok {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for in, want := range map[string]int64{"0": 0, "4096": 4096, "1KiB": 1024, "1.5GiB": 3 << 29, "2MB": 2e6, "7 GiB": 7 << 30, "5B": 5} {
 		if got, err := ParseSize(in); err != nil || got != want {
