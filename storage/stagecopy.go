@@ -16,10 +16,7 @@ func (s *Stage) CopyFrom(ctx context.Context, base *View, leaves []digest.Entry)
 		if s.has(leaves[i]) {
 			return nil
 		}
-		b, err := base.LeafBytes(ctx, leaves[i].Leaf)
-		if err == nil {
-			err = s.Put(b, leaves[i])
-		}
+		err := s.copyLeaf(ctx, base, leaves[i])
 		bad[i] = errors.Is(err, ErrWrongContent) || errors.Is(err, ErrDamaged) && s.file.damaged.Load() == nil
 		if bad[i] {
 			base.distrust(leaves[i].Leaf)
@@ -31,4 +28,16 @@ func (s *Stage) CopyFrom(ctx context.Context, base *View, leaves []digest.Entry)
 		return nil, fmt.Errorf("copy from the base: %w", err)
 	}
 	return Assembly{Manifest: leaves}.picked(bad), nil
+}
+
+// copyLeaf copies one leaf, through memory that is lent.
+func (s *Stage) copyLeaf(ctx context.Context, base *View, e digest.Entry) error {
+	buf := recordBuffers.Get().(*[]byte)
+	defer recordBuffers.Put(buf)
+	b, err := base.AppendLeaf(ctx, (*buf)[:0], e.Leaf)
+	if err != nil {
+		return err
+	}
+	*buf = b
+	return s.Put(b, e)
 }

@@ -96,14 +96,22 @@ func parseTakeover(b []byte) (t takeover, err error) {
 	return t, nil
 }
 
-// LeafBytes are the canonical bytes of a leaf (package digest). They take their own size of memory, while they grow twice
-// that.
+// LeafBytes are the canonical bytes of a leaf (package digest).
 func (v *View) LeafBytes(ctx context.Context, leaf digest.Leaf) ([]byte, error) {
+	return v.AppendLeaf(ctx, nil, leaf)
+}
+
+// AppendLeaf appends the canonical bytes of a leaf to dst. They take their own size of memory, where dst has no room, or twice
+// that while they grow.
+func (v *View) AppendLeaf(ctx context.Context, dst []byte, leaf digest.Leaf) ([]byte, error) {
 	d, _, err := v.stored(leaf)
 	if err != nil {
 		return nil, err
 	}
-	w := leafBuffer(make([]byte, 0, d.Bytes))
+	w := leafBuffer(dst)
+	if cap(dst)-len(dst) < int(d.Bytes) {
+		w = append(make([]byte, 0, len(dst)+int(d.Bytes)), dst...)
+	}
 	h := digest.NewLeafEncoder(&w, leaf, uint32(blocks.FormatVersion))
 	if _, err := v.hash(ctx, h, leaf); err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package leafstream
 
 import (
+	"bytes"
 	"fmt"
+	"sync/atomic"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -15,7 +17,47 @@ func init() { encoding.RegisterCodecV2(rawCodec{}) }
 
 // outMessage is a message that leaves, in slices that nobody changes until gRPC has written them, which may be after
 // Send returned.
-type outMessage struct{ slices [][]byte }
+type outMessage struct {
+	slices [][]byte
+	sent   func() // called once gRPC has written all; nil: nobody waits. Where it fails it may never be
+}
+
+// writing gives slices to gRPC, as the pool that they go back to.
+type writing struct {
+	left atomic.Int32
+	sent func()
+}
+
+// Get implements mem.BufferPool: nothing is taken from here.
+func (*writing) Get(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
+}
+
+// Put implements mem.BufferPool.
+func (w *writing) Put(*[]byte) { w.done() }
+
+func (w *writing) done() {
+	if w.left.Add(-1) == 0 {
+		w.sent()
+	}
+}
+
+// buffers are the slices as gRPC takes them. It does not tell when it has written short ones: those are copied.
+func (w *writing) buffers(slices [][]byte) mem.BufferSlice {
+	list := make(mem.BufferSlice, 0, len(slices))
+	w.left.Store(1) // until all are counted
+	for i := range slices {
+		if mem.IsBelowBufferPoolingThreshold(cap(slices[i])) {
+			list = append(list, mem.SliceBuffer(bytes.Clone(slices[i])))
+			continue
+		}
+		w.left.Add(1)
+		list = append(list, mem.NewBuffer(&slices[i], w))
+	}
+	w.done()
+	return list
+}
 
 // inMessage is a message that came in. It holds gRPC's buffers: free it.
 type inMessage struct{ buffers mem.BufferSlice }
@@ -34,6 +76,10 @@ func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 	m, ok := v.(*outMessage)
 	if !ok {
 		return nil, fmt.Errorf("leafstream: cannot send a %T", v)
+	}
+	if m.sent != nil {
+		w := &writing{sent: m.sent}
+		return w.buffers(m.slices), nil
 	}
 	buffers := make(mem.BufferSlice, 0, len(m.slices))
 	for _, b := range m.slices {

@@ -54,7 +54,7 @@ func (r *replica) View(_ context.Context, _ uint32, cut string) (transfer.LeafRe
 	return r, func() { r.open.Add(-1) }, nil
 }
 
-func (r *replica) LeafBytes(ctx context.Context, leaf digest.Leaf) ([]byte, error) {
+func (r *replica) AppendLeaf(ctx context.Context, dst []byte, leaf digest.Leaf) ([]byte, error) {
 	r.reads.Add(1)
 	if r.hold != nil {
 		if err := r.hold(ctx, leaf); err != nil {
@@ -65,11 +65,12 @@ func (r *replica) LeafBytes(ctx context.Context, leaf digest.Leaf) ([]byte, erro
 	if !ok {
 		return nil, fmt.Errorf("no leaf %v", leaf)
 	}
+	from := len(dst)
+	dst = append(dst, b...)
 	if r.corrupt {
-		b = append([]byte{}, b...)
-		b[len(b)/2] ^= 1
+		dst[from+len(b)/2] ^= 1
 	}
-	return b, nil
+	return dst, nil
 }
 
 // node is a gRPC server on loopback with a Client for it.

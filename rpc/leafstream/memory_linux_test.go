@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,15 +21,15 @@ import (
 // maxGrowthBytes is what source and target of copies may take above idle, in total (RssAnon).
 const maxGrowthBytes = 64 << 20
 
-// filler makes leaves as a shard does: into new memory each time.
+// filler makes leaves as a shard does.
 type filler struct{ bytes int }
 
 func (f filler) View(context.Context, uint32, string) (transfer.LeafReader, func(), error) {
 	return f, func() {}, nil
 }
 
-func (f filler) LeafBytes(context.Context, digest.Leaf) ([]byte, error) {
-	b := make([]byte, f.bytes)
+func (f filler) AppendLeaf(_ context.Context, dst []byte, _ digest.Leaf) ([]byte, error) {
+	b := slices.Grow(dst, f.bytes)[:f.bytes]
 	for i := 0; i < len(b); i += 512 {
 		b[i] = byte(i)
 	}

@@ -105,7 +105,7 @@ func (s *Server) answer(ctx context.Context, st grpc.ServerStream, stuck chan st
 	defer deadline.Stop()
 	return s.leaves.Serve(ctx, r, func(m transfer.Message) error {
 		deadline.Reset(sendDeadline)
-		err := st.SendMsg(&outMessage{slices: append([][]byte{m.Head}, m.Payload...)})
+		err := st.SendMsg(&outMessage{slices: append([][]byte{m.Head}, m.Payload...), sent: m.Sent})
 		deadline.Stop()
 		return err
 	})

@@ -70,12 +70,12 @@ func (r *replica) View(context.Context, uint32, string) (LeafReader, func(), err
 	return r, func() { r.open.Add(-1) }, nil
 }
 
-func (r *replica) LeafBytes(_ context.Context, leaf digest.Leaf) ([]byte, error) {
+func (r *replica) AppendLeaf(_ context.Context, dst []byte, leaf digest.Leaf) ([]byte, error) {
 	b, ok := r.shard[leaf]
 	if !ok {
 		return nil, fmt.Errorf("no leaf %v", leaf)
 	}
-	return b, nil
+	return append(dst, b...), nil
 }
 
 func (r *replica) Name() string { return r.name }
@@ -102,6 +102,7 @@ func (r *replica) Fetch(ctx context.Context, q Request, to Receiver) error {
 			return ctx.Err()
 		}
 		b := bytes.Join(append([][]byte{m.Head}, m.Payload...), nil)
+		m.Sent()
 		if r.flip > 0 {
 			b[len(b)-r.flip] ^= 1
 		}

@@ -7,11 +7,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Message is one message of an answer: the head, then the payload. The slices of the payload are those that the
-// LeafReader gave: nobody changes them.
+// Message is one message of an answer: the head, then the payload. The slices of the payload lie where the LeafReader has put
+// them.
 type Message struct {
 	Head    []byte
 	Payload [][]byte
+	// Sent gives the memory of the payload back. Whoever sends calls it once, when nobody reads it any more, or never.
+	Sent func()
 }
 
 // WireBytes is the size of the message.
@@ -31,10 +33,12 @@ type packer struct {
 
 	head    messageHead
 	payload [][]byte
-	began   time.Time // of the work on this message
+	lent    []*lentLeaf // what the payload lies in
+	began   time.Time   // of the work on this message
 }
 
-func (p *packer) add(leaf digest.Leaf, leafBytes []byte) error {
+func (p *packer) add(leaf digest.Leaf, l *lentLeaf) error {
+	leafBytes := *l.bytes
 	total, offset := uint64(len(leafBytes)), uint64(0)
 	for {
 		room := p.size - int(p.head.raw)
@@ -42,6 +46,7 @@ func (p *packer) add(leaf digest.Leaf, leafBytes []byte) error {
 		p.head.parts = append(p.head.parts, part{leaf: leaf, total: total, offset: offset, length: uint32(n)})
 		p.head.raw += uint32(n)
 		p.payload = append(p.payload, leafBytes[:n])
+		p.lent = append(p.lent, l.hold())
 		leafBytes, offset = leafBytes[n:], offset+uint64(n)
 		if int(p.head.raw) == p.size || len(p.head.parts) == maxParts {
 			if err := p.flush(); err != nil {
@@ -67,8 +72,8 @@ func (p *packer) flush() error {
 		}
 	}
 	p.head.work = int64(time.Since(p.began))
-	m := Message{Head: p.head.append(make([]byte, 0, messageHeadBytes+len(p.head.parts)*partBytes)), Payload: payload}
-	p.head.parts, p.head.raw, p.payload = p.head.parts[:0], 0, nil
+	m := Message{Head: p.head.append(make([]byte, 0, messageHeadBytes+len(p.head.parts)*partBytes)), Payload: payload, Sent: releasing(p.lent)}
+	p.head.parts, p.head.raw, p.payload, p.lent = p.head.parts[:0], 0, nil, nil
 	err := p.send(m)
 	p.began = time.Now()
 	return err

@@ -20,8 +20,8 @@ const messageTime = 250 * time.Millisecond
 
 // LeafReader reads leaves of one cut. *storage.View is one.
 type LeafReader interface {
-	// LeafBytes gives the canonical bytes of a leaf; nobody changes them afterwards.
-	LeafBytes(ctx context.Context, leaf digest.Leaf) ([]byte, error)
+	// AppendLeaf appends the canonical bytes of a leaf to dst, whose memory is the caller's.
+	AppendLeaf(ctx context.Context, dst []byte, leaf digest.Leaf) ([]byte, error)
 }
 
 // Views opens cuts for reading.
@@ -91,11 +91,15 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 		defer s.zstd.Put(p.zstd)
 	}
 	for _, leaf := range r.Leaves {
-		b, err := s.way.read(ctx, func() ([]byte, error) { return reader.LeafBytes(ctx, leaf) })
+		l := lend()
+		b, err := s.way.read(ctx, func() ([]byte, error) { return reader.AppendLeaf(ctx, (*l.bytes)[:0], leaf) })
 		if err != nil {
 			return fmt.Errorf("read leaf %v of group %d: %w", leaf, r.Group, err)
 		}
-		if err := p.add(leaf, b); err != nil {
+		*l.bytes = b
+		err = p.add(leaf, l)
+		l.release()
+		if err != nil {
 			return fmt.Errorf("send leaf %v of group %d: %w", leaf, r.Group, err)
 		}
 	}
