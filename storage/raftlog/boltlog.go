@@ -22,6 +22,7 @@ type boltLog struct {
 
 	writer chan struct{} // held by the writer: see groupLog.writer
 	wanted uint64        // the writer's own: compaction was asked up to here
+	using  sync.RWMutex  // held by reads; to change store in a log that is read
 
 	mu          sync.RWMutex // guards the rest; held for memory only
 	first, last uint64       // 0, 0: empty
@@ -164,7 +165,9 @@ func (l *boltLog) get(i uint64, log *raft.Log) error {
 	if l.broken.Load() {
 		return &CorruptError{Group: l.group, Index: i, Reason: ErrDamaged.Error()}
 	}
+	l.using.RLock()
 	err := guard("read log", func() error { return l.store.GetLog(i, log) })
+	l.using.RUnlock()
 	l.mu.RLock()
 	within := l.first != 0 && i >= l.first && i <= l.last
 	l.mu.RUnlock()

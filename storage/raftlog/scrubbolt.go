@@ -58,8 +58,13 @@ func parseBoltCursor(cursor string) (group uint32, index uint64) {
 	return uint32(id), index
 }
 
-// Scrub implements Log.
+// Scrub implements Log: the file as a whole, then every entry.
 func (l *boltLog) Scrub(ctx context.Context, from uint64, maxBytes int64) (next uint64, bytes int64, bad []BadRecord, err error) {
+	if from == 0 {
+		if bytes, bad, err = l.scrubFile(); err != nil {
+			return 0, bytes, bad, err
+		}
+	}
 	l.mu.RLock()
 	first, last := l.first, l.last
 	l.mu.RUnlock()
