@@ -3,26 +3,23 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 // Reading all that a replica has takes as long as its disk and the rate allow.
 // So an inspection is begun by the first question for it and goes on beside;
-// further questions wait for a while and learn how far it is. One that nobody
-// asks for ends.
+// further questions wait for a while and learn how far it is. Its result is kept,
+// since an answer can be lost: who asks again is told again. One that nobody asks
+// for ends and is forgotten.
 const (
 	// inspectWait bounds how long one question waits for the end.
 	inspectWait = 5 * time.Second
 	// inspectTimeout bounds one question.
 	inspectTimeout = inspectWait + 10*time.Second
-	// inspectForgotten is after how long an inspection ends that nobody asks for.
-	inspectForgotten = time.Minute
-	// maxInspections bounds those of one node.
-	maxInspections = 256
 	// inspectSilence is how many questions in a row may be lost.
 	inspectSilence = 3
 )
@@ -30,6 +27,9 @@ const (
 type inspectRequest struct {
 	Group uint32 `json:"group"`
 	Cut   string `json:"cut"`
+	// Check names the inspection: all questions for it carry the same. "": it is told
+	// the result once.
+	Check string `json:"check,omitempty"`
 }
 
 type inspectAnswer struct {
@@ -40,9 +40,10 @@ type inspectAnswer struct {
 
 // Inspect implements antientropy.Witnesses.
 func (c checkCluster) Inspect(ctx context.Context, group uint32, cut, node string) (antientropy.Inspected, error) {
+	q := inspectRequest{group, cut, uuid.NewString()}
 	for lost := 0; ; {
 		limited, cancel := context.WithTimeout(ctx, inspectTimeout)
-		a, err := askNode[inspectAnswer](limited, c, node, MethodInspect, inspectRequest{group, cut})
+		a, err := askNode[inspectAnswer](limited, c, node, MethodInspect, q)
 		cancel()
 		switch {
 		case err == nil && a.Done:
@@ -66,89 +67,6 @@ func (c checkCluster) Inspect(ctx context.Context, group uint32, cut, node strin
 	}
 }
 
-// inspections are those that run on this node.
-type inspections struct {
-	wg sync.WaitGroup
-
-	mu     sync.Mutex
-	of     map[inspectRequest]*inspection // guarded by mu
-	closed bool                           // guarded by mu
-}
-
-type inspection struct {
-	done   chan struct{}
-	found  antientropy.Inspected // valid after done
-	err    error                 // valid after done
-	cancel context.CancelFunc
-
-	mu    sync.Mutex
-	bytes int64       // guarded by mu
-	timer *time.Timer // ends what nobody asks for
-}
-
-// begin finds the inspection, or starts it.
-func (s *inspections) begin(q inspectRequest, run func(ctx context.Context, progress func(int64)) (antientropy.Inspected, error)) (*inspection, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := s.of[q]; i != nil {
-		i.timer.Reset(inspectForgotten)
-		return i, nil
-	}
-	switch {
-	case s.closed:
-		return nil, fmt.Errorf("inspect group %d: the node is shutting down", q.Group)
-	case len(s.of) >= maxInspections:
-		return nil, fmt.Errorf("inspect group %d: %d inspections run on this node: %w", q.Group, len(s.of), ErrBusy)
-	}
-	ctx, cancel := context.WithCancel(context.Background()) // its own life: questions come and go
-	i := &inspection{done: make(chan struct{}), cancel: cancel}
-	i.timer = time.AfterFunc(inspectForgotten, func() { s.drop(q, i) })
-	if s.of == nil {
-		s.of = map[inspectRequest]*inspection{}
-	}
-	s.of[q] = i
-	s.wg.Go(func() {
-		defer close(i.done)
-		i.found, i.err = run(ctx, i.progress)
-	})
-	return i, nil
-}
-
-func (i *inspection) progress(bytes int64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.bytes += bytes
-}
-
-func (i *inspection) read() int64 {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.bytes
-}
-
-// drop ends an inspection and forgets it.
-func (s *inspections) drop(q inspectRequest, i *inspection) {
-	i.cancel()
-	i.timer.Stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of[q] == i {
-		delete(s.of, q)
-	}
-}
-
-// close ends all of them, and waits.
-func (s *inspections) close() {
-	s.mu.Lock()
-	s.closed = true
-	for _, i := range s.of {
-		i.cancel()
-		i.timer.Stop()
-	}
-	s.mu.Unlock()
-	s.wg.Wait()
-}
-
 func (g *Gateway) serveInspect(ctx context.Context, m inspectRequest) ([]byte, error) {
 	x, err := g.examiner(m.Group)
 	if err != nil {
@@ -164,7 +82,9 @@ func (g *Gateway) serveInspect(ctx context.Context, m inspectRequest) ([]byte, e
 	defer wait.Stop()
 	select {
 	case <-i.done:
-		defer g.inspections.drop(m, i)
+		if m.Check == "" || transient(i.err) {
+			g.inspections.drop(m, i) // whoever asks again wants another try
+		}
 		return answerOf(inspectAnswer{Done: true, Bytes: i.read(), Found: i.found}, i.err)
 	case <-wait.C:
 	case <-ctx.Done():
