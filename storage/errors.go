@@ -18,6 +18,9 @@ var (
 	// ErrLayout, beside ErrIdentity: the file may well belong here, but another version of the layout was written. Use the
 	// binary that wrote it.
 	ErrLayout = errors.New("layout of another version")
+	// ErrInUse: the file is open, here or in another process: in a process where bbolt has panicked over it, for as long as
+	// that lives. Another file may take its name.
+	ErrInUse = errors.New("file is in use")
 	// ErrNotPinned: this replica holds no view of the cut (it restarted, the view expired, or too many views were
 	// open). Ask another replica, or make another cut.
 	ErrNotPinned = errors.New("cut is not pinned here")

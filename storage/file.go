@@ -189,7 +189,7 @@ func (f *file) openError(err error) error {
 		return fmt.Errorf("open %s: %d bytes of address space are needed: is there a `ulimit -v`? %w", f.path, f.mapBytes, err)
 	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return fmt.Errorf("open %s: another process has it open: %w", f.path, err)
+		return fmt.Errorf("open %s: %w: another process has it open: %w", f.path, ErrInUse, err)
 	}
 	return fmt.Errorf("open %s: %w", f.path, err)
 }

@@ -55,7 +55,8 @@ type Stage struct {
 }
 
 // OpenStage makes the file, or goes on with what a crash left: everything that was committed, which had been verified.
-// ErrIdentity when it belongs to something else, ErrDamaged when it cannot be read: RemoveStage, then open anew.
+// ErrIdentity when it belongs to something else, ErrDamaged when it cannot be read, ErrInUse when it was so damaged that
+// closing it was not possible: RemoveStage, then open anew.
 func OpenStage(o StageOptions) (*Stage, error) {
 	if o.Window == 0 {
 		o.Window = DefaultWindow

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/flotilla-db/flotilla/storage/bytemap"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -86,7 +89,7 @@ func (d *stagedCopy) commit(s *Stage) error {
 // openStageAnew opens a stage, or makes it where it cannot be opened, as a job does.
 func openStageAnew(o StageOptions) (s *Stage, made bool, err error) {
 	s, err = OpenStage(o)
-	if made = errors.Is(err, ErrDamaged) || errors.Is(err, ErrIdentity); made {
+	if made = errors.Is(err, ErrDamaged) || errors.Is(err, ErrIdentity) || errors.Is(err, ErrInUse); made {
 		if err = RemoveStage(o.Path); err == nil {
 			s, err = OpenStage(o)
 		}
@@ -150,11 +153,11 @@ func (d *stagedCopy) try(t *testing.T, what string, at int, flip byte, open bool
 	if err != nil {
 		t.Fatalf("%s: open: %v", what, err)
 	}
-	defer func() { _ = s.Close() }()
+	a := Assembly{Stage: s, Manifest: d.c.manifest}
+	defer func() { _ = a.Stage.Close() }()
 	if open {
 		writeOver(t, o.Path, int64(at), damaged[at:at+1])
 	}
-	a := Assembly{Stage: s, Manifest: d.c.manifest}
 	shard := Options{Path: filepath.Join(dir, "shard.db"), Identity: testIdentity, Window: testWindow, InitialMmapSize: 4 << 20}
 	var base *Shard
 	if d.base != nil {
@@ -182,7 +185,7 @@ func (d *stagedCopy) try(t *testing.T, what string, at int, flip byte, open bool
 		if end = fetched; attempt == attempts {
 			t.Fatalf("%s: no attempt ended well, the last: %v", what, err)
 		}
-		_ = s.Close()
+		_ = a.Stage.Close()
 		if s, _, err = openStageAnew(o); err != nil {
 			t.Fatalf("%s: open again: %v", what, err)
 		}
@@ -287,4 +290,30 @@ func (d *stagedCopy) untouched(t *testing.T, what string, o Options) {
 	if err := shard.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestStageThatCannotBeClosed: bbolt has panicked over it and keeps its lock. Another file takes its place.
+func TestStageThatCannotBeClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the lock is waited for
+		o := stageOptions(t)
+		s := mustStage(t, o)
+		if err := s.file.update("name", func(*bolt.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		s.file.stuck.Store(true)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenStage(o); !errors.Is(err, ErrInUse) {
+			t.Errorf("opened again: %v", err)
+		}
+		again, made, err := openStageAnew(o)
+		if err != nil || !made {
+			t.Fatalf("made anew: %v, %v", made, err)
+		}
+		s.file.stuck.Store(false)
+		if err := errors.Join(s.file.close(), again.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 }

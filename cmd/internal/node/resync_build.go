@@ -27,7 +27,8 @@ type shardBuild struct {
 }
 
 // Open implements resync.Held. A stage that belongs to something else, or that
-// a crash has harmed, is made anew: it holds nothing that cannot be fetched.
+// is damaged, is made anew: it holds nothing that cannot be fetched, and nobody
+// else has it open.
 func (h *heldReplica) Open(_ context.Context, b resync.Blueprint) (resync.Build, error) {
 	if err := os.MkdirAll(filepath.Dir(b.Path), 0o750); err != nil {
 		return nil, fmt.Errorf("open stage of group %d: %w", h.group.ID(), err)
@@ -36,7 +37,7 @@ func (h *heldReplica) Open(_ context.Context, b resync.Blueprint) (resync.Build,
 	o.Path = b.Path
 	o.Identity = storage.Identity{ClusterID: h.cluster, Group: h.group.ID(), Lineage: b.Lineage}
 	stage, err := storage.OpenStage(o)
-	if errors.Is(err, storage.ErrIdentity) || errors.Is(err, storage.ErrDamaged) {
+	if errors.Is(err, storage.ErrIdentity) || errors.Is(err, storage.ErrDamaged) || errors.Is(err, storage.ErrInUse) {
 		if err = storage.RemoveStage(b.Path); err == nil {
 			stage, err = storage.OpenStage(o)
 		}
