@@ -151,9 +151,17 @@ func Decide(e Evidence) Decision {
 		d.ResetLog = e.Shard.Index + 1
 	case first > e.Shard.Index+1:
 		return Decision{Action: ActionRefuse, Lineage: lineage, Generation: e.Vote.Generation,
-			Why: fmt.Sprintf("log begins at %d, shard ends at %d: waits for a resync", first, e.Shard.Index)}
+			Why: fmt.Sprintf("log begins at %d, shard %s: waits for a resync", first, e.Shard.end())}
 	}
 	return d
+}
+
+// end is where the shard ends, for people.
+func (s ShardEvidence) end() string {
+	if !s.Present {
+		return "is missing"
+	}
+	return fmt.Sprintf("ends at %d", s.Index)
 }
 
 // span is first..last; of an empty log the place where it goes on.

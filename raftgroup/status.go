@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -115,9 +116,25 @@ func (in *instance) status(s *Status) {
 	if s.Role == RoleLeader {
 		s.Gaps = in.gaps.standing()
 	}
+	if s.State == ReplicaSyncing && s.Leader.IsZero() && wasAlone(c, in.self) {
+		lost := strings.TrimSuffix(s.Why, whyUnadded)
+		s.Why = strings.TrimPrefix(lost+"; "+whyAlone, "; ")
+	}
 	if s.Why == "" && s.Leader.IsZero() {
 		s.Why = "no leader heard " + describeContact(s.LastContact)
 	}
+}
+
+// whyAlone is said of a replica that was the only one, and has lost what it promised
+// as that: there is no leader that could add it under its new id.
+const whyAlone = "it lost log or votes as the group's only voter: nobody can add it again " +
+	"(hint: with the node down, put its whole data directory back from a backup; --consistency stale reads what is left)"
+
+// wasAlone reports whether a configuration has one voter only: the same node under an
+// earlier id.
+func wasAlone(c raft.Configuration, self membership.ServerID) bool {
+	voters := votersOf(c)
+	return len(voters) == 1 && voters[0].NodeID == self.NodeID && voters[0].Generation < self.Generation
 }
 
 func describeContact(d time.Duration) string {

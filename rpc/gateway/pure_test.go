@@ -177,3 +177,39 @@ func TestRetainedKeepsADayAndAtLeast2000(t *testing.T) {
 		t.Fatalf("%d jobs are kept, want the 2500 of today and the one that runs", n)
 	}
 }
+
+// A group that no replica can lead any more says so, and what a person can do.
+func TestWhyNoLeader(t *testing.T) {
+	lag := uint64(0)
+	ready := api.Replica{State: api.ReplicaReady, Lag: &lag}
+	behind := api.Replica{State: api.ReplicaSyncing, Lag: &lag}
+	quarantined := api.Replica{State: api.ReplicaQuarantined, Why: "shard is damaged"}
+	learner := api.Replica{State: api.ReplicaSyncing, Role: api.RoleLearner, Lag: &lag, Why: "log is missing"}
+	offline := api.Replica{State: api.ReplicaOffline}
+	for _, tt := range []struct {
+		replicas []api.Replica
+		want     string
+	}{
+		{[]api.Replica{quarantined}, "its only replica cannot lead: shard is damaged" + hintQuarantined},
+		{[]api.Replica{learner}, "its only replica cannot lead: log is missing"},
+		{[]api.Replica{offline}, "0 of 1 replicas answer: no quorum"},
+		{[]api.Replica{ready}, "1 of 1 replicas answer, and none of them leads yet"},
+		{[]api.Replica{quarantined, learner, quarantined}, "none of its 3 replicas can lead, each says why (hint: with its node down, put the data directory of one back from a backup)"},
+		{[]api.Replica{quarantined, learner, offline}, "1 of 3 replicas answer: no quorum"},
+		{[]api.Replica{quarantined, learner, behind}, "2 of 3 replicas answer, and none of them leads yet"},
+	} {
+		a := membership.Assignment{}
+		for i := range tt.replicas {
+			node := string(rune('a' + i))
+			tt.replicas[i].Node = node
+			if i == 0 {
+				a.Primary = node
+			} else {
+				a.Replicas = append(a.Replicas, node)
+			}
+		}
+		if why := whyNoLeader(tt.replicas, a); why != tt.want {
+			t.Errorf("%q, want %q", why, tt.want)
+		}
+	}
+}

@@ -195,14 +195,30 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 	return row
 }
 
+// hintQuarantined is for the only replica of a group: nobody can give it a copy.
+const hintQuarantined = " (hint: no other replica can give it a copy: with the node down, put its shard.db back, or its data directory from a backup)"
+
 // whyNoLeader counts the assigned replicas that could vote.
 func whyNoLeader(replicas []api.Replica, a membership.Assignment) string {
 	assigned, answer := len(a.Nodes()), 0
+	lost, why := 0, ""
 	for i := range replicas {
 		r := &replicas[i]
-		if a.Holds(r.Node) && r.Lag != nil && r.State != api.ReplicaQuarantined {
+		switch {
+		case !a.Holds(r.Node):
+		case r.State == api.ReplicaQuarantined:
+			lost, why = lost+1, r.Why+hintQuarantined
+		case r.Lag != nil && r.Role == api.RoleLearner:
+			lost, why, answer = lost+1, r.Why, answer+1
+		case r.Lag != nil:
 			answer++
 		}
+	}
+	switch {
+	case assigned == 1 && lost == 1:
+		return "its only replica cannot lead: " + why
+	case lost == assigned:
+		return fmt.Sprintf("none of its %d replicas can lead, each says why (hint: with its node down, put the data directory of one back from a backup)", assigned)
 	}
 	if answer <= assigned/2 {
 		return fmt.Sprintf("%d of %d replicas answer: no quorum", answer, assigned)

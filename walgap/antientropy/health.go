@@ -70,7 +70,7 @@ type Assessment struct {
 // HealthLine is one line.
 type HealthLine struct {
 	Level  Level
-	Check  string // leader, majority, replicas, nodes, proof, scrub, disputed, quarantined, suspect, syncing; all: when well
+	Check  string // leader, lost, majority, replicas, nodes, proof, scrub, disputed, quarantined, suspect, syncing; all: when well
 	Text   string
 	Groups []uint32 // all that it is about, in order
 	Nodes  []string
@@ -81,7 +81,8 @@ func (l HealthLine) String() string { return l.Level.String() + ": " + l.Text }
 
 // Assess turns ages and states into a verdict. It is pure.
 //
-// Critical: a group without a leader, or with less than a majority of its voters ready; a disputed replica; a proof or a
+// Critical: a group without a leader, or (lost) with no replica left that could lead: nothing brings that back by itself,
+// so that nothing else is said of its replicas; one with less than a majority of its voters ready; a disputed replica; a proof or a
 // scrub older than six intervals. Warning: a node that is not up (what is drained is meant not to be), a replica that is
 // offline, syncing, suspect or quarantined; a proof or a scrub older than two intervals. A cluster of which nothing is
 // known is unknown.
@@ -117,7 +118,7 @@ type diagnosis struct{ lines map[string]*HealthLine }
 
 // what a line says of the things that it lists.
 var complaints = map[string]string{
-	"leader": "without a leader", "majority": "with less than a majority of ready voters", "nodes": "not up",
+	"leader": "without a leader", "lost": "with no replica left that could lead: put data back from a backup (`flotilla group ID` says more)", "majority": "with less than a majority of ready voters", "nodes": "not up",
 	"proof": "not proven equal for too long", "scrub": "not read again for too long", "disputed": "disputed: no majority can say who is wrong",
 	"quarantined": "quarantined: a full copy is due", "suspect": "suspect: a repair is due", "syncing": "syncing", "replicas": "offline",
 }
@@ -151,6 +152,10 @@ func (d *diagnosis) group(now time.Time, s Settings, g *GroupHealth) {
 	if !g.Led {
 		note(Critical, "leader")
 	}
+	if g.lost() {
+		note(Critical, "lost")
+		return
+	}
 	voters, able := 0, 0
 	for _, r := range g.Replicas {
 		level, check := replicaTrouble(r.State)
@@ -176,6 +181,13 @@ func (d *diagnosis) group(now time.Time, s Settings, g *GroupHealth) {
 	if level := tooOld(now, g.Scrub, g.Created, s.ScrubInterval); level != OK {
 		note(level, "scrub")
 	}
+}
+
+// lost reports whether no replica is left that could lead, or will be when its node is back.
+func (g *GroupHealth) lost() bool {
+	return !g.Led && len(g.Replicas) > 0 && !slices.ContainsFunc(g.Replicas, func(r ReplicaHealth) bool {
+		return r.State != stateQuarantined && (r.Voter || r.State != stateSyncing)
+	})
 }
 
 // replicaTrouble is what a replica's state means for its cluster. A state that is not known is as bad as offline.

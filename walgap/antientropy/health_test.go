@@ -24,7 +24,7 @@ func TestAssess(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(g []GroupHealth, n []NodeHealth)
 		level  Level
-		text   string // of the first line
+		text   string // how the lines begin, the first of them first
 	}{
 		"well":        {func([]GroupHealth, []NodeHealth) {}, OK, "ok: 20 groups on 3 nodes, all replicas ready, proofs and scrubs in time"},
 		"leaderless":  {func(g []GroupHealth, _ []NodeHealth) { g[3].Led = false }, Critical, "critical: 1 group without a leader: 3"},
@@ -37,6 +37,13 @@ func TestAssess(t *testing.T) {
 				g[3].Replicas[i].State = "disputed"
 			}
 		}, Critical, "critical: 1 group with replicas disputed: no majority can say who is wrong on n1, n2, n3: 3"},
+		"no replica can lead": {func(g []GroupHealth, _ []NodeHealth) {
+			g[3].Led, g[3].Replicas = false, []ReplicaHealth{{Node: "n1", State: "quarantined", Voter: true}}
+			g[4].Led, g[4].Replicas = false, []ReplicaHealth{{Node: "n2", State: "syncing"}, {Node: "n3", State: "quarantined", Voter: true}}
+		}, Critical, "critical: 2 groups without a leader: 3, 4, critical: 2 groups with no replica left that could lead: put data back from a backup (`flotilla group ID` says more): 3, 4"},
+		"one may come back": {func(g []GroupHealth, _ []NodeHealth) {
+			g[3].Led, g[3].Replicas = false, []ReplicaHealth{{Node: "n1", State: "quarantined", Voter: true}, {Node: "n2", State: "offline", Voter: true}}
+		}, Critical, "critical: 1 group without a leader: 3, critical: 1 group with less than a majority of ready voters: 3, warning: "},
 		"offline": {func(g []GroupHealth, _ []NodeHealth) {
 			for i := range g {
 				g[i].Replicas[2].State = "offline"
@@ -59,7 +66,11 @@ func TestAssess(t *testing.T) {
 		groups, nodes := well()
 		c.change(groups, nodes)
 		a := Assess(epoch, hourly, groups, nodes)
-		if a.Level != c.level || !strings.HasPrefix(a.Lines[0].String(), c.text) {
+		lines := make([]string, len(a.Lines))
+		for i, l := range a.Lines {
+			lines[i] = l.String()
+		}
+		if a.Level != c.level || !strings.HasPrefix(strings.Join(lines, ", "), c.text) {
 			t.Errorf("%s: %s, %q", name, a.Level, a.Lines)
 		}
 		if !slices.IsSortedFunc(a.Lines, func(a, b HealthLine) int { return int(b.Level) - int(a.Level) }) {
