@@ -80,6 +80,26 @@ func (h *Host) durable(group uint32) (storage.Durable, string, error) {
 	return d, lineage, shard.Close()
 }
 
+// Stored is the report of a group that this node does not run, and has a shard's
+// file of that can be used: of an adopted clone, where nobody has assigned it yet.
+func (h *Host) Stored(group uint32) (Report, bool, error) {
+	if _, open := h.Group(group); open || h.removed(group) {
+		return Report{}, false, nil
+	}
+	d, lineage, err := h.durable(group)
+	if err != nil || d.Index == 0 {
+		return Report{}, false, err
+	}
+	r := Report{
+		Group: group, Server: h.config.Self.Server(0), Lineage: lineage, HasData: true, Applied: d.Position,
+		First: d.Index + 1, Last: d.Index,
+	}
+	if info, err := os.Stat(h.shardPath(group)); err == nil {
+		r.Bytes = info.Size()
+	}
+	return r, true, nil
+}
+
 // durableAt is what a file holds that must be of an identity.
 func (h *Host) durableAt(path string, id storage.Identity) (storage.Durable, error) {
 	if _, err := os.Stat(path); err != nil {

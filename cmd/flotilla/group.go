@@ -42,7 +42,8 @@ func groupVerb(s streams) *cli.Command {
 				Description: "flotilla group trim 42\nflotilla group trim --all\nflotilla group trim --all --dry-run\n\nWhat a live replica has not got yet is kept for it. Replicas that are offline are\nnamed and are no failure; they may need a copy when they come back.",
 			},
 		},
-		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group move 42 --from n1 --to n4\nflotilla group trim --all",
+		Description: "flotilla group 42\nflotilla group step-down 42 --to n2\nflotilla group move 42 --from n1 --to n4\nflotilla group trim --all\n\n" +
+			"POINTS and BYTES are what a replica has stored: a point that was written twice counts twice until its parts are merged, so\nthat equal replicas may differ in both. Equal roots at one index say that they are equal.",
 	}
 }
 

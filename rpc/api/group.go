@@ -28,7 +28,7 @@ type Replica struct {
 	LogLast       uint64  `json:"log_last"`
 	Lag           *uint64 `json:"lag"` // entries behind the leader; null where the replica tells nothing
 	Bytes         int64   `json:"bytes"`
-	Points        uint64  `json:"points"`
+	Points        uint64  `json:"points"` // rows stored: one that was written twice counts twice until it is merged
 	Root          *string `json:"root"`
 	RootIndex     *uint64 `json:"root_index"`
 	LastContactMs *int64  `json:"last_contact_ms"`

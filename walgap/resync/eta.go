@@ -12,7 +12,7 @@ type Work struct {
 	CopyBytes  int64 // locally
 	ProofBytes int64
 	Entries    int64
-	FixedS     float64 // cut, switch
+	FixedS     float64 // the switch
 }
 
 // ETA is how long the work takes. The phase that runs goes at its recent pace (units/s, 0: not known yet), the others at
@@ -34,6 +34,14 @@ func ETA(w Work, r walgap.Rates, phase Stage, pace float64) time.Duration {
 	s += float64(w.ProofBytes) / rateOr(r.ProofBytesPerS, walgap.DefaultProofBytesPerS)
 	s += float64(w.Entries) / replay
 	return time.Duration(min(s, maxEtaS) * float64(time.Second))
+}
+
+// switchS is what is left of a copy when all of it is proven: about as long as a cut and a switch took before.
+func switchS(r walgap.Rates) float64 {
+	if r.CutS.Measured() {
+		return float64(r.CutS)
+	}
+	return float64(walgap.DefaultCutS)
 }
 
 const maxEtaS = 30 * 24 * 3600 // shown as such: more means that nothing moves

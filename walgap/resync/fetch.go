@@ -32,7 +32,7 @@ func (j *job) fetch(ctx context.Context) (Outcome, error) {
 			}
 		}
 		j.board.fetched(j.compared.WantBytes-bytesOf(want), nil)
-		j.board.plan(Work{FetchBytes: bytesOf(want), CopyBytes: bytesOf(copies), ProofBytes: bytesOf(j.manifest)})
+		j.board.plan(Work{FetchBytes: bytesOf(want), CopyBytes: bytesOf(copies), ProofBytes: bytesOf(j.manifest), FixedS: switchS(j.rates())})
 		if len(want) == 0 && len(copies) == 0 {
 			break
 		}

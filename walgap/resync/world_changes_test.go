@@ -235,6 +235,28 @@ func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
 	})
 }
 
+// What comes behind the last leaf is in the estimate from the beginning: a copy of a few bytes is mostly that.
+func TestEstimateOfACopyHasTheSwitchInIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(time.Second)
+		r.meter.Observe(func(rates walgap.Rates) walgap.Rates { return rates.WithCut(8 * time.Second) })
+		r.mustBe(r.run(request7()), Done)
+		seen := 0
+		for _, row := range r.rows {
+			if row.Stage == Fetch && row.BytesDone*10 >= row.BytesTotal && row.BytesDone > 0 && row.EtaS != nil {
+				truth := 8 + float64(row.BytesTotal-row.BytesDone)/1200
+				if seen++; *row.EtaS < truth/1.5 || *row.EtaS > truth*1.5 {
+					t.Errorf("%d of %d bytes: %.1f s, truth %.1f s", row.BytesDone, row.BytesTotal, *row.EtaS, truth)
+				}
+			}
+		}
+		if seen < 10 {
+			t.Errorf("%d rows tell", seen)
+		}
+	})
+}
+
 func TestOnlySourceThatWasAskedForGives(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.wiped()

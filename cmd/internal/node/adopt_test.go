@@ -10,6 +10,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/membership/gossip"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
 // clone copies a data directory as cp -r does.
@@ -100,5 +101,55 @@ func TestNothingToAdopt(t *testing.T) {
 	}
 	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a refused start leaves %s: %v", cfg.DataDir, err)
+	}
+}
+
+// The shards of an adopted clone whose groups are not assigned to it stay, are counted, and are what a move builds on: its
+// dry run says so.
+func TestAdoptedShardsThatNobodyAssignsAreWhatAMoveBuildsOn(t *testing.T) {
+	settings := settingsOf(t, "n1", t.TempDir())
+	settings.Replication.Factor = 1
+	n1 := start(t, settings)
+	awaitReady(t, n1)
+	fill(t, n1, 0, 50)
+	if err := n1.Close(); err != nil { // what it holds is in its files
+		t.Fatal(err)
+	}
+	dir := clone(t, n1.cfg.DataDir)
+	n1 = start(t, settings)
+	awaitReady(t, n1)
+	cfg := settingsOf(t, "n2", dir, n1.addrs.gossip)
+	cfg.AdoptClone = true
+	n2 := start(t, cfg)
+	awaitReady(t, n2)
+	held := len(n1.Groups().Groups())
+	idle := func() int {
+		groups, bytes := (&removal{n2}).idle(n2.dir.Table())
+		if (bytes > 0) != (groups > 0) {
+			t.Errorf("%d groups of %d bytes", groups, bytes)
+		}
+		return groups
+	}
+	if n := idle(); n != held || n == 0 {
+		t.Errorf("%d shards are idle, the original holds %d", n, held)
+	}
+	move := gateway.MoveRequest{Group: n1.Groups().Groups()[0].ID(), A: "n1", B: "n2"}
+	plan, err := n2.gateway.PlanMove(t.Context(), move)
+	if err != nil || len(plan.Groups) != 1 || plan.Groups[0].Why != "" {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	job, err := n2.gateway.Move(t.Context(), move)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, n2, "the move does not end", func() bool {
+		job, err = n2.gateway.GetJob(t.Context(), job.ID)
+		return err == nil && job.Final()
+	})
+	if planned := deref(plan.Groups[0].Resync.Verdict); job.Status != api.StatusDone || planned == "full" || planned != deref(job.Verdict) {
+		t.Errorf("planned %s, and the job: %s, %s, %s", planned, deref(job.Verdict), job.Status, deref(job.Error))
+	}
+	if n := idle(); n != held-1 {
+		t.Errorf("%d shards are idle, after one of %d was assigned", n, held)
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/raftgroup"
 )
 
@@ -27,7 +30,9 @@ type removal struct{ node *Node }
 func (r *removal) run(ctx context.Context) {
 	tick := time.NewTicker(removalPoll)
 	defer tick.Stop()
+	told := false
 	for {
+		told = told || r.tellIdle(ctx)
 		table := r.node.dir.Table()
 		for _, g := range r.node.hosts.host.Load().Groups() {
 			a, known := table.Assignments[g.ID()]
@@ -41,6 +46,38 @@ func (r *removal) run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// tellIdle says, once the table is known to be of now, what this node has on its
+// disk of groups that are not assigned to it and never were: an adopted clone has
+// the shards of its original. They stay, since a move to this node builds on them.
+func (r *removal) tellIdle(ctx context.Context) (told bool) {
+	ctx, cancel := context.WithTimeout(ctx, removalLimit)
+	defer cancel()
+	table, err := r.node.dir.Confirm(ctx)
+	if err != nil {
+		return false
+	}
+	groups, bytes := r.idle(table)
+	if groups > 0 {
+		r.node.log.Info("shards on this disk are of groups that are not assigned to this node: a move of one here builds on it; until then it may be removed while the node is stopped",
+			"groups", groups, "bytes", bytes)
+	}
+	return true
+}
+
+// idle counts them.
+func (r *removal) idle(table *directory.Table) (groups int, bytes int64) {
+	host := r.node.hosts.host.Load()
+	for _, id := range host.Known() {
+		if _, open := host.Group(id); open || table.Assignments[id].Holds(r.node.id.Name) {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(r.node.groupDir(id), "shard.db")); err == nil {
+			groups, bytes = groups+1, bytes+info.Size()
+		}
+	}
+	return groups, bytes
 }
 
 func (r *removal) remove(ctx context.Context, g *raftgroup.Group) {

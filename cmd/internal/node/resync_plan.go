@@ -70,11 +70,21 @@ func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOpt
 	return plan, why
 }
 
-// planNew is the plan of a replica that this node does not hold yet.
+// planNew is the plan of a replica that this node does not run yet: of nothing, or
+// of the file of an adopted clone.
 func (m *resyncs) planNew(ctx context.Context, group uint32, o gateway.ResyncOptions) (*api.ResyncPlan, string) {
 	mode, _ := walgap.ParseMode(o.Mode)
 	cluster := m.node.identity.get().ClusterID
-	a, err := m.verdictOn(ctx, resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}, mode, o.Rate)
+	standing := resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}
+	if host := m.node.hosts.host.Load(); host != nil {
+		switch stored, ok, err := host.Stored(group); {
+		case err != nil:
+			return nil, err.Error()
+		case ok:
+			standing = standingOf(cluster, stored)
+		}
+	}
+	a, err := m.verdictOn(ctx, standing, mode, o.Rate)
 	if err != nil {
 		return nil, err.Error()
 	}
