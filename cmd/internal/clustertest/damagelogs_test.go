@@ -137,6 +137,19 @@ func raftFileByte(name string, place func(b []byte, at int) int) logDamage {
 	}}
 }
 
+// raftFileMeta is a page of the file that no read of an entry comes by.
+func raftFileMeta(name string, page int) logDamage {
+	return logDamage{name, inFiles, api.FindingLog, func(s *logScene, group uint32) {
+		const checksum = 16 + 56 // of a meta page
+		for _, path := range s.files(inFiles, fmt.Sprintf("groups/%d/raft.db", group), []byte(marker(group, 1))) {
+			b, err := os.ReadFile(path)
+			must(s.t, err)
+			at := page*os.Getpagesize() + checksum
+			overwrite(s.t, path, int64(at), []byte{b[at] ^ 2})
+		}
+	}}
+}
+
 func voteByte(name string, node int, place func(b []byte, at int) int) logDamage {
 	return logDamage{name, node, api.FindingMetadata, func(s *logScene, group uint32) {
 		s.flipAll(node, "votes.db", binary.BigEndian.AppendUint32([]byte("vote"), group), func(b []byte, at int) int { return place(b, at+8) })
@@ -165,6 +178,8 @@ var logDamages = []logDamage{
 	segmentByte("directory of a batch, known", inMemory, directory),
 	raftFileByte("payload", func(_ []byte, at int) int { return at + 3 }),
 	raftFileByte("CRC", behind("Extensions", 2)),
+	raftFileMeta("first meta page", 0),
+	raftFileMeta("second meta page", 1),
 	voteByte("term", onDisk, func(_ []byte, at int) int { return at + 9 }),
 	voteByte("version", inFiles, func(_ []byte, at int) int { return at }),
 	voteByte("lineage", inMemory, func(_ []byte, at int) int { return at + 30 }),
