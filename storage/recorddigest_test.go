@@ -125,3 +125,31 @@ func TestStagedLeafThatIsAnotherIsNotTakenOver(t *testing.T) {
 		t.Errorf("the shard was changed: %v, applied %v", err, s.Applied())
 	}
 }
+
+// TestLeafTooManyGoesFromAShardAtTheCut: a replica that has diverged stands where the cut is, has every leaf of the manifest, and
+// one that nobody else has. Nothing is staged for it; what is to be done is to remove that.
+func TestLeafTooManyGoesFromAShardAtTheCut(t *testing.T) {
+	_, c := leaderCut(t)
+	full := mustStage(t, stageOptions(t))
+	c.fetch(t, full, c.manifest)
+	s := install(t, full, c)
+	at := s.Applied()
+	s.mu.Lock()
+	err := s.commands(&Entry{Index: at.Index, Term: at.Term, Data: AppendPut(nil, []Point{point("too-many", 300e9, "v", 1)})})
+	if err == nil {
+		err = s.flushActive(t.Context())
+	}
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaves, err := look(t, s).Leaves(); err != nil || len(leaves) != len(c.manifest)+1 {
+		t.Fatalf("%d leaves, %v", len(leaves), err)
+	}
+	a := Assembly{Stage: mustStage(t, stageOptions(t)), Base: look(t, s), Manifest: c.manifest}
+	if missing, err := a.Missing(t.Context()); err != nil || len(missing) > 0 {
+		t.Fatalf("missing: %v, %v", missing, err)
+	}
+	c.prove(t, a) // it has all that it should have
+	checkInstalled(t, applyInPlace(t, s, a, c), c)
+}
