@@ -26,6 +26,8 @@ const (
 	// repairPatience bounds the wait for it: a job that takes longer goes on, and
 	// the next check sees what came of it.
 	repairPatience = 30 * time.Minute
+	// repairStill bounds the wait for one that has begun and comes no further.
+	repairStill = 5 * time.Minute
 	// repairSilence bounds the wait for a node that does not answer about its job.
 	repairSilence = 30 * time.Second
 )
@@ -81,8 +83,9 @@ func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id strin
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
 	heard := time.Now()
+	moved := patience{since: heard}
 	for q := (jobRequest{ID: id, WaitMs: repairLook.Milliseconds()}); ; {
-		asked, moved := time.Now(), false
+		asked, staged := time.Now(), false
 		j, err := c.jobOf(ctx, node, q)
 		switch {
 		case err == nil && j.Final():
@@ -90,7 +93,10 @@ func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id strin
 		case err == nil:
 			heard = time.Now()
 			stage := stageOf(&j)
-			moved = stage != q.Seen
+			staged = stage != q.Seen
+			if still := moved.still(&j, heard); still > repairStill {
+				return fmt.Errorf("job %s goes on, and has come no further for %v: %s", id, still.Round(time.Second), waitsFor(&j))
+			}
 			if q.Seen, q.WaitMs = stage, repairLook.Milliseconds(); stage == stageReplay {
 				q.WaitMs = repairNudge.Milliseconds()
 				_ = c.g.command(ctx, group, storage.AppendNoop(nil)) // or it learns of it later
@@ -98,10 +104,34 @@ func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id strin
 		case time.Since(heard) > repairSilence:
 			return fmt.Errorf("job %s: %w", id, err)
 		}
-		if !moved && time.Since(asked) < repairPause && !pause(ctx, repairPause) {
+		if !staged && time.Since(asked) < repairPause && !pause(ctx, repairPause) {
 			return fmt.Errorf("job %s goes on: %w", id, ctx.Err())
 		}
 	}
+}
+
+// patience is with a job that does not move.
+type patience struct {
+	since time.Time // by this node's clock
+	stage string
+	bytes int64
+	at    time.Time // by its node's
+}
+
+// still is how long a job has come no further. One that waits for its turn does not hang.
+func (p *patience) still(j *api.Job, now time.Time) time.Duration {
+	stage, at := stageOf(j), j.LastProgressAt.Time
+	if j.Status == api.StatusQueued || stage != p.stage || j.BytesDone != p.bytes || !at.Equal(p.at) {
+		*p = patience{now, stage, j.BytesDone, at}
+	}
+	return now.Sub(p.since)
+}
+
+func waitsFor(j *api.Job) string {
+	if j.BlockedBy != nil {
+		return *j.BlockedBy
+	}
+	return "its stage is " + stageOf(j)
 }
 
 func stageOf(j *api.Job) string {

@@ -28,5 +28,6 @@ const (
 	rootBound    = time.Minute      // of waiting until a replica has applied the cut
 	rereadBound  = 10 * time.Minute // of one batch
 	inspectBound = 24 * time.Hour
-	repairBound  = 24 * time.Hour // the job has closer bounds of its own
+	turnBound    = 30 * time.Minute // that a repair waits for others of its node
+	repairBound  = time.Hour        // of the wait for a job, which goes on: the next check sees what came of it
 )

@@ -23,6 +23,10 @@ func (c *check) repair(ctx context.Context) {
 			if len(charges) == 0 {
 				break
 			}
+			if c.options.Repairing != nil {
+				c.options.Repairing()
+				c.options.Repairing = nil
+			}
 			if sound = c.attempt(ctx, b, plan, charges); !sound {
 				break
 			}
@@ -116,9 +120,11 @@ func (r *Repair) keep(on charge, self string) {
 
 // mend has one replica repaired, and checks it at a later cut.
 func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) error {
-	release, err := c.engine.nodes.take(ctx, b.Node)
+	waiting, cancel := context.WithTimeout(ctx, turnBound)
+	defer cancel()
+	release, err := c.engine.nodes.take(waiting, b.Node)
 	if err != nil {
-		return err
+		return fmt.Errorf("other repairs of node %s have not ended within %v: %w", b.Node, turnBound, err)
 	}
 	defer release()
 	if len(plan.Good) > 0 {

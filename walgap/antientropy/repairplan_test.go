@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"pgregory.net/rapid"
@@ -200,8 +201,10 @@ func TestLeavesOfOneReplicaAreMendedFromSeveral(t *testing.T) {
 		w.replicas[2].rotten[leaves[0]], w.replicas[2].rotten[leaves[1]] = true, true
 		o := mending
 		o.Deep = true
-		if r := w.check(o); !r.Equal || !r.Repaired || r.FindingsTotal != 4 || w.calls["repair"] != 4 {
-			t.Errorf("%d repairs, %+v", w.calls["repair"], r)
+		told := 0
+		o.Repairing = func() { told++ }
+		if r := w.check(o); !r.Equal || !r.Repaired || r.FindingsTotal != 4 || w.calls["repair"] != 4 || told != 1 {
+			t.Errorf("%d repairs, told of %d times, %+v", w.calls["repair"], told, r)
 		}
 	})
 }
@@ -244,6 +247,32 @@ func TestARepairThatNobodyConfirmsHasFailed(t *testing.T) {
 		if r := w.check(o); r.Repaired || len(r.Findings) != 1 || r.Findings[0].Action != RepairFailed || w.replicas[1].Suspect == nil {
 			t.Errorf("%+v", r)
 		}
+	})
+}
+
+// A repair that waits for others gives up in time, and the check has told before that it is one no more.
+func TestARepairWaitsForOthersABoundedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.replicas[1].data[leaves[0]], w.replicas[1].data[leaves[1]] = 77, 78
+		e, told := w.engine(), 0
+		for range DefaultPerNode {
+			release, err := e.nodes.take(t.Context(), "n2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+		}
+		o := mending
+		o.Repairing = func() { told++ }
+		r, err := e.Check(t.Context(), 7, o)
+		if took := r.Ended.Sub(r.Began); err != nil || r.Repaired || !r.Passing || r.Findings[0].Action != RepairFailed || took > turnBound+time.Minute || told != 1 {
+			t.Errorf("after %v, told %d times: %+v %v", took, told, r, err)
+		}
+		w.after(r)
+		o = Options{Repair: true, Repairing: func() { t.Error("a check without repairs is said to have some") }}
+		w.replicas[1].data = maps.Clone(w.truth)
+		w.check(o)
 	})
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 	Repair bool // what is wrong is repaired, by cuts in the log whatever the mode is
 	// Progress is told of bytes that replicas have read. Nil: nobody.
 	Progress func(bytes int64)
+	// Repairing is told, once, that the check itself is over, and that what follows are repairs, which may wait for each
+	// other: whoever bounds checks need not count it any more. Nil: nobody.
+	Repairing func()
 }
 
 // Report is the result of a check of one group.

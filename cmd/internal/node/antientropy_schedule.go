@@ -19,20 +19,25 @@ const (
 // schedule has the groups checked that this node leads, each within the interval.
 type schedule struct {
 	node *Node
-	done chan scheduled // of checks that ended
+	make func(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error)
+	done chan scheduled // of checks that ended, or have come to their repairs
 
 	turns map[uint32]*antientropy.Turn // of the groups that are led here; run's own
-	busy  map[uint32]bool              // run's own
+	busy  map[uint32]bool              // of the checks under way: whether it counts as one; run's own
 }
 
 type scheduled struct {
 	group   uint32
+	repairs bool // it goes on with repairs, which have bounds of their own, and counts as a check no more
 	equal   bool
 	passing bool // only the moment was wrong
 }
 
 func newSchedule(n *Node) *schedule {
-	return &schedule{node: n, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
+	check := func(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error) {
+		return n.gateway.CheckGroup(ctx, group, o)
+	}
+	return &schedule{node: n, make: check, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
 }
 
 // antiEntropy are the settings in force.
@@ -53,16 +58,10 @@ func (s *schedule) run(ctx context.Context) {
 		now := time.Now()
 		s.look(now)
 		if settings.Enabled {
-			for _, group := range antientropy.Due(now, settings, s.free()) {
-				if len(s.busy) >= checksAtOnce {
-					break
-				}
-				s.busy[group] = true
-				wg.Go(func() { s.check(ctx, group) })
-			}
+			s.begin(ctx, &wg, antientropy.Due(now, settings, s.free()))
 		}
 		wait := schedulePoll
-		if next := antientropy.NextDue(now, settings, s.free()); !next.IsZero() && len(s.busy) < checksAtOnce {
+		if next := antientropy.NextDue(now, settings, s.free()); !next.IsZero() && s.checking() < checksAtOnce {
 			wait = min(wait, max(time.Until(next), time.Millisecond))
 		}
 		timer := time.NewTimer(wait)
@@ -76,6 +75,27 @@ func (s *schedule) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// begin begins the checks that there is room for.
+func (s *schedule) begin(ctx context.Context, wg *sync.WaitGroup, due []uint32) {
+	for _, group := range due {
+		if s.checking() >= checksAtOnce {
+			return
+		}
+		s.busy[group] = true
+		wg.Go(func() { s.check(ctx, group) })
+	}
+}
+
+// checking counts the checks under way that have not come to their repairs.
+func (s *schedule) checking() (n int) {
+	for _, counts := range s.busy {
+		if counts {
+			n++
+		}
+	}
+	return n
 }
 
 // look notes what is led here now, and what is known of its proofs.
@@ -97,7 +117,7 @@ func (s *schedule) look(now time.Time) {
 		}
 	}
 	for group := range s.turns {
-		if !led[group] && !s.busy[group] {
+		if _, busy := s.busy[group]; !led[group] && !busy {
 			delete(s.turns, group)
 		}
 	}
@@ -107,7 +127,7 @@ func (s *schedule) look(now time.Time) {
 func (s *schedule) free() []antientropy.Turn {
 	turns := make([]antientropy.Turn, 0, len(s.turns))
 	for group, t := range s.turns {
-		if !s.busy[group] {
+		if _, busy := s.busy[group]; !busy {
 			turns = append(turns, *t)
 		}
 	}
@@ -115,14 +135,23 @@ func (s *schedule) free() []antientropy.Turn {
 }
 
 func (s *schedule) check(ctx context.Context, group uint32) {
-	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Quick: true, Repair: true})
-	select {
-	case s.done <- scheduled{group, err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), r.Passing}:
-	case <-ctx.Done():
+	tell := func(d scheduled) {
+		select {
+		case s.done <- d:
+		case <-ctx.Done():
+		}
 	}
+	r, err := s.make(ctx, group, antientropy.Options{
+		Quick: true, Repair: true, Repairing: func() { tell(scheduled{group: group, repairs: true}) },
+	})
+	tell(scheduled{group: group, equal: err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), passing: r.Passing})
 }
 
 func (s *schedule) ended(d scheduled) {
+	if d.repairs {
+		s.busy[d.group] = false
+		return
+	}
 	delete(s.busy, d.group)
 	t := s.turns[d.group]
 	if t == nil {

@@ -11,7 +11,8 @@ import (
 
 const (
 	// repairsAtOnce bounds the checks that this node makes at once of groups whose
-	// replica here is suspect.
+	// replica here is suspect, until they come to their repairs: of those the engine
+	// of the checks has as many under way.
 	repairsAtOnce = 2
 	// maxSuspects bounds those that wait; who finds no room is told of again.
 	maxSuspects = 4096
@@ -22,6 +23,7 @@ const (
 // takes the path of every check, at once, and does not wait for the next one.
 type suspects struct {
 	node  *Node
+	make  func(ctx context.Context, group uint32, repairing func()) // a check with repair
 	queue chan uint32
 
 	mu      sync.Mutex
@@ -29,7 +31,9 @@ type suspects struct {
 }
 
 func newSuspects(n *Node) *suspects {
-	return &suspects{node: n, queue: make(chan uint32, maxSuspects), waiting: make(map[uint32]bool)}
+	s := &suspects{node: n, queue: make(chan uint32, maxSuspects), waiting: make(map[uint32]bool)}
+	s.make = s.one
+	return s
 }
 
 // told is what the host calls: when a suspicion changes, and every minute while
@@ -62,26 +66,30 @@ func (s *suspects) check(group uint32) {
 func (s *suspects) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for range repairsAtOnce {
-		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case group := <-s.queue:
-					s.one(ctx, group)
-				}
-			}
-		})
+	places := make(chan struct{}, repairsAtOnce)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case places <- struct{}{}:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case group := <-s.queue:
+			leave := sync.OnceFunc(func() { <-places })
+			wg.Go(func() {
+				defer leave()
+				s.make(ctx, group, leave)
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				delete(s.waiting, group)
+			})
+		}
 	}
 }
 
-func (s *suspects) one(ctx context.Context, group uint32) {
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.waiting, group)
-	}()
+func (s *suspects) one(ctx context.Context, group uint32, repairing func()) {
 	g, err := s.node.syncs.groupOf(group)
 	if err != nil {
 		return
@@ -89,7 +97,7 @@ func (s *suspects) one(ctx context.Context, group uint32) {
 	if what, some := g.Suspicion(); some {
 		s.node.gateway.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
 	}
-	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Repair: true})
+	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Repair: true, Repairing: repairing})
 	switch {
 	case err != nil:
 	case r.Equal || r.Repaired:

@@ -1,0 +1,90 @@
+package gateway_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+	"github.com/flotilla-db/flotilla/rpc/internal/fakecluster"
+	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
+)
+
+// mender has repairs of a node begun as a test likes.
+type mender struct {
+	gateway.Examiner
+	begin func() (api.Job, error)
+}
+
+func (x *mender) Repair(context.Context, uint32, antientropy.Repair) (api.Job, bool, error) {
+	j, err := x.begin()
+	return j, err == nil, err
+}
+
+// The wait for a repair's job ends when that comes no further, and says why; one that does is waited for, and one that
+// waits for its turn.
+func TestARepairThatHangsIsNotWaitedFor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		drive           func(row *gateway.Row)
+		atLeast, atMost time.Duration
+		says            string
+	}{
+		"hangs": {func(row *gateway.Row) {
+			row.Change(func(j *api.Job) {
+				stage, by := "fetch", "n1 does not answer"
+				j.Status, j.Stage, j.BlockedBy = api.StatusStalled, &stage, &by
+			})
+		}, 5 * time.Minute, 6 * time.Minute, "no further for 5m1s: n1 does not answer"},
+		"is slow": {func(row *gateway.Row) {
+			row.Change(func(j *api.Job) { j.Status = api.StatusRunning })
+			for range 15 {
+				time.Sleep(time.Minute)
+				row.Progress(func(*api.Job) {})
+			}
+			row.End(api.StatusFailed, func(*api.Job) {})
+		}, 15 * time.Minute, 16 * time.Minute, "failed"},
+		"waits for its turn": {func(row *gateway.Row) {
+			time.Sleep(20 * time.Minute)
+			row.End(api.StatusFailed, func(*api.Job) {})
+		}, 20 * time.Minute, 21 * time.Minute, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := &mender{}
+				c := fakecluster.New(t, fakecluster.Options{Configure: func(n int, cfg *gateway.Config) {
+					if n == 2 {
+						x.Examiner, cfg.Examiner = cfg.Examiner, x
+					}
+				}})
+				jobs := c.Nodes[2].Gateway.Jobs()
+				x.begin = func() (api.Job, error) {
+					row, err := jobs.Open(api.Job{Kind: api.JobRepair}, nil, func() {})
+					if err != nil {
+						return api.Job{}, err
+					}
+					go tt.drive(row)
+					return row.Job(), nil
+				}
+				fill(t, c, 20, 10)
+				c.Damage(3, "n3", []storage.Point{point("a", 1, 77)})
+				began := time.Now()
+				r, err := c.Nodes[0].Gateway.CheckGroup(t.Context(), 3, antientropy.Options{Repair: true})
+				if took := time.Since(began); err != nil || r.Repaired || took < tt.atLeast || took > tt.atMost {
+					t.Errorf("after %v: %+v, %v", took, r, err)
+				}
+				failed := false
+				events, _ := c.Nodes[0].Gateway.Events(0)
+				for _, e := range events {
+					failed = failed || e.Kind == api.EventRepair && strings.Contains(e.Text, tt.says)
+				}
+				if !failed {
+					t.Errorf("no event says %q", tt.says)
+				}
+			})
+		})
+	}
+}
