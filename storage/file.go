@@ -69,6 +69,15 @@ func mapBytes(o int) int {
 
 // openFile opens or makes the file.
 func openFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (*file, error) {
+	f, err := findFile(path, mapBytes, readOnly, onDamaged)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.open(readOnly)
+}
+
+// findFile is openFile before the file is opened.
+func findFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (*file, error) {
 	f := &file{path: path, mapBytes: mapBytes, onDamaged: onDamaged, failed: ErrStorage}
 	info, err := os.Stat(path)
 	switch {
@@ -80,7 +89,7 @@ func openFile(path string, mapBytes int, readOnly bool, onDamaged func(error)) (
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	return f, f.open(readOnly)
+	return f, nil
 }
 
 // unbornSuffix names a file that holds no data yet. A crash leaves it behind, and the next open begins anew: 256 groups

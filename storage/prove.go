@@ -74,7 +74,7 @@ func (s *Stage) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf
 func (s *Stage) reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.commit(); err != nil {
+	if err := s.commit(); err != nil || s.file.unborn { // nothing came from others
 		return err
 	}
 	err := s.file.close()

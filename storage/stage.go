@@ -54,9 +54,9 @@ type Stage struct {
 	err        error // of the write that failed
 }
 
-// OpenStage makes the file, or goes on with what a crash left: everything that was committed, which had been verified.
-// ErrIdentity when it belongs to something else, ErrDamaged when it cannot be read, ErrInUse when it was so damaged that
-// closing it was not possible: RemoveStage, then open anew.
+// OpenStage goes on with what a crash left: everything that was committed, which had been verified. Where there is nothing, the
+// first commit makes the file, or Seal, which then writes it whole. ErrIdentity when it belongs to something else, ErrDamaged
+// when it cannot be read, ErrInUse when it was so damaged that closing it was not possible: RemoveStage, then open anew.
 func OpenStage(o StageOptions) (*Stage, error) {
 	if o.Window == 0 {
 		o.Window = DefaultWindow
@@ -68,14 +68,25 @@ func OpenStage(o StageOptions) (*Stage, error) {
 		waiting: make(map[digest.Leaf]*stagedLeaf)}
 	damaged := func(err error) { o.Logger.Error("stage is damaged", "path", o.Path, "err", err) }
 	var err error
-	if s.file, err = openFile(o.Path, mapBytes(o.InitialMmapSize), false, damaged); err != nil {
+	if s.file, err = findFile(o.Path, mapBytes(o.InitialMmapSize), false, damaged); err != nil {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
 	s.file.failed = ErrStaging
-	if err := s.load(); err != nil {
+	if s.file.unborn {
+		return s, nil
+	}
+	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open stage: %w", err), s.file.close())
 	}
 	return s, nil
+}
+
+// open opens the file, and makes it where there is none.
+func (s *Stage) open() error {
+	if err := s.file.open(false); err != nil {
+		return err
+	}
+	return s.load()
 }
 
 // load reads what the stage has, or makes it.

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	bolt "go.etcd.io/bbolt"
-
 	"github.com/flotilla-db/flotilla/storage/bytemap"
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
@@ -297,7 +295,7 @@ func TestStageThatCannotBeClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the lock is waited for
 		o := stageOptions(t)
 		s := mustStage(t, o)
-		if err := s.file.update("name", func(*bolt.Tx) error { return nil }); err != nil {
+		if err := s.write("name", func(*headWrite) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		s.file.stuck.Store(true)

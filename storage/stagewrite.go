@@ -99,6 +99,11 @@ func (s *Stage) Drop(leaves ...digest.Leaf) error {
 // write runs a transaction on a stage, which a sealed one becomes again by it. A failure ends the stage: the outcome of a
 // commit that failed is unknown. The caller holds the lock.
 func (s *Stage) write(op string, fn func(*headWrite) error) error {
+	if s.file.unborn {
+		if err := s.open(); err != nil {
+			return s.fail(op, err)
+		}
+	}
 	var w *headWrite
 	err := s.file.update(op, func(tx *bolt.Tx) error {
 		w = newHeadWrite(s.file, tx, s.totals, s.windowNs, 0)
