@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/flotilla-db/flotilla/snapshot"
@@ -24,6 +25,7 @@ type fsm struct {
 	shard   *storage.Shard
 	entries []storage.Entry       // reused; only Raft's FSM goroutine calls ApplyBatch
 	observe func([]storage.Entry) // for tests; nil otherwise
+	onWrite func()                // told of entries that clients wrote; nil: nobody is
 
 	applying turns // held while entries are applied, and to begin or end the drop
 	dropping bool  // guarded by applying: the shard is held, see hold.go
@@ -69,6 +71,9 @@ func (f *fsm) resume() bool {
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	f.applying.Lock()
 	defer f.applying.Unlock()
+	if f.onWrite != nil && slices.ContainsFunc(logs, writtenByClient) {
+		f.onWrite()
+	}
 	if f.dropping {
 		f.dropped = true
 		responses := make([]any, len(logs))
@@ -104,6 +109,16 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		f.reached(lastCommandTerm)
 	}
 	return responses
+}
+
+// writtenByClient tells entries of clients from those of the group's own.
+func writtenByClient(l *raft.Log) bool {
+	if l.Type == raft.LogCommand {
+		for c, err := range storage.DecodeCommands(l.Data) {
+			return err == nil && (c.Kind == storage.KindPut || c.Kind == storage.KindDelete)
+		}
+	}
+	return false
 }
 
 // Apply implements raft.FSM; Raft calls ApplyBatch instead.

@@ -52,6 +52,11 @@ type HostConfig struct {
 	// start, and again every minute, since a repair is due. What is disputed needs
 	// none. It must not block.
 	OnSuspect func(group uint32, s Suspicion)
+	// Turns are those of readers of whole shards; nil: nobody waits.
+	Turns storage.Turns
+	// OnWrite is told that a client's write was applied here, whoever leads the
+	// group. It must not block; nil: nobody is told.
+	OnWrite func()
 	// InstallStep is called at every step of an install, by the names of
 	// InstallSteps. An error ends the install there, as the end of the process
 	// would, and the group stays closed. For tests of crashes; nil: nothing.

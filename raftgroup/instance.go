@@ -107,6 +107,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		nudge:       make(chan struct{}, 1),
 	}
 	in.reads.lanes = h.lanes
+	in.fsm.onWrite = h.config.OnWrite
 	if h.config.observe != nil {
 		in.fsm.observe = func(entries []storage.Entry) { h.config.observe(group, entries) }
 	}

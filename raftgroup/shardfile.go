@@ -22,6 +22,7 @@ func (h *Host) shardOptions(group uint32, lineage string) storage.Options {
 		Window:   h.config.Window,
 		Budget:   h.config.Budget,
 		Logger:   h.config.Logger.With("group", group),
+		Turns:    h.config.Turns,
 		Fatal:    h.config.Fatal,
 		Damaged:  func(err error) { h.damaged(group, err) },
 		BadLeaf:  func(leaf digest.Leaf, err error) { h.badLeaf(group, leaf, err) },

@@ -37,14 +37,24 @@ type Inspection struct {
 // Inspect reads everything that the view reaches from the disk, past the system's memory where it lets us: pages, keys,
 // checksums and digests, and whether the file is still the one that was written last. It ends at damage of structure, which
 // ends the shard too (Options.Damaged); leaves with blocks that fail are distrusted (Options.BadLeaf), and it goes on.
-// pace is told after every piece read, and may wait; its error ends the inspection. nil: none.
+// pace is told after every piece read, and of no bytes between small pieces of work; it may wait, and its error ends the
+// inspection. nil: none.
 func (v *View) Inspect(ctx context.Context, pace func(bytes int) error) (r Inspection, err error) {
 	err = v.read("inspect", func(*reader) error {
-		p, err := v.shard.startPass(v.pin.file, v.pin.meta, pace, v.alive(ctx))
+		alive := v.alive(ctx)
+		p, err := v.shard.startPass(v.pin.file, v.pin.meta, pace, alive)
 		if err != nil {
 			return err
 		}
 		defer p.close()
+		if pace != nil {
+			p.goOn = func() error {
+				if err := alive(); err != nil {
+					return err
+				}
+				return pace(0)
+			}
+		}
 		p.at, p.disk.ahead = &v.pin.pos, true
 		r, err = p.finish(p.whole())
 		return err

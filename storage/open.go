@@ -52,6 +52,7 @@ type Options struct {
 	MinCompactBytes int64         // a file smaller than this is never compacted; 0: 64 MiB
 	IdleCompact     time.Duration // without a flush, before the file may be compacted; 0: 1 minute
 	SkipCheck       bool          // OpenShard does not walk the keys (see Shard.Check)
+	Turns           Turns         // of those who read whole leaves of views, or scrub; nil: nobody waits
 }
 
 func (o Options) withDefaults() Options {

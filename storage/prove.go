@@ -64,7 +64,9 @@ func (s *Stage) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf
 	err = s.file.view("read leaf", func(tx *bolt.Tx) error {
 		r := newReader(s.file, tx)
 		r.lone = true // what comes out is compared with a manifest
-		d, err = r.hash(ctx.Err, h, leaf, s.windowNs)
+		step, end := s.o.Turns.begin(ctx, ctx.Err)
+		defer end()
+		d, err = r.hash(step, h, leaf, s.windowNs)
 		return err
 	})
 	return d, err

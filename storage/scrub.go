@@ -33,12 +33,14 @@ func (s *Shard) Scrub(ctx context.Context, cursor string, maxBytes int64) (next 
 		return "", r, fmt.Errorf("scrub: %w", err)
 	}
 	defer s.file.end(tx)
-	p, err := s.startPass(s.file, meta, nil, func() error {
+	step, end := s.o.Turns.begin(ctx, func() error {
 		if s.isClosing() {
 			return ErrClosed
 		}
 		return ctx.Err()
 	})
+	defer end()
+	p, err := s.startPass(s.file, meta, nil, step)
 	if err != nil {
 		return "", r, fmt.Errorf("scrub: %w", err)
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -24,6 +25,8 @@ func (s *Stage) Seal(identity Identity, state []byte, manifest []digest.Entry) e
 			return fmt.Errorf("seal stage: %w: %v is one", ErrIncomplete, e.Leaf)
 		}
 	}
+	_, end := s.o.Turns.begin(context.Background(), nil)
+	defer end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {

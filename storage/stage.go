@@ -32,6 +32,7 @@ type StageOptions struct {
 	Window          time.Duration // DefaultWindow if 0
 	InitialMmapSize int           // as of Options
 	Logger          *slog.Logger  // nil: silent
+	Turns           Turns         // of those who put leaves, commit, or read leaves back; nil: nobody waits
 }
 
 // Stage is a file of verified leaves that may become a shard. Put, Commit, Drop, Leaves and Bytes may be called by

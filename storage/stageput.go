@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -49,6 +50,8 @@ func (s *Stage) Put(leafBytes []byte, want digest.Entry) error {
 	if s.has(want) {
 		return s.usable()
 	}
+	_, end := s.o.Turns.begin(context.Background(), nil)
+	defer end()
 	l, err := s.verify(leafBytes, want) // without the lock: several cores may do it
 	if err != nil {
 		return fmt.Errorf("stage leaf %v: %w", want.Leaf, err)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,8 @@ import (
 
 // Commit brings everything put to disk.
 func (s *Stage) Commit() error {
+	_, end := s.o.Turns.begin(context.Background(), nil)
+	defer end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.commit()

@@ -189,7 +189,9 @@ func (v *View) hash(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf)
 func (v *View) hashLeaf(ctx context.Context, h *digest.LeafHasher, leaf digest.Leaf, lone bool) (d digest.LeafDigest, err error) {
 	err = v.read("read leaf", func(r *reader) error {
 		r.lone = lone
-		d, err = r.hash(v.alive(ctx), h, leaf, v.shard.windowNs)
+		step, end := v.shard.o.Turns.begin(ctx, v.alive(ctx))
+		defer end()
+		d, err = r.hash(step, h, leaf, v.shard.windowNs)
 		return err
 	})
 	return d, err

@@ -31,10 +31,11 @@ type Config struct {
 	Host        Host
 	Peers       Peers
 	Liveness    Liveness
-	Resyncs     Resyncs         // nil: this node takes none
-	Scrubbed    func() Scrubbed // nil: it scrubs nothing
-	Examiner    Examiner        // nil: replicas of this node are compared by their roots alone
-	Drills      Drills          // nil: this node takes none
+	Resyncs     Resyncs           // nil: this node takes none
+	Scrubbed    func() Scrubbed   // nil: it scrubs nothing
+	Background  func() Background // nil: nothing gives way
+	Examiner    Examiner          // nil: replicas of this node are compared by their roots alone
+	Drills      Drills            // nil: this node takes none
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read

@@ -31,6 +31,16 @@ func (g *Gateway) Verify(ctx context.Context, r api.VerifyRequest) (api.Job, err
 	})
 }
 
+// heldBack says what this node's background work gives way to; nil: nothing.
+func (g *Gateway) heldBack() *string {
+	if g.cfg.Background != nil {
+		if why := g.cfg.Background().Why; why != "" {
+			return &why
+		}
+	}
+	return nil
+}
+
 // verifyMode reads the name of a mode; "" is advanced-verify.
 func verifyMode(mode string) (string, error) {
 	switch mode {
@@ -53,7 +63,7 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 	}
 	eachGroup(ctx, atOnce, r.Groups, func(group uint32) {
 		report, err := g.CheckGroup(ctx, group, optionsOf(r, func(bytes int64) {
-			progress(func(j *api.Job) { j.BytesDone += bytes })
+			progress(func(j *api.Job) { j.BytesDone, j.BlockedBy = j.BytesDone+bytes, g.heldBack() })
 		}))
 		if err != nil {
 			return // the job ends

@@ -17,6 +17,11 @@ var (
 	readsElsewhere = describe("reads_elsewhere_total", "Reads that another replica answered because what they touch is not trusted on the one asked first.")
 )
 
+var (
+	backgroundShare = describe("background_share", "Share of one core that copies, deep checks and scrubs of this node may take now, because clients go first; 1: all that they want.")
+	backgroundWaits = describe("background_wait_seconds_total", "How long copies, deep checks and scrubs of this node have waited for its clients since it began.")
+)
+
 func proving(ch chan<- prometheus.Metric, p *gateway.Proving) {
 	counter(ch, checksMade, p.Made)
 	counter(ch, checksPartial, p.Skipped)
@@ -27,6 +32,8 @@ func proving(ch chan<- prometheus.Metric, p *gateway.Proving) {
 	counter(ch, scrubParts, p.ScrubParts)
 	counter(ch, scrubBad, p.ScrubBad)
 	counter(ch, readsElsewhere, p.ReadsElsewhere)
+	gauge(ch, backgroundShare, p.Share)
+	ch <- prometheus.MustNewConstMetric(backgroundWaits, prometheus.CounterValue, p.WaitSeconds)
 }
 
 func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ...string) {

@@ -33,11 +33,8 @@ type Views interface {
 
 // ServerOptions configure a Server.
 type ServerOptions struct {
-	Views Views
-	Out   *Limiter // bytes sent, of the node; nil: none
-	// Waits reports whether clients of this node wait for writes now, which then
-	// have the right of way; nil: none ever do.
-	Waits  func() bool
+	Views  Views
+	Out    *Limiter // bytes sent, of the node; nil: none
 	Logger *slog.Logger
 }
 
@@ -45,7 +42,6 @@ type ServerOptions struct {
 type Server struct {
 	options ServerOptions
 	slots   chan struct{} // capacity MaxStreams
-	way     rightOfWay
 	answers atomic.Uint64
 	zstd    sync.Pool // of *zstd.Encoder, for those answers that compress
 }
@@ -55,7 +51,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{options: o, slots: make(chan struct{}, MaxStreams), way: newRightOfWay(o.Waits), zstd: sync.Pool{New: newEncoder}}
+	return &Server{options: o, slots: make(chan struct{}, MaxStreams), zstd: sync.Pool{New: newEncoder}}
 }
 
 // Answers counts the answers that were begun.
@@ -92,7 +88,7 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 	}
 	for _, leaf := range r.Leaves {
 		l := lend()
-		b, err := s.way.read(ctx, func() ([]byte, error) { return reader.AppendLeaf(ctx, (*l.bytes)[:0], leaf) })
+		b, err := reader.AppendLeaf(ctx, (*l.bytes)[:0], leaf)
 		if err != nil {
 			return fmt.Errorf("read leaf %v of group %d: %w", leaf, r.Group, err)
 		}

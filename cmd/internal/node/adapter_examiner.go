@@ -91,12 +91,7 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 		return antientropy.Inspected{}, err
 	}
 	defer func() { _ = v.Close() }()
-	wait, end := x.pace.turns(ctx, x.node.writing)
-	defer end()
-	in, err := v.Inspect(ctx, func(bytes int) error {
-		progress(int64(bytes))
-		return wait(bytes)
-	})
+	in, err := x.read(ctx, v, progress)
 	if err != nil {
 		return antientropy.Inspected{}, err
 	}
@@ -104,8 +99,29 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 	g, err := x.group(group)
 	if err == nil && g.Running() {
 		out.Log, err = x.logs.of(ctx, g)
+		out.BytesRead += x.logs.taken()
 	}
 	return out, err
+}
+
+// read re-reads a view, in turns, and at the rate that is set.
+func (x *examinerAdapter) read(ctx context.Context, v *storage.View, progress func(int64)) (storage.Inspection, error) {
+	x.node.governor.Charge(inspectCost)
+	turn, err := x.node.governor.Begin(ctx)
+	if err != nil {
+		return storage.Inspection{}, err
+	}
+	defer turn.End()
+	return v.Inspect(ctx, func(bytes int) error {
+		if bytes > 0 {
+			progress(int64(bytes))
+			turn.End() // the rate may make it wait for long
+			if err := x.pace.wait(ctx, bytes); err != nil {
+				return err
+			}
+		}
+		return turn.Step(ctx)
+	})
 }
 
 // Accuse implements gateway.Accused. A suspicion of no leaf is of damage that the

@@ -27,6 +27,7 @@ type hostAdapter struct {
 	quorum    func(*raftgroup.Group) error
 	syncs     *resyncs
 	scrubbed  func(group uint32) time.Time // when its shard was last read whole; zero: never
+	asked     func()                       // told of what clients ask
 }
 
 // Group implements gateway.Host.
@@ -67,6 +68,7 @@ type groupAdapter struct {
 
 // ProposeAsync implements gateway.Proposer.
 func (g groupAdapter) ProposeAsync(frames []byte, deadline time.Time) gateway.Proposal {
+	g.host.asked()
 	if err := g.host.quorum(g.Group); err != nil {
 		return refusal{err}
 	}
@@ -95,6 +97,7 @@ func (g groupAdapter) Contact() (time.Duration, bool) { return g.Group.LastConta
 
 // Data implements gateway.Reader.
 func (g groupAdapter) Data() gateway.Data {
+	g.host.asked()
 	if s := g.Group.Shard(); s != nil {
 		return s
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -18,19 +19,31 @@ const logScrubBytes = 4 << 20
 type logScrubs struct {
 	node   *Node
 	votes  recentScrub
-	frames recentScrub // of the log: what is of no group alone
+	frames recentScrub  // of the log: what is of no group alone
+	read   atomic.Int64 // bytes that no deep check has counted as its own yet
 }
 
 func newLogScrubs(n *Node) *logScrubs {
 	return &logScrubs{node: n, votes: newRecentScrub(), frames: newRecentScrub()}
 }
 
+// wait counts bytes that were read, and keeps to the rate.
+func (l *logScrubs) wait(ctx context.Context, bytes int64) error {
+	l.read.Add(bytes)
+	return l.node.examiner.pace.wait(ctx, int(bytes))
+}
+
+// taken is what was read since it was asked last: the rate that is set is that of
+// all that is read, and so is what a check says that it has read.
+func (l *logScrubs) taken() int64 { return l.read.Swap(0) }
+
 type badRecord struct {
 	raftlog.BadRecord
 	votes bool
 }
 
-// of gives what is wrong with what the log and the votes hold of a group.
+// of gives what is wrong with what the log and the votes hold of a group. What is
+// read for all groups is counted by the check of one, see taken.
 func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.LogDamage, error) {
 	bad, err := l.votes.last(ctx, l.readVotes)
 	if err != nil {
@@ -47,7 +60,7 @@ func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.L
 			return nil, fmt.Errorf("re-read the log of group %d: %w", g.ID(), err)
 		}
 		bad = append(bad, l.note(found, false)...)
-		if err := l.node.examiner.pace.wait(ctx, int(bytes)); err != nil {
+		if err := l.wait(ctx, bytes); err != nil {
 			return nil, err
 		}
 		if from = next; from == 0 {
@@ -70,7 +83,7 @@ func (l *logScrubs) readVotes(ctx context.Context) ([]badRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.note(found, true), l.node.examiner.pace.wait(ctx, int(bytes))
+	return l.note(found, true), l.wait(ctx, bytes)
 }
 
 // readFrames re-reads what the groups' own parts of the log lie in.
@@ -79,7 +92,7 @@ func (l *logScrubs) readFrames(ctx context.Context) (bad []badRecord, err error)
 		next, bytes, found, err := l.node.engine.ScrubFrames(ctx, cursor, logScrubBytes)
 		bad = append(bad, l.note(found, false)...)
 		if err == nil {
-			err = l.node.examiner.pace.wait(ctx, int(bytes))
+			err = l.wait(ctx, bytes)
 		}
 		if cursor = next; err != nil || cursor == "" {
 			return bad, err

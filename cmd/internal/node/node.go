@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/cmd/internal/node/governor"
 	"github.com/flotilla-db/flotilla/cmd/internal/version"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
@@ -73,6 +74,7 @@ type Node struct {
 	dir      *directory.Directory
 	tables   *directoryAdapter
 	hosts    *hostAdapter
+	governor *governor.Governor
 	gateway  *gateway.Gateway
 	syncs    *resyncs
 	examiner *examinerAdapter
@@ -255,7 +257,8 @@ func (n *Node) openMux() (err error) {
 		return fmt.Errorf("open the streams: %w", err)
 	}
 	n.liveness = peerLiveness{self: n.id, mux: n.mux}
-	n.hosts = &hostAdapter{diskFree: func() int64 { return n.disk.last.Load() }, quorum: n.enoughReplicas}
+	n.governor = governor.New(n.writing)
+	n.hosts = &hostAdapter{asked: n.governor.Foreground, diskFree: func() int64 { return n.disk.last.Load() }, quorum: n.enoughReplicas}
 	n.failover = failover.New(n.id, ownGroups{n.hosts}, func(ctx context.Context, to membership.NodeID, m []byte) ([]byte, error) {
 		return n.mux.Call(ctx, to, methodFailover, m, raftmux.Urgent)
 	}, n.log)

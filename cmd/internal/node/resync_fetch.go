@@ -128,9 +128,3 @@ func (v leafViews) View(ctx context.Context, group uint32, cutID string) (transf
 	}
 	return view, func() { _ = view.Close() }, nil
 }
-
-// writing reports whether clients wait for writes to groups that are led here.
-func (n *Node) writing() bool {
-	host := n.hosts.host.Load()
-	return host != nil && host.Writing()
-}

@@ -206,6 +206,7 @@ func (m *resyncs) takeSlot(ctx context.Context, j *syncJob) error {
 	slot, err := m.slots.acquire(ctx, urgency{j.resumed || j.again, j.spare, j.Group})
 	if err == nil {
 		j.slot, j.again = slot, true
+		m.node.governor.Charge(jobCost)
 		j.row.Progress(func(r *api.Job) { r.Status, r.BlockedBy = api.StatusRunning, nil })
 	}
 	return err

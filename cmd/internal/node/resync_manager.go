@@ -83,7 +83,7 @@ func newResyncs(n *Node) *resyncs {
 		Fetcher: leafFetcher{n, m.in}, Jobs: m, Rates: m.meter, Hooks: n.opts.SyncHooks, Logger: n.log,
 	})
 	m.responder = resync.NewResponder(resync.ResponderConfig{Led: m.led, Logger: n.log})
-	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Waits: n.writing, Logger: n.log}))
+	m.leaves = leafstream.NewServer(transfer.NewServer(transfer.ServerOptions{Views: leafViews{n}, Out: m.out, Logger: n.log}))
 	return m
 }
 
@@ -202,6 +202,9 @@ func (m *resyncs) Update(r resync.Row) error {
 			return m.noteMove(j, r)
 		}
 		return j.row.Ending(string(r.Ending), func(row *api.Job) { showRow(row, r) })
+	}
+	if r.BlockedBy == "" && r.Status == resync.Running && (r.Stage == resync.Fetch || r.Stage == resync.Install) {
+		r.BlockedBy = m.node.governor.Why()
 	}
 	j.row.Change(func(row *api.Job) {
 		showRow(row, r)

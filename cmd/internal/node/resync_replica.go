@@ -27,7 +27,7 @@ func (m *resyncs) replicaOf(group uint32) (resync.Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	return syncReplica{m, g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Logger: m.log.With("group", group)}}, nil
+	return syncReplica{m, g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Turns: m.node.turns, Logger: m.log.With("group", group)}}, nil
 }
 
 // groupOf finds this node's copy of a group.

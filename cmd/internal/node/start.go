@@ -107,7 +107,7 @@ func (n *Node) openGateway() (err error) {
 	n.hosts.scrubbed = n.scrub.last
 	n.gateway, err = gateway.New(gateway.Config{
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
-		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Drills: drills{n}, Examiner: n.examiner, Scrubbed: n.scrub.counts,
+		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Drills: drills{n}, Examiner: n.examiner, Scrubbed: n.scrub.counts, Background: n.background,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
 		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, jobsFile), Version: n.version, Logger: n.log,
 	})
