@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/pb"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 func all(devices ...string) gateway.Query {
@@ -158,6 +160,58 @@ func TestReadFollowsTheLeaderAndLivesThroughBrokenCalls(t *testing.T) {
 	for _, n := range c.Nodes {
 		if got := read(t, n.Gateway, "dev-0")["dev-0"]; len(got) != 10 {
 			t.Fatalf("%s read %v", n.Name, got)
+		}
+	}
+}
+
+// A leaf that its leader may not serve is waited for until another one leads, and then comes whole, alone or among others,
+// through whichever node the read goes. Where nobody takes over, the read fails: it is never answered without the leaf.
+func TestLeafThatIsNotTrustedIsNeverLeftOut(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{WriteTimeout: 30 * time.Second})
+	fill(t, c, 5, 10)
+	const device = "dev-0"
+	group := groupOf(device)
+	leader, healthy := c.Nodes[0], c.Nodes[1]
+	c.SetLeader(group, leader.Name)
+	c.Distrust(group, leader.Name, digest.Leaf{Slot: storage.SlotOf(storage.Series{Database: "d", Collection: "c", Device: device}.Key())})
+	reads := map[string]gateway.Query{"one device": all(device), "all": all(), "some": all("dev-1", device)}
+	points := func(limit time.Duration, n *fakecluster.Node, q gateway.Query) (points int, err error) {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		err = n.Gateway.Query(ctx, q, func(d string, cols *blocks.Columns) error {
+			if d == device {
+				points += cols.Len()
+			}
+			return nil
+		})
+		return points, err
+	}
+	for name, q := range reads {
+		for _, n := range c.Nodes[:2] { // the leader, and another
+			if points, err := points(50*time.Millisecond, n, q); err == nil {
+				t.Errorf("%s, through %s: %d points of a leaf that nobody serves", name, n.Name, points)
+			}
+		}
+	}
+	met := make(chan struct{}, 1)
+	c.OnCall(func(_, to string, _ gateway.Method) (error, error) { // asked for the leaf: it hands over
+		if to == leader.Name {
+			select {
+			case met <- struct{}{}:
+			default:
+			}
+		}
+		return nil, nil
+	})
+	go func() {
+		<-met
+		c.SetLeader(group, healthy.Name)
+	}()
+	for name, q := range reads {
+		for _, n := range []*fakecluster.Node{c.Nodes[2], c.Nodes[0], c.Nodes[1]} {
+			if points, err := points(time.Minute, n, q); err != nil || points != 10 {
+				t.Errorf("%s, through %s: %d points, %v", name, n.Name, points, err)
+			}
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // groupLog is the log of one group: what its leader proposes is applied on
@@ -176,6 +177,9 @@ func (r replica) Status() gateway.ReplicaStatus {
 }
 
 func (r replica) Cut(_ context.Context, purpose string, ttl time.Duration) (string, uint64, error) {
+	if err := r.operate(); err != nil {
+		return "", 0, err
+	}
 	r.l.mu.Lock()
 	r.l.cuts++
 	id := fmt.Sprintf("cut-%d-%d", r.l.group, r.l.cuts)
@@ -313,4 +317,9 @@ func (c *Cluster) Damage(group uint32, node string, points []storage.Point) {
 			}
 		}
 	}
+}
+
+// Distrust has a replica serve none of some leaves.
+func (c *Cluster) Distrust(group uint32, node string, leaves ...digest.Leaf) {
+	c.log(group).shard(node).Distrust(leaves...)
 }
