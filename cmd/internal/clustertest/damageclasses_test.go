@@ -355,6 +355,7 @@ func TestDamageOfEveryClassIsFoundAndMended(t *testing.T) {
 	Run(t, 10*time.Minute, func(t *testing.T) {
 		s := newClassScene(t, classGroups, nil)
 		for round := range min(times(t), soakRounds) {
+			s.awaitLevel() // who has not heard yet what is committed cannot be compared
 			all := s.damageAll(func(int) int { return s.random.IntN(3) })
 			s.foundByACheck(all)
 			s.reads("found")
