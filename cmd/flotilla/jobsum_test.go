@@ -50,7 +50,11 @@ func TestProgressInWords(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	by := "the leader is changing"
-	j.Status, j.BlockedBy, j.Attempt, j.EtaS, j.Rate = api.StatusStalled, &by, 2, nil, 0
+	j.BlockedBy = &by
+	if got, want := progressOf(&j), "group 42: fetch, blocked by the leader is changing, 512 KiB of 1.00 MiB (50%), 256 KiB/s"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	j.Status, j.Attempt, j.EtaS, j.Rate = api.StatusStalled, 2, nil, 0
 	if got, want := progressOf(&j), "group 42: fetch, stalled, attempt 2, blocked by the leader is changing, 512 KiB of 1.00 MiB (50%)"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -71,7 +71,7 @@ func speedOf(j *api.Job) string {
 	if j.Rate > 0 && !j.Final() {
 		parts = append(parts, byteRate(j.Rate))
 	}
-	if j.EtaS != nil && !j.Final() {
+	if j.EtaS != nil && !j.Final() && (j.BlockedBy == nil || *j.BlockedBy == "") { // who waits for others cannot tell
 		parts = append(parts, "ETA "+secondsCell(*j.EtaS))
 	}
 	return strings.Join(parts, ", ")

@@ -107,8 +107,17 @@ func (l *Loop) prove(ctx context.Context, g *raftgroup.Group, target membership.
 		return fmt.Errorf("%s %w at index %d: root %s, not %s", target, errDiffers, at.Index, theirs, own)
 	}
 	// The root is the node's, which may have begun another generation meanwhile.
-	if answer, err := l.peers.Describe(ctx, target.NodeID, g.ID()); err != nil || answer.Server != target {
-		return fmt.Errorf("%s does not answer under this id after its proof: %w", target, err)
+	answer, err := l.peers.Describe(ctx, target.NodeID, g.ID())
+	if err != nil {
+		return fmt.Errorf("%s does not answer after its proof: %w", target, err)
+	}
+	return stillIs(target, answer.Server)
+}
+
+// stillIs refuses a proof of a server that its node has given up meanwhile.
+func stillIs(target, now membership.ServerID) error {
+	if now != target {
+		return fmt.Errorf("%s was proven, and its node answers as %s now", target, now)
 	}
 	return nil
 }

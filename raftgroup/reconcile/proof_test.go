@@ -28,6 +28,17 @@ func TestFailedProofsBackOff(t *testing.T) {
 	}
 }
 
+func TestProofOfAServerThatItsNodeHasGivenUpDoesNotCount(t *testing.T) {
+	again := id("n2")
+	again.Generation++
+	if err := stillIs(id("n2"), again); err == nil || strings.Contains(err.Error(), "%!") || !strings.Contains(err.Error(), again.String()) {
+		t.Errorf("got %v", err)
+	}
+	if err := stillIs(again, again); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestServerThatDiffersThriceIsNotProvenAgain(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	var p proof

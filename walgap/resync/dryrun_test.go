@@ -69,7 +69,7 @@ func TestDryRunWithoutALeaderEnds(t *testing.T) {
 		q.DryRun = true
 		began := time.Now()
 		result, _ := r.once(q, nil)
-		if took := time.Since(began); result.Status != Failed || took > 2*dryRunAsk || !strings.Contains(result.Err.Error(), "no leader") {
+		if took := time.Since(began); result.Status != Failed || took > 5*time.Second || !strings.Contains(result.Err.Error(), "no leader") {
 			t.Fatalf("%+v after %v", result, took)
 		}
 	})
@@ -81,7 +81,7 @@ func TestDryRunDoesNotWaitForAWholeShardToBeHashed(t *testing.T) {
 		r.faults.listing = time.Minute
 		began := time.Now()
 		row := r.dryRun(t, walgap.Auto).Row
-		if took := time.Since(began); took > 2*dryRunList || row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
+		if took := time.Since(began); took > 9*time.Second || row.Verdict != "delta" || row.PlannedBytes == 0 || row.LeavesTotal != 0 {
 			t.Fatalf("%+v after %v", row, took)
 		}
 	})

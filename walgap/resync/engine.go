@@ -18,7 +18,6 @@ import (
 type Request struct {
 	ID          string        `json:"id"` // uuid; the log lease has it too
 	Group       uint32        `json:"group"`
-	Epoch       uint64        `json:"epoch"` // of the assignment, as the asker knew it; only shown
 	Mode        walgap.Mode   `json:"mode"`
 	DryRun      bool          `json:"dry_run,omitempty"`
 	From        string        `json:"from,omitempty"` // node name: the only source, empty: all

@@ -46,7 +46,6 @@ type Progress struct {
 	Applied uint64 // index of the last command or configuration that is in its shard, flushed or not
 	Member  bool   // it is in the configuration that it knows
 	Voter   bool
-	Leads   bool
 	Why     string // one line: why it gets no further. Empty: it does
 }
 

@@ -221,7 +221,7 @@ func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
 		for _, row := range r.rows {
 			if row.Status == Stalled {
 				stalled = true
-				if row.BlockedBy == "" || row.EtaS != nil {
+				if row.BlockedBy != "the replica does not run" || row.EtaS != nil {
 					t.Errorf("stalled: blocked by %q, ETA %v", row.BlockedBy, row.EtaS)
 				}
 			}
@@ -231,6 +231,26 @@ func TestJobThatStandsStillSaysWhatItWaitsFor(t *testing.T) {
 		}
 		if !stalled || after < 2*time.Minute {
 			t.Fatalf("stalled: %v, ran again after %v", stalled, after)
+		}
+	})
+}
+
+// Where nothing says what it waits for, it says since when.
+func TestJobWhoseSourcesHangSaysSinceWhen(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.slowly(45 * time.Second)
+		r.mustBe(r.run(request7()), Done)
+		seen := 0
+		for _, row := range r.rows {
+			if row.Status == Stalled {
+				if seen++; !strings.HasPrefix(row.BlockedBy, "stage fetch has not progressed since ") {
+					t.Errorf("blocked by %q", row.BlockedBy)
+				}
+			}
+		}
+		if seen == 0 {
+			t.Error("never stalled")
 		}
 	})
 }
@@ -308,6 +328,18 @@ func TestTargetThatLeadsHandsOverBeforeItIsCopiedTo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the leader that is to be copied to is needed for the quorum, it is not the only source of itself.
+func TestDryRunOfALeaderThatTheQuorumNeedsNamesTheOthers(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.elect(2)
+		r.target.catchUp(r.last())
+		r.alone, r.target.running = true, false
+		if plan := r.dryRun(t, walgap.FullSync).Row; plan.Verdict != "full" || len(plan.Offered) != 2 {
+			t.Fatalf("%+v", plan)
+		}
+	})
 }
 
 // A job that its process took up again finds that its replica leads meanwhile.

@@ -71,7 +71,7 @@ func termRuns(runs []raftgroup.TermRun) []walgap.TermRun {
 // Progress implements resync.Replica.
 func (r syncReplica) Progress(context.Context) (resync.Progress, error) {
 	s := r.group.Status()
-	p := resync.Progress{Running: s.Running, Applied: s.AppliedIndex, Leads: s.Role == raftgroup.RoleLeader, Why: s.Why}
+	p := resync.Progress{Running: s.Running, Applied: s.AppliedIndex, Why: s.Why}
 	for _, m := range s.Members {
 		if m.ID == s.Self {
 			p.Member, p.Voter = true, m.Voter
