@@ -23,6 +23,7 @@ type job struct {
 	remote  *remote
 	board   *board
 	state   *state
+	notes   notes
 
 	// Of the attempt.
 	standing Standing
@@ -72,7 +73,7 @@ func (j *job) writeState(how durability) error {
 			return err
 		}
 	}
-	return j.state.write(j.dir, how)
+	return j.notes.write(j.dir, j.state, how)
 }
 
 // drive runs the stages until there is none left. life is the process's; ctx ends with it, or when the job is cancelled.

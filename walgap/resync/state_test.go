@@ -20,17 +20,66 @@ func TestStateComesBackAsItWasWritten(t *testing.T) {
 	want := &state{Version: stateVersion, Request: withDefaults(Request{ID: "x", Group: 9, Mode: walgap.PartialSync, StartedAt: time.Unix(5, 7).UTC()}),
 		Attempt: 2, Asked: true, Cuts: 3, Sources: []SourceBytes{{"n1", 5}}, Suspects: []digest.Leaf{{Window: -3, Slot: 2}},
 		Switching: &switched{CutID: "x.c3", Lineage: "l", Position: storage.Position{Index: 4, Term: 2}, Root: digest.ID{7}}, Ending: Failed, Error: "e"}
-	for range 2 { // over an older one too
-		if err := want.write(dir, durably); err != nil {
+	var n notes
+	for i, how := range []durability{durably, lazily, lazily, durably} { // over older ones too
+		want.Attempt = i + 1
+		if err := n.write(dir, want, how); err != nil {
 			t.Fatal(err)
 		}
-	}
-	got, err := readState(dir)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("%v\n%+v\n%+v", err, got, want)
+		got, err := readState(dir)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v\n%+v\n%+v", err, got, want)
+		}
 	}
 	if list, _ := os.ReadDir(dir); len(list) != 1 {
 		t.Fatalf("%v", list)
+	}
+}
+
+// A power failure may leave a part of the last line, or nothing of it but its length. The next process writes no line behind
+// that.
+func TestStateWithATornLineIsTheOneBefore(t *testing.T) {
+	for _, torn := range []string{"{", "\x00\x00\x00", `{"version":1,"attempt":9}`} {
+		dir, s := t.TempDir(), &state{Version: stateVersion, Request: withDefaults(Request{ID: "x"})}
+		var n notes
+		for s.Attempt = range 4 {
+			if err := n.write(dir, s, lazily); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := appendFile(filepath.Join(dir, stateFile), []byte(torn)); err != nil {
+			t.Fatal(err)
+		}
+		for attempt := 3; attempt < 6; attempt++ {
+			got, err := readState(dir)
+			if err != nil || got.Attempt != attempt {
+				t.Fatalf("behind %q: %+v, %v, want attempt %d", torn, got, err, attempt)
+			}
+			if attempt == 3 {
+				n = notes{} // of the next process
+			}
+			got.Attempt++
+			if err := n.write(dir, got, lazily); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// However often a job notes what it does, its file stays one that can be read.
+func TestNotesDoNotGrowWithoutBound(t *testing.T) {
+	dir, s := t.TempDir(), &state{Version: stateVersion, Request: withDefaults(Request{ID: "x"}), Attempt: 1, Error: strings.Repeat("e", maxNotes/8)}
+	var n notes
+	for range 40 {
+		if err := n.write(dir, s, lazily); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || info.Size() > maxStateFile/2 {
+			t.Fatal(info.Size(), err)
+		}
+	}
+	if got, err := readState(dir); err != nil || got.Error != s.Error {
+		t.Fatal(err)
 	}
 }
 
