@@ -34,19 +34,18 @@ const (
 // classScene is three nodes with groups whose files have every class of bytes.
 type classScene struct {
 	*rotScene
-	t      *testing.T
-	groups []uint32
-	want   map[string]map[int64]string // by device and time
-	random *rand.Rand
-	before map[uint32][]digest.Entry // what all replicas of a group hold
-	// harmless is what of earlier rounds is still listed: nobody repairs it.
-	harmless map[string]bool
+	t        *testing.T
+	groups   []uint32
+	want     map[string]map[int64]string // by device and time
+	random   *rand.Rand
+	before   map[uint32][]digest.Entry // what all replicas of a group hold
+	harmless map[string]bool           // what of earlier rounds is still listed
 }
 
 func newClassScene(t *testing.T, groups int, tune func(int, *config.Config)) *classScene {
 	t.Helper()
 	s := &classScene{rotScene: &rotScene{Cluster: StartNew(t, 3, tune)}, t: t, want: make(map[string]map[int64]string),
-		random: rand.New(rand.NewPCG(11, 12)), before: make(map[uint32][]digest.Entry)}
+		random: rand.New(rand.NewPCG(11, 12)), before: make(map[uint32][]digest.Entry), harmless: make(map[string]bool)}
 	for group := range uint32(groups) {
 		s.groups = append(s.groups, group*uint32(totalGroups/groups))
 	}
@@ -255,7 +254,6 @@ func (s *classScene) reads(when string) {
 	}
 }
 
-// place is where a finding is.
 func place(f api.Finding) string { return fmt.Sprint(f.GroupID, f.Node, f.Detail) }
 
 // told reports whether a check, or what it did, names the damaged replica.
@@ -316,7 +314,6 @@ func (s *classScene) repaired(all []spoil) {
 	if r.GroupsEqual != len(s.groups) || slices.ContainsFunc(r.Findings, func(f api.Finding) bool { return f.Verdict != api.FoundHarmless }) {
 		s.t.Errorf("afterwards: %+v", r)
 	}
-	s.harmless = make(map[string]bool)
 	for _, f := range r.Findings {
 		s.harmless[place(f)] = true
 	}
