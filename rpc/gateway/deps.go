@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -172,6 +173,9 @@ var (
 	ErrBroken = errors.New("connection broke")
 	// ErrNotApplied: the proposal was certainly not applied. Retry.
 	ErrNotApplied = errors.New("not applied")
+	// ErrNotRunning: the replica of this node is closed, in quarantine say, so
+	// that it leads nothing; another may. It is an ErrNotApplied.
+	ErrNotRunning = fmt.Errorf("replica does not run: %w", ErrNotApplied)
 	// ErrUnknown: the proposal may have been applied or may be yet. Never
 	// repeat it inside the server.
 	ErrUnknown = errors.New("outcome unknown")

@@ -58,7 +58,16 @@ func (g *Gateway) serveCut(ctx context.Context, m cutRequest) ([]byte, error) {
 		return answerOf(cutAnswer{}, &NotLeaderError{})
 	}
 	id, index, err := group.Cut(ctx, m.Purpose, time.Duration(m.TTLms)*time.Millisecond)
-	return answerOf(cutAnswer{id, index}, err)
+	return answerOf(cutAnswer{id, index}, elsewhere(err))
+}
+
+// elsewhere makes of a replica that does not run one that does not lead: who asks
+// for the leader has to look on.
+func elsewhere(err error) error {
+	if errors.Is(err, ErrNotRunning) {
+		return &NotLeaderError{}
+	}
+	return err
 }
 
 func (g *Gateway) serveRoots(ctx context.Context, m rootRequest) ([]byte, error) {
@@ -93,7 +102,7 @@ func (g *Gateway) serveStepDown(ctx context.Context, m groupRequest) ([]byte, er
 	if m.To == g.cfg.Self.Name && group.IsLeader() {
 		return answerOf(leadsAlready, nil)
 	}
-	return answerOf("", group.StepDown(ctx, m.To))
+	return answerOf("", elsewhere(group.StepDown(ctx, m.To)))
 }
 
 // endCut ends the views of a cut on every replica, through the log.

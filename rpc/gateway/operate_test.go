@@ -85,6 +85,37 @@ func TestStepDownToWhoeverLeadsIsDone(t *testing.T) {
 	}
 }
 
+// Whoever looks for a leader goes on looking where a replica does not run, and
+// forgets that it led once.
+func TestReplicaThatDoesNotRunIsNotAskedForItsLead(t *testing.T) {
+	for what, ask := range map[string]func(*gateway.Gateway) (api.Job, error){
+		"hand-over": func(g *gateway.Gateway) (api.Job, error) { return g.StepDown(t.Context(), 3, "") },
+		"check": func(g *gateway.Gateway) (api.Job, error) {
+			return g.Verify(t.Context(), api.VerifyRequest{Groups: []uint32{3}})
+		},
+	} {
+		c := fakecluster.New(t, fakecluster.Options{})
+		g := c.Nodes[1].Gateway
+		job, err := g.StepDown(t.Context(), 3, "n1") // which leads, and n2 knows
+		if job = finished(t, g, job.ID); err != nil || job.Status != api.StatusDone {
+			t.Fatalf("%+v %v", job, err)
+		}
+		c.SetLeader(3, "n3")
+		c.OnOperate(func(node string, _ uint32) error {
+			if node == "n1" {
+				return fmt.Errorf("group is closed: %w", gateway.ErrNotRunning)
+			}
+			return nil
+		})
+		if job, err = ask(g); err != nil {
+			t.Fatal(err)
+		}
+		if job = finished(t, g, job.ID); job.Status != api.StatusDone || strings.Contains(string(job.Result), "unchecked\":[{") {
+			t.Errorf("%s: %s %s", what, job.Status, job.Result)
+		}
+	}
+}
+
 func TestOnlyReplicaCannotStepDown(t *testing.T) {
 	c := fakecluster.New(t, fakecluster.Options{Nodes: 1})
 	_, err := c.Nodes[0].Gateway.StepDown(t.Context(), 3, "")

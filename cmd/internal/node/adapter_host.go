@@ -312,6 +312,8 @@ func groupError(err error) error {
 		return classed{gateway.ErrRefused, err}
 	case errors.Is(err, storage.ErrNotPinned):
 		return classed{gateway.ErrNotPinned, err}
+	case errors.Is(err, raftgroup.ErrClosed):
+		return classed{gateway.ErrNotRunning, err}
 	case errors.Is(err, raftgroup.ErrNotApplied), errors.Is(err, raftgroup.ErrNoQuorum):
 		return classed{gateway.ErrNotApplied, err}
 	}

@@ -143,7 +143,7 @@ func (c *Cluster) OnPropose(f func(node string, group uint32) error) {
 	c.onPropose = f
 }
 
-// OnOperate sets how a trim or a hand-over fails on a node; nil: it does not.
+// OnOperate sets how a cut, a trim or a hand-over fails on a node; nil: it does not.
 func (c *Cluster) OnOperate(f func(node string, group uint32) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
