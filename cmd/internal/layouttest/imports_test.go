@@ -52,10 +52,12 @@ var mayImport = map[string][]string{
 	"rpc/internal/...": {"storage", "storage/blocks", "storage/digest", "walgap/antientropy", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/server"},
 
 	"cmd/internal/node/config": {},
-	"cmd/internal/version":     {},
-	"cmd/internal/apiclient":   {"rpc/api"},
-	"cmd/internal/...":         {"*"},
-	"cmd/flotilla":             {"*"},
+	"cmd/internal/node/checking": {"cmd/internal/node/config", "storage", "storage/raftlog", "raftgroup", "snapshot/transfer",
+		"walgap/antientropy", "rpc/api", "rpc/gateway"},
+	"cmd/internal/version":   {},
+	"cmd/internal/apiclient": {"rpc/api"},
+	"cmd/internal/...":       {"*"},
+	"cmd/flotilla":           {"*"},
 }
 
 // onlyUnder says where a library may be imported. Tests of other packages may use them too.

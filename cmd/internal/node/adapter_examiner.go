@@ -17,8 +17,6 @@ import (
 type examinerAdapter struct {
 	node    *Node
 	reading chan struct{} // holds a token for each replica that may be re-read whole at once
-	pace    *scrubPace
-	logs    *logScrubs
 }
 
 // inspectAtOnce bounds the replicas of a node that are re-read at the same time:
@@ -26,10 +24,10 @@ type examinerAdapter struct {
 const inspectAtOnce = 2
 
 func newExaminer(n *Node) *examinerAdapter {
-	return &examinerAdapter{node: n, reading: make(chan struct{}, inspectAtOnce), pace: newScrubPace(n.antiEntropy), logs: newLogScrubs(n)}
+	return &examinerAdapter{node: n, reading: make(chan struct{}, inspectAtOnce)}
 }
 
-func (x *examinerAdapter) group(id uint32) (*raftgroup.Group, error) { return x.node.syncs.groupOf(id) }
+func (x *examinerAdapter) group(id uint32) (*raftgroup.Group, error) { return x.node.hosts.group(id) }
 
 // view is the replica's state at a cut, or ("") now.
 func (x *examinerAdapter) view(ctx context.Context, group uint32, cut string) (*storage.View, string, error) {
@@ -98,8 +96,8 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 	out := gateway.InspectedOf(lineage, v.Index(), &in)
 	g, err := x.group(group)
 	if err == nil && g.Running() {
-		out.Log, err = x.logs.of(ctx, g)
-		out.BytesRead += x.logs.taken()
+		out.Log, err = x.node.checks.Logs.Of(ctx, g)
+		out.BytesRead += x.node.checks.Logs.Taken()
 	}
 	return out, err
 }
@@ -116,7 +114,7 @@ func (x *examinerAdapter) read(ctx context.Context, v *storage.View, progress fu
 		if bytes > 0 {
 			progress(int64(bytes))
 			turn.End() // the rate may make it wait for long
-			if err := x.pace.wait(ctx, bytes); err != nil {
+			if err := x.node.checks.Pace.Wait(ctx, bytes); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,9 @@
 // its replicas need a job and when (watch, nudge), how many copy at once (slots),
 // what becomes of their rows, and the leader, sources and shards that they reach.
 //
+// Package checking has checks made and re-reads what is stored here; adapter_examiner.go
+// answers the checks of others.
+//
 // It decides nothing that a part can decide; what it translates between parts
 // (adapter_*.go) it neither buffers nor repeats.
 package node

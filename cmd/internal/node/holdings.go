@@ -26,7 +26,7 @@ func (n *Node) openHost(ctx context.Context, clusterID string) error {
 		Transport: n.groupTransport, Call: groupCall(n.mux), Primary: n.primaryOf,
 		Budget: storage.NewBudget(n.cfg.Storage.HeadMemory), Window: n.window(),
 		Timers: n.opts.GroupTimers, LogRetention: n.cfg.Storage.LogRetention,
-		Logger: n.log, Fatal: n.fatal, OnChange: n.groupChanged, OnSuspect: n.suspects.told, Turns: n.turns, OnWrite: n.governor.Foreground, InstallStep: n.opts.InstallStep,
+		Logger: n.log, Fatal: n.fatal, OnChange: n.groupChanged, OnSuspect: n.checks.Suspects.Told, Turns: n.turns, OnWrite: n.governor.Foreground, InstallStep: n.opts.InstallStep,
 	})
 	if err != nil {
 		return err

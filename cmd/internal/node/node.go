@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/checking"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/governor"
 	"github.com/flotilla-db/flotilla/cmd/internal/version"
@@ -77,9 +78,7 @@ type Node struct {
 	governor *governor.Governor
 	gateway  *gateway.Gateway
 	syncs    *resyncs
-	examiner *examinerAdapter
-	suspects *suspects
-	scrub    *scrub
+	checks   *checking.Parts
 	failover *failover.Agent
 	disk     *diskWatch
 	clock    *clockWatch

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/checking"
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/membership/gossip"
@@ -103,11 +105,9 @@ func (n *Node) openGateway() (err error) {
 		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, pressed: n.handOver, fatal: n.fatal, log: n.log,
 	}
 	n.ready = newReadiness(n)
-	n.examiner, n.suspects, n.scrub = newExaminer(n), newSuspects(n), newScrub(n)
-	n.hosts.scrubbed = n.scrub.last
 	n.gateway, err = gateway.New(gateway.Config{
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
-		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Drills: drills{n}, Examiner: n.examiner, Scrubbed: n.scrub.counts, Background: n.background,
+		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Drills: drills{n}, Examiner: newExaminer(n), Scrubbed: func() gateway.Scrubbed { return n.checks.Scrub.Counts() }, Background: n.background,
 		WriteTimeout: n.cfg.WriteTimeout, AutoCreate: func() bool { return n.policyConfig().AutoCreate },
 		Now: n.stamp, ClockOffset: n.clock.Offset, JobsPath: filepath.Join(n.cfg.DataDir, jobsFile), Version: n.version, Logger: n.log,
 	})
@@ -115,6 +115,11 @@ func (n *Node) openGateway() (err error) {
 		return err
 	}
 	n.stages.add("gateway", func(context.Context) error { return n.gateway.Close() })
+	n.checks = checking.New(checking.Config{
+		DataDir: n.cfg.DataDir, Settings: func() config.AntiEntropy { return n.policyConfig().Storage.AntiEntropy },
+		Groups: n.hosts.groups, Group: n.hosts.group, Log: n.engine, Votes: n.votes, Checks: n.gateway, Logger: n.log,
+	})
+	n.hosts.scrubbed = n.checks.Scrub.Last
 	return nil
 }
 

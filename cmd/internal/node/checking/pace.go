@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"context"
@@ -13,21 +13,21 @@ import (
 // is in points, and what is read in bytes.
 const bytesAPoint = 6
 
-// scrubPace holds back what re-reads whole replicas: to a rate, and by yielding
+// Pace holds back what re-reads whole replicas: to a rate, and by yielding
 // between two batches. How it gives way to clients is the governor's business.
-type scrubPace struct {
+type Pace struct {
 	settings func() config.AntiEntropy // in force
 	yield    func()                    // lets clients go first
 	limit    *transfer.Limiter
 	read     atomic.Int64 // bytes since the last yield
 }
 
-func newScrubPace(settings func() config.AntiEntropy) *scrubPace {
-	return &scrubPace{settings: settings, yield: runtime.Gosched, limit: transfer.NewLimiter(0)}
+func newPace(settings func() config.AntiEntropy) *Pace {
+	return &Pace{settings: settings, yield: runtime.Gosched, limit: transfer.NewLimiter(0)}
 }
 
-// wait is told of bytes that were read, and returns when the next may be.
-func (p *scrubPace) wait(ctx context.Context, bytes int) error {
+// Wait is told of bytes that were read, and returns when the next may be.
+func (p *Pace) Wait(ctx context.Context, bytes int) error {
 	s := p.settings()
 	if p.read.Add(int64(bytes)) >= int64(s.BatchSize)*bytesAPoint {
 		p.read.Store(0)

@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"context"
@@ -16,14 +16,14 @@ import (
 func TestPaceKeepsTheRateThatIsInForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rate atomic.Int64
-		p := newScrubPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: 10000, Rate: rate.Load()} })
+		p := newPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: 10000, Rate: rate.Load()} })
 		read := func(piece int) time.Duration { // 24 MiB, by three
 			began := time.Now()
 			var wg sync.WaitGroup
 			for range 3 {
 				wg.Go(func() {
 					for left := 8 << 20; left > 0; left -= piece {
-						if err := p.wait(t.Context(), min(piece, left)); err != nil {
+						if err := p.Wait(t.Context(), min(piece, left)); err != nil {
 							t.Error(err)
 						}
 					}
@@ -47,7 +47,7 @@ func TestPaceKeepsTheRateThatIsInForce(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := p.wait(ctx, 100<<20); !errors.Is(err, context.DeadlineExceeded) {
+		if err := p.Wait(ctx, 100<<20); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("it goes on after its context has ended: %v", err)
 		}
 	})
@@ -56,10 +56,10 @@ func TestPaceKeepsTheRateThatIsInForce(t *testing.T) {
 // Clients go first after every batch of points.
 func TestPaceYieldsAfterEachBatch(t *testing.T) {
 	for _, c := range []struct{ batch, piece, want int }{{1000, 600, 100}, {1000, 6000, 1000}, {100, 6000, 1000}, {10000, 6000, 100}} {
-		p, yields := newScrubPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: c.batch} }), 0
+		p, yields := newPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: c.batch} }), 0
 		p.yield = func() { yields++ }
 		for range 1000 {
-			if err := p.wait(t.Context(), c.piece); err != nil {
+			if err := p.Wait(t.Context(), c.piece); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"context"
@@ -14,37 +14,38 @@ import (
 // logScrubBytes is how much of a log one step reads.
 const logScrubBytes = 4 << 20
 
-// logScrubs re-reads what the node's log and votes hold of groups, for deep
+// Logs re-reads what the node's log and votes hold of groups, for deep
 // checks.
-type logScrubs struct {
-	node   *Node
+type Logs struct {
+	config *Config
+	pace   *Pace
 	votes  recentScrub
 	frames recentScrub  // of the log: what is of no group alone
 	read   atomic.Int64 // bytes that no deep check has counted as its own yet
 }
 
-func newLogScrubs(n *Node) *logScrubs {
-	return &logScrubs{node: n, votes: newRecentScrub(), frames: newRecentScrub()}
+func newLogs(c *Config, pace *Pace) *Logs {
+	return &Logs{config: c, pace: pace, votes: newRecentScrub(), frames: newRecentScrub()}
 }
 
 // wait counts bytes that were read, and keeps to the rate.
-func (l *logScrubs) wait(ctx context.Context, bytes int64) error {
+func (l *Logs) wait(ctx context.Context, bytes int64) error {
 	l.read.Add(bytes)
-	return l.node.examiner.pace.wait(ctx, int(bytes))
+	return l.pace.Wait(ctx, int(bytes))
 }
 
-// taken is what was read since it was asked last: the rate that is set is that of
+// Taken is what was read since it was asked last: the rate that is set is that of
 // all that is read, and so is what a check says that it has read.
-func (l *logScrubs) taken() int64 { return l.read.Swap(0) }
+func (l *Logs) Taken() int64 { return l.read.Swap(0) }
 
 type badRecord struct {
 	raftlog.BadRecord
 	votes bool
 }
 
-// of gives what is wrong with what the log and the votes hold of a group. What is
-// read for all groups is counted by the check of one, see taken.
-func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.LogDamage, error) {
+// Of gives what is wrong with what the log and the votes hold of a group. What is
+// read for all groups is counted by the check of one, see Taken.
+func (l *Logs) Of(ctx context.Context, g *raftgroup.Group) ([]antientropy.LogDamage, error) {
 	bad, err := l.votes.last(ctx, l.readVotes)
 	if err != nil {
 		return nil, fmt.Errorf("re-read the votes: %w", err)
@@ -78,8 +79,8 @@ func (l *logScrubs) of(ctx context.Context, g *raftgroup.Group) ([]antientropy.L
 }
 
 // readVotes re-reads the votes.
-func (l *logScrubs) readVotes(ctx context.Context) ([]badRecord, error) {
-	bytes, found, err := l.node.votes.Scrub(ctx)
+func (l *Logs) readVotes(ctx context.Context) ([]badRecord, error) {
+	bytes, found, err := l.config.Votes.Scrub(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +88,9 @@ func (l *logScrubs) readVotes(ctx context.Context) ([]badRecord, error) {
 }
 
 // readFrames re-reads what the groups' own parts of the log lie in.
-func (l *logScrubs) readFrames(ctx context.Context) (bad []badRecord, err error) {
+func (l *Logs) readFrames(ctx context.Context) (bad []badRecord, err error) {
 	for cursor := ""; ; {
-		next, bytes, found, err := l.node.engine.ScrubFrames(ctx, cursor, logScrubBytes)
+		next, bytes, found, err := l.config.Log.ScrubFrames(ctx, cursor, logScrubBytes)
 		bad = append(bad, l.note(found, false)...)
 		if err == nil {
 			err = l.wait(ctx, bytes)
@@ -112,7 +113,7 @@ func describeRecord(b badRecord) string {
 }
 
 // note tells of bad records.
-func (l *logScrubs) note(found []raftlog.BadRecord, votes bool) []badRecord {
+func (l *Logs) note(found []raftlog.BadRecord, votes bool) []badRecord {
 	out := make([]badRecord, 0, len(found))
 	for _, f := range found {
 		b := badRecord{f, votes}
@@ -128,8 +129,8 @@ func (l *logScrubs) note(found []raftlog.BadRecord, votes bool) []badRecord {
 		case f.Mended:
 			state = "mended"
 		}
-		l.node.log.Error("a record of the log cannot be read back", "group", f.Group, "index", f.Index, "where", f.Where, "reason", f.Reason, "votes", votes, "then", state)
-		l.node.gateway.Note(api.EventFinding, group, "", "%s (%s)", describeRecord(b), state)
+		l.config.Logger.Error("a record of the log cannot be read back", "group", f.Group, "index", f.Index, "where", f.Where, "reason", f.Reason, "votes", votes, "then", state)
+		l.config.Checks.Note(api.EventFinding, group, "", "%s (%s)", describeRecord(b), state)
 	}
 	return out
 }

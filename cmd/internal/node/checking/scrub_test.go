@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"path/filepath"
@@ -20,18 +20,17 @@ func TestScrubAndDeepChecksShareTheRate(t *testing.T) {
 		}
 		defer votes.Close()
 		const rate = 256 << 10
-		pace := newScrubPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: 1, Rate: rate} })
+		pace := newPace(func() config.AntiEntropy { return config.AntiEntropy{BatchSize: 1, Rate: rate} })
 		yields := 0
 		pace.yield = func() { yields++ }
-		n := &Node{votes: votes}
-		n.examiner = &examinerAdapter{node: n, pace: pace, logs: &logScrubs{node: n}}
-		s, began, bytes := newScrub(n), time.Now(), int64(0)
+		c := &Config{Votes: votes}
+		s, began, bytes := newScrub(c, pace, newLogs(c, pace), newSuspects(c)), time.Now(), int64(0)
 		for range 20 {
 			read, err := s.step(t.Context(), antientropy.ScrubStep{Part: partVotes})
 			if err != nil || read == 0 {
 				t.Fatalf("%d bytes: %v", read, err)
 			}
-			if err := pace.wait(t.Context(), int(read)); err != nil { // a deep check
+			if err := pace.Wait(t.Context(), int(read)); err != nil { // a deep check
 				t.Fatal(err)
 			}
 			bytes += 2 * read

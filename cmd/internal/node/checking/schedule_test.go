@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"context"
@@ -32,18 +32,27 @@ func TestEndOfAScheduledCheck(t *testing.T) {
 	}
 }
 
+// checksOf makes checks.
+type checksOf struct {
+	Checks
+	check func(antientropy.Options) (antientropy.Report, error)
+}
+
+func (c checksOf) CheckGroup(_ context.Context, _ uint32, o antientropy.Options) (antientropy.Report, error) {
+	return c.check(o)
+}
+
 // Repairs that hang take no place from checks: as many begin as there is room for among those that check.
 func TestRepairsTakeNoPlaceFromScheduledChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSchedule(nil)
 		repair, end := make(chan struct{}), make(chan struct{})
-		s.make = func(_ context.Context, _ uint32, o antientropy.Options) (antientropy.Report, error) {
+		s := newSchedule(&Config{Checks: checksOf{check: func(o antientropy.Options) (antientropy.Report, error) {
 			if _, broken := <-repair; broken {
 				o.Repairing()
 			}
 			<-end
 			return antientropy.Report{Equal: true}, nil
-		}
+		}}})
 		var due []uint32
 		for group := range uint32(3 * checksAtOnce) {
 			s.turns[group] = &antientropy.Turn{Group: group}
@@ -94,7 +103,7 @@ func TestRepairsTakeNoPlaceFromChecksOfSuspects(t *testing.T) {
 			s.queue <- group
 		}
 		over := make(chan struct{})
-		go func() { defer close(over); s.run(ctx) }()
+		go func() { defer close(over); s.Run(ctx) }()
 		synctest.Wait()
 		if n := begun.Load(); n != 5+repairsAtOnce {
 			t.Errorf("%d were begun", n)

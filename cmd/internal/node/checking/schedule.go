@@ -1,11 +1,10 @@
-package node
+package checking
 
 import (
 	"context"
 	"sync"
 	"time"
 
-	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
@@ -16,14 +15,13 @@ const (
 	schedulePoll = 5 * time.Second
 )
 
-// schedule has the groups checked that this node leads, each within the interval.
-type schedule struct {
-	node *Node
-	make func(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error)
-	done chan scheduled // of checks that ended, or have come to their repairs
+// Schedule has the groups checked that this node leads, each within the interval.
+type Schedule struct {
+	config *Config
+	done   chan scheduled // of checks that ended, or have come to their repairs
 
-	turns map[uint32]*antientropy.Turn // of the groups that are led here; run's own
-	busy  map[uint32]bool              // of the checks under way: whether it counts as one; run's own
+	turns map[uint32]*antientropy.Turn // of the groups that are led here; Run's own
+	busy  map[uint32]bool              // of the checks under way: whether it counts as one; Run's own
 }
 
 type scheduled struct {
@@ -33,28 +31,16 @@ type scheduled struct {
 	passing bool // only the moment was wrong
 }
 
-func newSchedule(n *Node) *schedule {
-	check := func(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error) {
-		return n.gateway.CheckGroup(ctx, group, o)
-	}
-	return &schedule{node: n, make: check, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
+func newSchedule(c *Config) *Schedule {
+	return &Schedule{config: c, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
 }
 
-// antiEntropy are the settings in force.
-func (n *Node) antiEntropy() config.AntiEntropy { return n.policyConfig().Storage.AntiEntropy }
-
-// checkSettings are those settings, in the terms of package antientropy.
-func (n *Node) checkSettings() antientropy.Settings {
-	s := n.antiEntropy()
-	return antientropy.Settings{Enabled: s.Enabled, Interval: s.Interval, ScrubInterval: s.ScrubInterval, Rate: s.Rate}
-}
-
-// run begins checks until ctx ends, and waits for those that it has begun.
-func (s *schedule) run(ctx context.Context) {
+// Run begins checks until ctx ends, and waits for those that it has begun.
+func (s *Schedule) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		settings := s.node.checkSettings()
+		settings := s.config.settings()
 		now := time.Now()
 		s.look(now)
 		if settings.Enabled {
@@ -78,7 +64,7 @@ func (s *schedule) run(ctx context.Context) {
 }
 
 // begin begins the checks that there is room for.
-func (s *schedule) begin(ctx context.Context, wg *sync.WaitGroup, due []uint32) {
+func (s *Schedule) begin(ctx context.Context, wg *sync.WaitGroup, due []uint32) {
 	for _, group := range due {
 		if s.checking() >= checksAtOnce {
 			return
@@ -89,7 +75,7 @@ func (s *schedule) begin(ctx context.Context, wg *sync.WaitGroup, due []uint32) 
 }
 
 // checking counts the checks under way that have not come to their repairs.
-func (s *schedule) checking() (n int) {
+func (s *Schedule) checking() (n int) {
 	for _, counts := range s.busy {
 		if counts {
 			n++
@@ -99,22 +85,20 @@ func (s *schedule) checking() (n int) {
 }
 
 // look notes what is led here now, and what is known of its proofs.
-func (s *schedule) look(now time.Time) {
-	proofs := s.node.gateway.Proofs()
+func (s *Schedule) look(now time.Time) {
+	proofs := s.config.Checks.Proofs()
 	led := make(map[uint32]bool)
-	if host := s.node.hosts.host.Load(); host != nil {
-		for _, g := range host.Groups() {
-			if !g.IsLeader() {
-				continue
-			}
-			led[g.ID()] = true
-			t := s.turns[g.ID()]
-			if t == nil {
-				t = &antientropy.Turn{Group: g.ID(), Since: now}
-				s.turns[g.ID()] = t
-			}
-			t.Proof = proofs[g.ID()].Time
+	for _, g := range s.config.Groups() {
+		if !g.IsLeader() {
+			continue
 		}
+		led[g.ID()] = true
+		t := s.turns[g.ID()]
+		if t == nil {
+			t = &antientropy.Turn{Group: g.ID(), Since: now}
+			s.turns[g.ID()] = t
+		}
+		t.Proof = proofs[g.ID()].Time
 	}
 	for group := range s.turns {
 		if _, busy := s.busy[group]; !led[group] && !busy {
@@ -124,7 +108,7 @@ func (s *schedule) look(now time.Time) {
 }
 
 // free are the turns of groups that are not being checked.
-func (s *schedule) free() []antientropy.Turn {
+func (s *Schedule) free() []antientropy.Turn {
 	turns := make([]antientropy.Turn, 0, len(s.turns))
 	for group, t := range s.turns {
 		if _, busy := s.busy[group]; !busy {
@@ -134,20 +118,20 @@ func (s *schedule) free() []antientropy.Turn {
 	return turns
 }
 
-func (s *schedule) check(ctx context.Context, group uint32) {
+func (s *Schedule) check(ctx context.Context, group uint32) {
 	tell := func(d scheduled) {
 		select {
 		case s.done <- d:
 		case <-ctx.Done():
 		}
 	}
-	r, err := s.make(ctx, group, antientropy.Options{
+	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{
 		Quick: true, Repair: true, Repairing: func() { tell(scheduled{group: group, repairs: true}) },
 	})
 	tell(scheduled{group: group, equal: err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), passing: r.Passing})
 }
 
-func (s *schedule) ended(d scheduled) {
+func (s *Schedule) ended(d scheduled) {
 	if d.repairs {
 		s.busy[d.group] = false
 		return

@@ -26,11 +26,7 @@ func (w *stateWatch) run(ctx context.Context) {
 // look notes each replica whose state is another than at the last look. One that
 // is ready when it is seen first is no news.
 func (w *stateWatch) look() {
-	host := w.node.hosts.host.Load()
-	if host == nil {
-		return
-	}
-	groups := host.Groups()
+	groups := w.node.hosts.groups()
 	now := make(map[uint32]raftgroup.ReplicaState, len(groups))
 	for _, g := range groups {
 		id := g.ID()
@@ -65,7 +61,7 @@ func (n *Node) noteLife(peer membership.NodeID, event raftmux.PeerEvent) {
 func (n *Node) proving() {
 	n.stages.loop("events", n.gateway.TellEvents)
 	n.stages.loop("replica states", (&stateWatch{node: n}).run)
-	n.stages.loop("suspects", n.suspects.run)
-	n.stages.loop("checks", newSchedule(n).run)
-	n.stages.loop("scrub", n.scrub.run)
+	n.stages.loop("suspects", n.checks.Suspects.Run)
+	n.stages.loop("checks", n.checks.Schedule.Run)
+	n.stages.loop("scrub", n.checks.Scrub.Run)
 }

@@ -1,4 +1,4 @@
-package node
+package checking
 
 import (
 	"context"
@@ -18,36 +18,36 @@ const (
 	maxSuspects = 4096
 )
 
-// suspects has groups checked, with repair, whose replica on this node is
+// Suspects has groups checked, with repair, whose replica on this node is
 // suspect, or that a scrub has found something odd in: what a read or a scrub met
 // takes the path of every check, at once, and does not wait for the next one.
-type suspects struct {
-	node  *Node
-	make  func(ctx context.Context, group uint32, repairing func()) // a check with repair
-	queue chan uint32
+type Suspects struct {
+	config *Config
+	make   func(ctx context.Context, group uint32, repairing func()) // a check with repair
+	queue  chan uint32
 
 	mu      sync.Mutex
 	waiting map[uint32]bool // guarded by mu: in the queue, or being checked
 }
 
-func newSuspects(n *Node) *suspects {
-	s := &suspects{node: n, queue: make(chan uint32, maxSuspects), waiting: make(map[uint32]bool)}
+func newSuspects(c *Config) *Suspects {
+	s := &Suspects{config: c, queue: make(chan uint32, maxSuspects), waiting: make(map[uint32]bool)}
 	s.make = s.one
 	return s
 }
 
-// told is what the host calls: when a suspicion changes, and every minute while
+// Told is what the host calls: when a suspicion changes, and every minute while
 // it stands. It does not block. What is disputed waits for a check that finds a
 // majority.
-func (s *suspects) told(group uint32, what raftgroup.Suspicion) {
+func (s *Suspects) Told(group uint32, what raftgroup.Suspicion) {
 	if !what.Disputed {
 		s.check(group)
 	}
 }
 
 // check asks for a check of a group, once.
-func (s *suspects) check(group uint32) {
-	if !s.node.policyConfig().Storage.AntiEntropy.Enabled {
+func (s *Suspects) check(group uint32) {
+	if !s.config.Settings().Enabled {
 		return // `flotilla verify --repair` mends it
 	}
 	s.mu.Lock()
@@ -62,8 +62,8 @@ func (s *suspects) check(group uint32) {
 	}
 }
 
-// run checks what is asked for until ctx ends, and waits for what it has begun.
-func (s *suspects) run(ctx context.Context) {
+// Run checks what is asked for until ctx ends, and waits for what it has begun.
+func (s *Suspects) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	places := make(chan struct{}, repairsAtOnce)
@@ -89,20 +89,20 @@ func (s *suspects) run(ctx context.Context) {
 	}
 }
 
-func (s *suspects) one(ctx context.Context, group uint32, repairing func()) {
-	g, err := s.node.syncs.groupOf(group)
+func (s *Suspects) one(ctx context.Context, group uint32, repairing func()) {
+	g, err := s.config.Group(group)
 	if err != nil {
 		return
 	}
 	if what, some := g.Suspicion(); some {
-		s.node.gateway.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
+		s.config.Checks.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
 	}
-	r, err := s.node.gateway.CheckGroup(ctx, group, antientropy.Options{Repair: true, Repairing: repairing})
+	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{Repair: true, Repairing: repairing})
 	switch {
 	case err != nil:
 	case r.Equal || r.Repaired:
-		s.node.log.Info("a suspect replica is proven equal", "group", group, "repaired", r.Repaired, "index", r.Place.Index)
+		s.config.Logger.Info("a suspect replica is proven equal", "group", group, "repaired", r.Repaired, "index", r.Place.Index)
 	default:
-		s.node.log.Warn("a suspect replica is not mended yet", "group", group, "unchecked", r.Unchecked, "disputed", r.Disputed)
+		s.config.Logger.Warn("a suspect replica is not mended yet", "group", group, "unchecked", r.Unchecked, "disputed", r.Disputed)
 	}
 }
