@@ -104,12 +104,11 @@ func (x *examinerAdapter) inspect(ctx context.Context, group uint32, cut string,
 
 // read re-reads a view, in turns, and at the rate that is set.
 func (x *examinerAdapter) read(ctx context.Context, v *storage.View, progress func(int64)) (storage.Inspection, error) {
-	x.node.governor.Charge(inspectCost)
-	turn, err := x.node.governor.Begin(ctx)
-	if err != nil {
-		return storage.Inspection{}, err
-	}
+	turn := x.node.governor.Later()
 	defer turn.End()
+	if !x.node.checks.Pace.Gentle() {
+		x.node.governor.Charge(inspectCost)
+	}
 	return v.Inspect(ctx, func(bytes int) error {
 		if bytes > 0 {
 			progress(int64(bytes))
@@ -117,6 +116,10 @@ func (x *examinerAdapter) read(ctx context.Context, v *storage.View, progress fu
 			if err := x.node.checks.Pace.Wait(ctx, bytes); err != nil {
 				return err
 			}
+		}
+		if x.node.checks.Pace.Gentle() {
+			turn.End()
+			return ctx.Err()
 		}
 		return turn.Step(ctx)
 	})

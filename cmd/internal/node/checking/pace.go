@@ -26,6 +26,15 @@ func newPace(settings func() config.AntiEntropy) *Pace {
 	return &Pace{settings: settings, yield: runtime.Gosched, limit: transfer.NewLimiter(0)}
 }
 
+// gentleRate is what the least share of a core that clients leave to background work reads in a second, at 320 MiB/s a core.
+const gentleRate = 32 << 20
+
+// Gentle reports whether the rate that is set is one that clients hardly feel: then it is kept, beside them too.
+func (p *Pace) Gentle() bool {
+	rate := p.settings().Rate
+	return rate > 0 && rate <= gentleRate
+}
+
 // Wait is told of bytes that were read, and returns when the next may be.
 func (p *Pace) Wait(ctx context.Context, bytes int) error {
 	s := p.settings()

@@ -68,3 +68,13 @@ func TestPaceYieldsAfterEachBatch(t *testing.T) {
 		}
 	}
 }
+
+// A rate that clients hardly feel is kept beside them; no rate, or a high one, gives way.
+func TestLowRatesDoNotGiveWay(t *testing.T) {
+	for rate, want := range map[int64]bool{0: false, 256 << 10: true, gentleRate: true, gentleRate + 1: false} {
+		p := newPace(func() config.AntiEntropy { return config.AntiEntropy{Rate: rate} })
+		if p.Gentle() != want {
+			t.Errorf("%d bytes a second: %v", rate, p.Gentle())
+		}
+	}
+}

@@ -86,6 +86,9 @@ func (g *Governor) Begin(ctx context.Context) (*Turn, error) {
 	return t, t.enter(ctx)
 }
 
+// Later is a Turn that has not begun: its first Step waits.
+func (g *Governor) Later() *Turn { return &Turn{g: g} }
+
 // Turn is one piece of work after the other, of one goroutine.
 type Turn struct {
 	g     *Governor
