@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
@@ -288,86 +287,6 @@ func (js *Jobs) cancel(id string) bool {
 		js.early[id] = true
 	}
 	return known
-}
-
-type jobRequest struct {
-	ID   string    `json:"id"`
-	Only JobFilter `json:"only"`
-	// WaitMs, with an ID, is how long the answer waits for the job to be in another
-	// stage than Seen, or at its end.
-	WaitMs int64  `json:"wait_ms,omitempty"`
-	Seen   string `json:"seen,omitempty"`
-}
-
-type jobReply struct {
-	Jobs  []api.Job `json:"jobs"`
-	Known bool      `json:"known"`
-}
-
-// maxJobWait bounds WaitMs.
-const maxJobWait = 10 * time.Second
-
-func (g *Gateway) serveJobs(ctx context.Context, m jobRequest) ([]byte, error) {
-	if m.ID != "" && m.WaitMs > 0 {
-		limited, cancel := context.WithTimeout(ctx, min(time.Duration(m.WaitMs)*time.Millisecond, maxJobWait))
-		g.jobs.await(limited, m.ID, m.Seen)
-		cancel()
-	}
-	return json.Marshal(jobReply{Jobs: m.Only.of(g.jobs.list(m.ID))})
-}
-
-func (g *Gateway) serveCancel(_ context.Context, m jobRequest) ([]byte, error) {
-	return json.Marshal(jobReply{Known: g.jobs.cancel(m.ID)})
-}
-
-// askJobs asks all nodes for their jobs. Nodes that do not answer are named:
-// what they ran is known to nobody else.
-func (g *Gateway) askJobs(ctx context.Context, method Method, request jobRequest) (jobs []api.Job, known bool, silent []string) {
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, node := range g.cfg.Directory.Table().Nodes {
-		if state, _ := g.seen(node); state == membership.NodeDown {
-			mu.Lock()
-			silent = append(silent, node.Name)
-			mu.Unlock()
-			continue
-		}
-		wg.Go(func() {
-			var reply jobReply
-			err := g.askJSON(ctx, node.NodeID, method, request, &reply)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				g.logger.Debug("a node gave no jobs", "peer", node.Name, "error", err)
-				silent = append(silent, node.Name)
-				return
-			}
-			jobs = append(jobs, reply.Jobs...)
-			known = known || reply.Known
-		})
-	}
-	wg.Wait()
-	slices.Sort(silent)
-	slices.SortFunc(jobs, func(a, b api.Job) int {
-		if c := b.StartedAt.Compare(a.StartedAt.Time); c != 0 {
-			return c
-		}
-		return slices.Compare([]byte(a.ID), []byte(b.ID))
-	})
-	return jobs, known, silent
-}
-
-// ListJobs gives the jobs of every node that answers, newest first, and names
-// the nodes that did not: their jobs are missing.
-func (g *Gateway) ListJobs(ctx context.Context, only JobFilter) (jobs []api.Job, silent []string, err error) {
-	jobs, _, silent = g.askJobs(ctx, MethodJobs, jobRequest{Only: only})
-	jobs = only.of(jobs) // a node of an earlier version gives all
-	if jobs == nil {
-		jobs = []api.Job{}
-	}
-	return jobs, silent, nil
 }
 
 // noJob is the error of a job that no node knows of those that answered.

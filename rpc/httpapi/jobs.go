@@ -179,7 +179,7 @@ func (h *Handler) listJobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := gateway.Page(list, limit, token, func(j api.Job) string { return j.ID })
+	list, next, err := gateway.PageOfJobs(list, limit, token)
 	return answer(w, http.StatusOK, api.JobList{Jobs: list, NextPageToken: next}, err)
 }
 

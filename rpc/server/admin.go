@@ -106,7 +106,10 @@ func (s *Server) Drill(ctx context.Context, m *pb.DrillRequest) (*pb.Document, e
 // ListJobs lists jobs, newest first.
 func (s *Server) ListJobs(ctx context.Context, m *pb.ListRequest) (*pb.Document, error) {
 	list, _, err := s.g.ListJobs(ctx, gateway.JobFilter{})
-	page, next, err := paged(list, err, m, func(j api.Job) string { return j.ID })
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := gateway.PageOfJobs(list, int(m.GetLimit()), m.GetPageToken())
 	return document(api.JobList{Jobs: page, NextPageToken: next}, err)
 }
 
