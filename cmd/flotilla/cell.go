@@ -89,3 +89,12 @@ func counted[T int | int64 | uint64](n T, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// cut shortens a cell to so many display columns, and shows that it did.
+func (c cell) cut(most int) cell {
+	if c.width <= most {
+		return c
+	}
+	text := runewidth.Truncate(c.text, most, "...")
+	return cell{text, runewidth.StringWidth(text)}
+}

@@ -77,7 +77,7 @@ func drill(c *cli.Context) error {
 		return err
 	}
 	if !result.Held() {
-		return verdict{code: exitUnhealthy, text: drillVerdict(&result)}
+		return s.judged(c, exitUnhealthy, drillVerdict(&result))
 	}
 	return nil
 }

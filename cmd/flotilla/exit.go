@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
@@ -28,6 +30,19 @@ type verdict struct {
 }
 
 func (v verdict) Error() string { return v.text }
+
+// judged is the verdict over a result that is printed. Its text is the last line of a table: who sees both on one terminal
+// is not told it again.
+func (s *session) judged(c *cli.Context, code int, text string) verdict {
+	if saidBefore(s.print.format, isTerminal(s.print.w), isTerminal(c.App.ErrWriter)) {
+		text = ""
+	}
+	return verdict{code: code, text: text}
+}
+
+func saidBefore(format string, out, err bool) bool {
+	return out && err && (format == outputTable || format == outputWide)
+}
 
 // report prints the error of a command, if any, as one line, and returns the exit code.
 func report(ctx context.Context, line commandLine, err error, s streams) int {

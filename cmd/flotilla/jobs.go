@@ -196,11 +196,14 @@ func resultTable(j *api.Job) (*table, error) {
 	return nil, nil
 }
 
+// jobReasonWidth is what a table shows of why a job is, so that a row fits into 140 columns.
+const jobReasonWidth = 24
+
 func jobsTable(l api.JobList) *table {
 	t := &table{columns: []column{
-		{heading: "ID"}, {heading: "KIND"}, {heading: "GROUP", right: true}, {heading: "TARGET"}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
-		{heading: "VERDICT"}, {heading: "DONE", right: true}, {heading: "RATE", right: true}, {heading: "ETA", right: true}, {heading: "STARTED"}, {heading: "FINISHED"}, {heading: "REASON"},
-		{heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
+		{heading: "ID"}, {heading: "GROUP", right: true}, {heading: "TARGET"}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
+		{heading: "VERDICT"}, {heading: "DONE", right: true}, {heading: "ETA", right: true}, {heading: "STARTED"}, {heading: "REASON", most: jobReasonWidth},
+		{heading: "KIND", wide: true}, {heading: "RATE", wide: true, right: true}, {heading: "FINISHED", wide: true}, {heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
 		{heading: "LEAVES", wide: true}, {heading: "SOURCES", wide: true}, {heading: "ATTEMPT", wide: true, right: true}, {heading: "PAUSE", wide: true, right: true},
 		{heading: "LAST PROGRESS", wide: true}, {heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true}, {heading: "CODE", wide: true},
 	}}
@@ -219,9 +222,9 @@ func jobsTable(l api.JobList) *table {
 		if j.Code != nil {
 			code = string(*j.Code)
 		}
-		t.add(j.ID, j.Kind, groupCell(j), pointerCell(j.Target), j.Status, pointerCell(j.Stage), pointerCell(j.Verdict), done, rate, eta,
-			timeCell(j.StartedAt), timeCell(j.FinishedAt), whyOf(j),
-			pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(tookOf(j)), secondsCell(j.PlannedS)),
+		t.add(j.ID, groupCell(j), pointerCell(j.Target), j.Status, pointerCell(j.Stage), pointerCell(j.Verdict), done, eta,
+			timeCell(j.StartedAt), whyOf(j),
+			j.Kind, rate, timeCell(j.FinishedAt), pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(tookOf(j)), secondsCell(j.PlannedS)),
 			leavesCell(j), sourcesCell(j), countCell(j.Attempt), secondsCell(j.FenceMs/1000),
 			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code)
 	}

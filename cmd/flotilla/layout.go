@@ -14,6 +14,7 @@ type column struct {
 	wide    bool
 	right   bool      // numbers
 	colours colourMap // words that are painted on a terminal
+	most    int       // display columns that -o table shows of a cell, 0: all; -o wide has the rest
 }
 
 // layout writes rows under headings, aligned by display width: device ids are not always Latin. It holds the rows

@@ -120,6 +120,9 @@ func (p printer) table(t *table) error {
 		cells := make([]cell, len(shown))
 		for n, i := range shown {
 			cells[n] = newCell(row[i])
+			if most := t.columns[i].most; most > 0 && p.format != outputWide {
+				cells[n] = cells[n].cut(most)
+			}
 		}
 		if err := l.add(cells); err != nil {
 			return err

@@ -76,7 +76,7 @@ func verify(c *cli.Context) error {
 		return err
 	}
 	if code := result.ExitCode(); code != exitOK {
-		return verdict{code: code, text: verifyVerdict(&result)}
+		return s.judged(c, code, verifyVerdict(&result))
 	}
 	return nil
 }
@@ -100,10 +100,13 @@ func groupArguments(c *cli.Context) ([]uint32, error) {
 	return groups, nil
 }
 
+// maxGroupID is the last group of a cluster with as many as there can be.
+const maxGroupID = 16383
+
 func groupID(argument string) (uint32, error) {
 	id, err := strconv.ParseUint(argument, 10, 16)
 	if err != nil {
-		return 0, usagef("%q is not the number of a group", argument)
+		return 0, usagef("%q is not the number of a group: 0 to %d at most; `flotilla groups` lists those that there are", argument, maxGroupID)
 	}
 	return uint32(id), nil
 }
