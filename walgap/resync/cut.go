@@ -64,7 +64,6 @@ func (j *job) tryCut(ctx context.Context) (*cutAnswer, error) {
 		return nil, err
 	}
 	j.step(Cut, "named")
-	j.remote.touch()
 	began := time.Now()
 	a, err := j.remote.call(ctx, request{Op: opCut, Drop: old, Cut: &CutAsk{ID: id, MaxPause: j.req.MaxPause, TTL: leaseTTL, Lease: j.req.ID}})
 	if a != nil {

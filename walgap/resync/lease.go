@@ -35,9 +35,6 @@ func (r *remote) kept() lease {
 // renew renews once; the index is that of the lease's command.
 func (r *remote) renew(ctx context.Context) (uint64, error) {
 	l := r.kept()
-	if !l.record && !l.none {
-		r.touch()
-	}
 	a, err := r.call(ctx, request{Op: opRenew, Renew: &renewAsk{From: l.from, Leased: l.leased, Record: l.record || l.none, CutID: l.cutID}})
 	if err != nil {
 		return 0, err

@@ -81,7 +81,6 @@ func (j *job) ask(ctx context.Context) (*planAnswer, error) {
 	}
 	j.step(Plan, "asked")
 	j.unasked = false
-	j.remote.touch()
 	q := request{Op: opPlan, Target: standing.Server.String(), Plan: &planAsk{Target: standing.Target, Mode: j.mode(),
 		Rates: j.rates(), DryRun: j.req.DryRun, CutLeases: true}}
 	a, err := j.remote.ask(ctx, q, j.board.block)

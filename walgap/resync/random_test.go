@@ -135,3 +135,12 @@ func (n *notebook) Errorf(format string, args ...any) { n.text += fmt.Sprintf(fo
 func (n *notebook) Error(args ...any)                 { n.text += fmt.Sprintln(args...) }
 func (n *notebook) Fatalf(format string, args ...any) { n.Errorf(format, args...) }
 func (n *notebook) Fatal(args ...any)                 { n.Error(args...) }
+
+// A lease's time begins when a leader gave it, not when it was first asked for: a job that had waited for a leader for longer
+// than a lease lasts took the one that it had just got for one that had run out (found by the test above).
+func TestLeaseThatWaitedForALeaderHasAllItsTime(t *testing.T) {
+	script := []happening{{0, "alone"}, {0, "leader for a time"}, {3, "lineage"}}
+	if failure := play(t, gaps[0].set, script); failure != "" {
+		t.Error(failure)
+	}
+}

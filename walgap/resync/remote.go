@@ -81,6 +81,9 @@ func (r *remote) call(ctx context.Context, q request) (*answer, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if q.leases() {
+		defer r.touch() // now, not when it was first asked for: it may have waited for a leader since
+	}
 	reply, leader, err := r.caller.Call(limited, r.group, raw)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
