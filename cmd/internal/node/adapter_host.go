@@ -25,7 +25,7 @@ type hostAdapter struct {
 	reconcile atomic.Pointer[reconcile.Loop]
 	diskFree  func() int64 // bytes, as last seen
 	quorum    func(*raftgroup.Group) error
-	syncs     *resyncs
+	syncs     *Syncs
 	scrubbed  func(group uint32) time.Time // when its shard was last read whole; zero: never
 	asked     func()                       // told of what clients ask
 }
@@ -257,11 +257,10 @@ func (g groupAdapter) Status() gateway.ReplicaStatus {
 	}
 	status.Suspicion = suspicionOf(g.Group)
 	status.LastScrubAt = api.At(g.host.scrubbed(s.Group))
-	status.Replica.Why = joinWhy(status.Replica.Why, g.host.syncs.why(s.Group, s.State != raftgroup.ReplicaReady))
+	status.Replica.Why = joinWhy(status.Replica.Why, g.host.syncs.Why(s.Group, s.State != raftgroup.ReplicaReady))
 	behind := make(map[string]string)
 	for _, gap := range s.Gaps {
-		answer, _ := g.host.syncs.nudges.last(nudgeKey{s.Group, gap.Peer.NodeID})
-		behind[gap.Peer.Name] = joinWhy(gap.WhyBehind(), answer.Why)
+		behind[gap.Peer.Name] = joinWhy(gap.WhyBehind(), g.host.syncs.Told(s.Group, gap.Peer.NodeID))
 	}
 	if loop := g.host.reconcile.Load(); loop != nil {
 		switch why, about := loop.Waits(s.Group); {

@@ -30,3 +30,28 @@ func (a *hostAdapter) group(id uint32) (*raftgroup.Group, error) {
 	}
 	return g, nil
 }
+
+// known are the groups of which the data directory holds anything.
+func (a *hostAdapter) known() []uint32 {
+	h := a.host.Load()
+	if h == nil {
+		return nil
+	}
+	return h.Known()
+}
+
+// stored is what the file of a group says that does not run here.
+func (a *hostAdapter) stored(group uint32) (raftgroup.Report, bool, error) {
+	h := a.host.Load()
+	if h == nil {
+		return raftgroup.Report{}, false, nil
+	}
+	return h.Stored(group)
+}
+
+// look has reconcile look at a group at once, once there is that.
+func (a *hostAdapter) look(group uint32) {
+	if loop := a.reconcile.Load(); loop != nil {
+		loop.Look(group)
+	}
+}

@@ -75,7 +75,7 @@ func finishAdoption(dir string, id Identity) error {
 		return nil
 	}
 	var errs []error
-	for _, part := range []string{logDir, metaDir, jobsFile, ratesFile, asideDir, votesFile} {
+	for _, part := range []string{logDir, metaDir, jobsFile, RatesFile, asideDir, votesFile} {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, part)))
 	}
 	parts, err := filepath.Glob(filepath.Join(dir, groupsDir, "*", "*"))

@@ -11,8 +11,9 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/raftmux"
 )
 
-// answer registers what this node answers on the streams. Handlers run only
-// once streams are accepted, which is after every part is there.
+// answer registers what this node answers on the streams, but for resyncs, which
+// answer when they are there. Handlers run only once streams are accepted, which is
+// after every part is there.
 func (n *Node) answer() {
 	for _, m := range []raftmux.Method{methodTerms, methodStanding, raftmux.Method(raftgroup.MethodContains)} {
 		n.mux.Handle(m, n.withHost(func(ctx context.Context, h *raftgroup.Host, from membership.NodeID, b []byte) ([]byte, error) {
@@ -26,12 +27,6 @@ func (n *Node) answer() {
 	n.mux.Handle(methodDirectory, func(ctx context.Context, from membership.NodeID, b []byte) ([]byte, error) {
 		return n.dir.Serve(ctx, from, b)
 	})
-	n.mux.Handle(methodResync, n.syncs.responder.Answer)
-	n.mux.Handle(methodWho, n.syncs.caller.answerWho)
-	n.mux.Handle(methodVerdict, n.syncs.answerVerdict)
-	n.mux.Handle(methodNudge, n.syncs.answerNudge)
-	n.mux.Handle(methodNamed, n.withHost(answerNamed))
-	n.mux.Handle(methodCopied, n.answerCopied)
 	n.mux.Handle(methodClock, func(context.Context, membership.NodeID, []byte) ([]byte, error) { return n.clock.answer(), nil })
 	for _, m := range gateway.Methods() {
 		n.mux.Handle(raftmux.Method(m), func(ctx context.Context, from membership.NodeID, b []byte) ([]byte, error) {

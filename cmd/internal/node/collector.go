@@ -69,14 +69,3 @@ func tuneCollector(ctx context.Context, copying func() bool) {
 		}
 	}
 }
-
-// copies makes the function that says whether leaves came in or went out since it
-// was asked last.
-func (m *resyncs) copies() func() bool {
-	given := uint64(0)
-	return func() bool {
-		was := given
-		given = m.leaves.Answers()
-		return given != was || m.slots.copying() > 0
-	}
-}

@@ -33,7 +33,7 @@ func (d drills) Damage(ctx context.Context, group uint32, kind string) (string, 
 	if !ok {
 		return "", fmt.Errorf("%w: group %d is not on this node", gateway.ErrRefused, group)
 	}
-	if s := g.Status(); s.State != raftgroup.ReplicaReady || d.node.syncs.jobOf(group) != nil {
+	if s := g.Status(); s.State != raftgroup.ReplicaReady || d.node.syncs.Busy(group) {
 		return "", fmt.Errorf("%w: the replica is %s", gateway.ErrRefused, s.State)
 	}
 	shard := g.Shard()

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
 )
 
 // firstStart remembers what a data directory held before its first start, so
@@ -34,7 +35,7 @@ func noteFirstStart(dir string) *firstStart {
 
 // undo removes what a start makes. The lock is held, and its file goes last.
 func (f *firstStart) undo() error {
-	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile, ratesFile}
+	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile, RatesFile}
 	unfinished, err := filepath.Glob(filepath.Join(f.dir, identityFile+".tmp-*"))
 	errs := []error{err}
 	for _, path := range unfinished {

@@ -77,7 +77,7 @@ type Node struct {
 	hosts    *hostAdapter
 	governor *governor.Governor
 	gateway  *gateway.Gateway
-	syncs    *resyncs
+	syncs    *Syncs
 	checks   *checking.Parts
 	failover *failover.Agent
 	disk     *diskWatch
@@ -261,8 +261,6 @@ func (n *Node) openMux() (err error) {
 	n.failover = failover.New(n.id, ownGroups{n.hosts}, func(ctx context.Context, to membership.NodeID, m []byte) ([]byte, error) {
 		return n.mux.Call(ctx, to, methodFailover, m, raftmux.Urgent)
 	}, n.log)
-	n.syncs = newResyncs(n)
-	n.hosts.syncs = n.syncs
 	n.answer()
 	n.stages.add("streams", func(context.Context) error { return n.mux.Close() })
 	return nil

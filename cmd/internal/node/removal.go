@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/raftgroup"
 )
@@ -36,7 +34,7 @@ func (r *removal) run(ctx context.Context) {
 		table := r.node.dir.Table()
 		for _, g := range r.node.hosts.host.Load().Groups() {
 			a, known := table.Assignments[g.ID()]
-			if known && !a.Holds(r.node.id.Name) && r.node.syncs.jobOf(g.ID()) == nil && ctx.Err() == nil {
+			if known && !a.Holds(r.node.id.Name) && !r.node.syncs.Busy(g.ID()) && ctx.Err() == nil {
 				r.remove(ctx, g)
 			}
 		}
@@ -105,42 +103,12 @@ func (r *removal) unwanted(ctx context.Context, group uint32) error {
 	if a, known := table.Assignments[group]; !known || a.Holds(r.node.id.Name) {
 		return fmt.Errorf("%w: by the table", errStillNamed)
 	}
-	answer, _, err := groupCaller{node: r.node}.ask(ctx, group, methodNamed, encodeGroup(group))
+	named, err := r.node.syncs.Named(ctx, group)
 	if err != nil {
 		return err
 	}
-	if len(answer) != 1 || answer[0] != notNamed {
+	if named {
 		return fmt.Errorf("%w: by the configuration", errStillNamed)
 	}
 	return nil
-}
-
-// The answers of answerNamed.
-const (
-	notNamed byte = iota
-	isNamed
-)
-
-// answerNamed says whether the configuration of a group that this node leads,
-// as committed by now, names the node that asks.
-func answerNamed(ctx context.Context, h *raftgroup.Host, from membership.NodeID, request []byte) ([]byte, error) {
-	group, err := decodeGroup(request)
-	if err != nil {
-		return nil, err
-	}
-	g, ok := h.Group(group)
-	if !ok {
-		return nil, raftgroup.ErrUnknownGroup
-	}
-	if err := g.ReadBarrier(ctx); err != nil {
-		return nil, err
-	}
-	members, _, err := g.Members()
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(members, func(m raftgroup.Member) bool { return m.ID.NodeID == from }) {
-		return []byte{isNamed}, nil
-	}
-	return []byte{notNamed}, nil
 }

@@ -16,7 +16,7 @@ const (
 )
 
 // StepAside implements resync.Leading: who leads copies from nobody.
-func (r syncReplica) StepAside(ctx context.Context) error {
+func (r replica) StepAside(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, asideLimit)
 	defer cancel()
 	last := errors.New("the handovers have not ended")

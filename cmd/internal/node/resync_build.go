@@ -33,7 +33,7 @@ func (h *heldReplica) Open(_ context.Context, b resync.Blueprint) (resync.Build,
 	if err := os.MkdirAll(filepath.Dir(b.Path), 0o750); err != nil {
 		return nil, fmt.Errorf("open stage of group %d: %w", h.group.ID(), err)
 	}
-	o := h.syncReplica.stage
+	o := h.stage
 	o.Path = b.Path
 	o.Identity = storage.Identity{ClusterID: h.cluster, Group: h.group.ID(), Lineage: b.Lineage}
 	stage, err := storage.OpenStage(o)

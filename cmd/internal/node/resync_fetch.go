@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/leafstream"
 	"github.com/flotilla-db/flotilla/snapshot/transfer"
@@ -16,24 +15,24 @@ import (
 
 // leafFetcher pulls leaves from other nodes.
 type leafFetcher struct {
-	node   *Node
+	config *Config
 	limits *transfer.Limits // of all that comes in
 }
 
 // Fetch implements resync.Fetcher.
 func (f leafFetcher) Fetch(ctx context.Context, p resync.FetchPlan, sink resync.Sink, progress func(resync.FetchProgress)) (resync.FetchResult, error) {
-	c := f.node.policyConfig()
-	f.limits.In.Set(float64(c.Storage.Sync.Rate))
+	settings := f.config.Settings()
+	f.limits.In.Set(float64(settings.Rate))
 	plan := transfer.Plan{
 		Group: p.Group, Cut: p.CutID, Want: p.Want, LeaderShare: p.LeaderShare, Limits: f.limits,
-		MessageBytes: transfer.MessageBytesOf(c.Storage.Sync.BatchSize, p.Want), Logger: f.node.log.With("group", p.Group, "job", p.Job),
+		MessageBytes: transfer.MessageBytesOf(settings.BatchSize, p.Want), Logger: f.config.Logger.With("group", p.Group, "job", p.Job),
 	}
 	if p.Rate > 0 {
 		plan.Rate = transfer.NewLimiter(float64(p.Rate))
 	}
 	for _, s := range p.Sources {
 		plan.Sources = append(plan.Sources, transfer.SourceInfo{
-			Source: leafstream.NewPeer(s.Server.NodeID, f.node.mux), Leader: s.Leader, SameZone: s.Zone != "" && s.Zone == f.node.cfg.Zone,
+			Source: leafstream.NewPeer(s.Server.NodeID, f.config.Streams), Leader: s.Leader, SameZone: s.Zone != "" && s.Zone == f.config.Zone,
 		})
 	}
 	var one sync.Mutex // the sink of a resync is called by one goroutine at a time
@@ -92,39 +91,4 @@ func sourceBytes(reports []transfer.SourceReport) []resync.SourceBytes {
 		}
 	}
 	return out
-}
-
-// viewWait bounds how long a source that is behind is waited for to reach a cut.
-const viewWait = 10 * time.Second
-
-// leafViews opens this node's replicas for those who copy from them.
-type leafViews struct{ node *Node }
-
-// View implements transfer.Views.
-func (v leafViews) View(ctx context.Context, group uint32, cutID string) (transfer.LeafReader, func(), error) {
-	host := v.node.hosts.host.Load()
-	if host == nil {
-		return nil, nil, transfer.ErrNotServed
-	}
-	g, ok := host.Group(group)
-	if !ok {
-		return nil, nil, fmt.Errorf("group %d is not held here: %w", group, transfer.ErrNotServed)
-	}
-	if view, err := g.RecordView(cutID); err == nil {
-		return view, func() {}, nil
-	}
-	if s := g.Status(); !s.Running || !s.State.Trusted() {
-		return nil, nil, fmt.Errorf("replica of group %d is %s: %s: %w", group, s.State, s.Why, transfer.ErrNotServed)
-	}
-	shard := g.Shard()
-	if shard == nil {
-		return nil, nil, fmt.Errorf("group %d: %w", group, transfer.ErrNotServed)
-	}
-	ctx, cancel := context.WithTimeout(ctx, viewWait)
-	defer cancel()
-	view, err := shard.AwaitView(ctx, cutID)
-	if err != nil {
-		return nil, nil, err
-	}
-	return view, func() { _ = view.Close() }, nil
 }

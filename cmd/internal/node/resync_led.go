@@ -15,17 +15,8 @@ import (
 
 // ledGroup is a group that this node leads, for those who copy from it.
 type ledGroup struct {
-	node  *Node
-	group *raftgroup.Group
-}
-
-// led finds it.
-func (m *resyncs) led(group uint32) (resync.Led, error) {
-	g, err := m.groupOf(group)
-	if err != nil || !g.IsLeader() {
-		return nil, errors.Join(resync.ErrNotLeader, err)
-	}
-	return ledGroup{m.node, g}, nil
+	config *Config
+	group  *raftgroup.Group
 }
 
 // ledError says in the procedure's terms what a group answered.
@@ -50,7 +41,7 @@ func (l ledGroup) Standing(ctx context.Context, asker membership.ServerID) (resy
 	if err == nil && !s.Assigned {
 		// The asker may know of an assignment that has not come here yet. Where the meta group has no leader, what is
 		// known here is all there is.
-		if _, unconfirmed := l.node.dir.Confirm(ctx); unconfirmed == nil {
+		if _, unconfirmed := l.config.Directory.Confirm(ctx); unconfirmed == nil {
 			s, err = l.standing(asker)
 		}
 	}
@@ -63,7 +54,7 @@ func (l ledGroup) standing(asker membership.ServerID) (resync.LedStanding, error
 	if !ok {
 		return resync.LedStanding{}, resync.ErrNotLeader
 	}
-	a := l.node.dir.Table().Assignments[l.group.ID()]
+	a := l.config.Directory.Table().Assignments[l.group.ID()]
 	s := resync.LedStanding{Server: l.group.Self(), Term: term, Lineage: l.group.Lineage(), Epoch: a.Epoch, Assigned: a.Holds(asker.Name)}
 	if shard := l.group.Shard(); shard != nil {
 		s.Applied = shard.Applied().Index
@@ -91,7 +82,7 @@ func (l ledGroup) Report(ctx context.Context, asker membership.ServerID) (resync
 		}
 	}
 	report := resync.LedReport{Leader: walgap.Leader{
-		Cluster: l.node.identity.get().ClusterID, Group: r.Group, Lineage: r.Lineage, Committed: r.Committed, CanCommit: r.CanCommit,
+		Cluster: l.config.ClusterID(), Group: r.Group, Lineage: r.Lineage, Committed: r.Committed, CanCommit: r.CanCommit,
 		First: r.First, Last: r.Last, Terms: termRuns(r.Terms), Record: walgap.Position(r.Durable.Position),
 		Points: r.Points, Bytes: uint64(max(r.Bytes, 0)), LogBytes: uint64(max(l.group.Status().LogBytes, 0)),
 	}}
@@ -106,10 +97,10 @@ func (l ledGroup) sources(asker membership.ServerID) ([]resync.Source, error) {
 	if err != nil {
 		return nil, ledError(err)
 	}
-	table := l.node.dir.Table()
+	table := l.config.Directory.Table()
 	var out []resync.Source
 	for _, m := range members {
-		if !m.Voter || m.ID.NodeID == asker.NodeID || m.ID != l.group.Self() && !l.node.liveness.Up(m.ID.NodeID) {
+		if !m.Voter || m.ID.NodeID == asker.NodeID || m.ID != l.group.Self() && !l.config.Up(m.ID.NodeID) {
 			continue
 		}
 		out = append(out, resync.Source{Server: m.ID, Zone: table.Nodes[m.ID.Name].Zone, Leader: m.ID == l.group.Self()})
@@ -196,8 +187,8 @@ func (l ledGroup) Unpin(id string) { l.group.UnpinRecord(id) }
 // log then holds of it.
 func (l ledGroup) Proven(_ context.Context, p resync.Proof) error {
 	l.group.NoteRoot(p.Root, storage.Position(p.Position))
-	l.node.gateway.NoteProof(l.group.ID())
-	l.node.log.Debug("a copy is proven", "group", l.group.ID(), "target", p.Target, "index", p.Position.Index, "root", p.Root)
+	l.config.Proven(l.group.ID())
+	l.config.Logger.Debug("a copy is proven", "group", l.group.ID(), "target", p.Target, "index", p.Position.Index, "root", p.Root)
 	return nil
 }
 

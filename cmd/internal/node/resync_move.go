@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
-	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
 const (
@@ -25,69 +23,39 @@ const (
 	moveUndo = 10 * time.Second
 )
 
-// Move implements gateway.Resyncs: this node takes a replica over. The
-// assignment is changed first: what it says is what reconcile brings about, so
-// that a move which its nodes do not live to see goes on all the same.
-func (m *resyncs) Move(ctx context.Context, group uint32, from string, o gateway.ResyncOptions) (api.Job, error) {
-	m.untilUp(ctx)
-	if err := m.reserve(group, from); err != nil {
+// mover has this node take replicas over from others.
+type mover struct {
+	config *Config
+	table  *table
+}
+
+// move begins the job that takes one over. The assignment is changed first: what it
+// says is what reconcile brings about, so that a move which its nodes do not live to
+// see goes on all the same.
+func (m *mover) move(ctx context.Context, group uint32, from string, o gateway.ResyncOptions) (api.Job, error) {
+	m.table.untilUp(ctx)
+	if err := m.table.reserve(group, from); err != nil {
 		return api.Job{}, err
 	}
-	if err := m.reassign(ctx, group, from, m.node.id.Name); err != nil {
+	if err := m.reassign(ctx, group, from, m.config.Self.Name); err != nil {
 		return api.Job{}, moveError(group, err)
 	}
-	j, err := m.open(&syncJob{Group: group, Kind: api.JobMove, Trigger: triggerMove, Options: o, From: from})
+	j, err := m.table.open(&job{Group: group, Kind: api.JobMove, Trigger: triggerMove, Options: o, From: from})
 	if err != nil {
 		limited, cancel := context.WithTimeout(ctx, moveUndo)
 		defer cancel()
-		if undo := m.reassign(limited, group, m.node.id.Name, from); undo != nil {
-			m.log.Warn("a move that was not begun is not undone", "group", group, "err", undo)
+		if undo := m.reassign(limited, group, m.config.Self.Name, from); undo != nil {
+			m.config.Logger.Warn("a move that was not begun is not undone", "group", group, "err", undo)
 		}
 		return api.Job{}, err
 	}
 	return j.row.Job(), nil
 }
 
-// reserve refuses a move that could not begin, and keeps the group free for it
-// while it is assigned anew: the new replica would be taken up by itself.
-func (m *resyncs) reserve(group uint32, from string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.stopped || !m.running {
-		return errSyncsStopped
-	}
-	if j := m.jobs[group]; j != nil && !(j.Kind == api.JobMove && j.From == from) {
-		return api.E(api.Conflict, "wait for it, or cancel it", "job %s of the group runs", j.row.ID()).InGroup(group)
-	}
-	past := m.past[group]
-	past.next = time.Now().Add(syncRetry)
-	m.past[group] = past
-	return nil
-}
-
-// moveEnd is what the copy of a move came to.
-type moveEnd struct {
-	Status string `json:"status"`
-	Why    string `json:"why,omitempty"`
-}
-
-// noteMove writes down, durably, what the copy of a move has come to: the next
-// process does not copy again, but the job is not over.
-func (m *resyncs) noteMove(j *syncJob, r resync.Row) error {
-	note, err := json.Marshal(struct {
-		*syncJob
-		Ended moveEnd `json:"ended"`
-	}{j, moveEnd{string(r.Ending), r.Error}})
-	if err != nil {
-		return fmt.Errorf("note of job %s: %w", j.row.ID(), err)
-	}
-	return j.row.Note(note, func(row *api.Job) { showRow(row, r) })
-}
-
 // reassign gives a node's place in a group to another one, unless it has it.
-func (m *resyncs) reassign(ctx context.Context, group uint32, from, to string) error {
+func (m *mover) reassign(ctx context.Context, group uint32, from, to string) error {
 	for {
-		table, err := m.node.dir.Confirm(ctx)
+		table, err := m.config.Directory.Confirm(ctx)
 		if err != nil {
 			return err
 		}
@@ -95,7 +63,7 @@ func (m *resyncs) reassign(ctx context.Context, group uint32, from, to string) e
 		if a.Holds(to) && !a.Holds(from) {
 			return nil
 		}
-		_, err = m.node.dir.Replace(ctx, group, a.Epoch, from, to)
+		_, err = m.config.Directory.Replace(ctx, group, a.Epoch, from, to)
 		if err == nil || !errors.Is(err, directory.ErrUnknown) && !errors.Is(err, directory.ErrStale) || ctx.Err() != nil {
 			return err
 		}
@@ -113,12 +81,12 @@ func moveError(group uint32, err error) error {
 	return api.E(api.NoLeader, "retry; "+hint, "the replica was not moved").Because(err).InGroup(group)
 }
 
-// endMove waits, after a copy that was done, until the old replica is out of the
+// end waits, after a copy that was done, until the old replica is out of the
 // configuration; the place of one that was not done goes back to where it came
 // from. "" when the process ends.
-func (m *resyncs) endMove(ctx context.Context, j *syncJob, status, why string) (string, string) {
+func (m *mover) end(ctx context.Context, j *job, status, why string) (string, string) {
 	if status != api.StatusDone && !m.votes(j.Group) {
-		return m.undoMove(ctx, j, status, why)
+		return m.undo(ctx, j, status, why)
 	}
 	if status != api.StatusDone {
 		return status, why + "; the new replica votes already, and the old one goes"
@@ -146,22 +114,22 @@ func (m *resyncs) endMove(ctx context.Context, j *syncJob, status, why string) (
 	return status, why
 }
 
-// undoMove gives the place back.
-func (m *resyncs) undoMove(ctx context.Context, j *syncJob, status, why string) (string, string) {
+// undo gives the place back.
+func (m *mover) undo(ctx context.Context, j *job, status, why string) (string, string) {
 	if ctx.Err() != nil {
 		return "", ""
 	}
 	limited, cancel := context.WithTimeout(ctx, moveUndo)
 	defer cancel()
-	if err := m.reassign(limited, j.Group, m.node.id.Name, j.From); err != nil {
-		return status, fmt.Sprintf("%s; the group stays assigned to %s: %v", why, m.node.id.Name, err)
+	if err := m.reassign(limited, j.Group, m.config.Self.Name, j.From); err != nil {
+		return status, fmt.Sprintf("%s; the group stays assigned to %s: %v", why, m.config.Self.Name, err)
 	}
 	return status, why + "; the replica stays with " + j.From
 }
 
 // members is the configuration as this node's replica knows it.
-func (m *resyncs) members(group uint32) []raftgroup.Member {
-	g, err := m.groupOf(group)
+func (m *mover) members(group uint32) []raftgroup.Member {
+	g, err := m.config.Group(group)
 	if err != nil {
 		return nil
 	}
@@ -170,11 +138,11 @@ func (m *resyncs) members(group uint32) []raftgroup.Member {
 }
 
 // votes reports whether this node's replica has a vote.
-func (m *resyncs) votes(group uint32) bool {
-	return slices.ContainsFunc(m.members(group), func(s raftgroup.Member) bool { return s.Voter && s.ID.NodeID == m.node.id })
+func (m *mover) votes(group uint32) bool {
+	return slices.ContainsFunc(m.members(group), func(s raftgroup.Member) bool { return s.Voter && s.ID.NodeID == m.config.Self })
 }
 
 // names reports whether the configuration names a node.
-func (m *resyncs) names(group uint32, node string) bool {
+func (m *mover) names(group uint32, node string) bool {
 	return slices.ContainsFunc(m.members(group), func(s raftgroup.Member) bool { return s.ID.Name == node })
 }

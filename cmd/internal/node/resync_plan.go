@@ -23,15 +23,23 @@ const (
 	plansLimit = 8 * time.Second
 )
 
-// Plan implements gateway.Resyncs.
-func (m *resyncs) Plan(ctx context.Context, groups []uint32, o gateway.ResyncOptions) []api.GroupPlan {
+// planner says what resyncs of this node's replicas would do.
+type planner struct {
+	config *Config
+	table  *table
+	asker  *asker
+	engine procedure
+}
+
+// plan plans that of each group.
+func (p *planner) plan(ctx context.Context, groups []uint32, o gateway.ResyncOptions) []api.GroupPlan {
 	ctx, cancel := context.WithTimeout(ctx, plansLimit)
 	defer cancel()
 	plans := make([]api.GroupPlan, len(groups))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, looksAtOnce)
-	target := m.node.id.Name
+	target := p.config.Self.Name
 	for i, group := range groups {
 		plans[i] = api.GroupPlan{GroupID: group, Target: &target, Replicas: []api.ReplicaPlan{}}
 		slots <- struct{}{}
@@ -39,24 +47,23 @@ func (m *resyncs) Plan(ctx context.Context, groups []uint32, o gateway.ResyncOpt
 			defer func() { <-slots }()
 			limited, cancel := context.WithTimeout(ctx, planLimit)
 			defer cancel()
-			p := &plans[i]
-			p.Resync, p.Why = m.planOne(limited, group, o)
+			plans[i].Resync, plans[i].Why = p.one(limited, group, o)
 		})
 	}
 	return plans
 }
 
-func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOptions) (plan *api.ResyncPlan, why string) {
-	if j := m.jobOf(group); j != nil {
+func (p *planner) one(ctx context.Context, group uint32, o gateway.ResyncOptions) (plan *api.ResyncPlan, why string) {
+	if j := p.table.of(group); j != nil {
 		return nil, fmt.Sprintf("job %s of this group runs already", j.row.ID())
 	}
-	if _, err := m.groupOf(group); err != nil {
-		return m.planNew(ctx, group, o)
+	if _, err := p.config.Group(group); err != nil {
+		return p.ofNew(ctx, group, o)
 	}
-	j := &syncJob{ID: uuid.NewString(), Group: group, Options: o}
-	r := m.request(j)
+	j := &job{ID: uuid.NewString(), Group: group, Options: o}
+	r := j.request(p.config.Settings())
 	r.DryRun, r.MaxAttempts, r.StartedAt = true, 1, time.Now()
-	result := m.engine.Run(ctx, r)
+	result := p.engine.Run(ctx, r)
 	plan = planRow(result.Row)
 	if plan.Mode == "" {
 		plan.Mode = j.mode().String()
@@ -70,21 +77,19 @@ func (m *resyncs) planOne(ctx context.Context, group uint32, o gateway.ResyncOpt
 	return plan, why
 }
 
-// planNew is the plan of a replica that this node does not run yet: of nothing, or
+// ofNew is the plan of a replica that this node does not run yet: of nothing, or
 // of the file of an adopted clone.
-func (m *resyncs) planNew(ctx context.Context, group uint32, o gateway.ResyncOptions) (*api.ResyncPlan, string) {
+func (p *planner) ofNew(ctx context.Context, group uint32, o gateway.ResyncOptions) (*api.ResyncPlan, string) {
 	mode, _ := walgap.ParseMode(o.Mode)
-	cluster := m.node.identity.get().ClusterID
-	standing := resync.Standing{Server: m.node.id.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}
-	if host := m.node.hosts.host.Load(); host != nil {
-		switch stored, ok, err := host.Stored(group); {
-		case err != nil:
-			return nil, err.Error()
-		case ok:
-			standing = standingOf(cluster, stored)
-		}
+	cluster := p.config.ClusterID()
+	standing := resync.Standing{Server: p.config.Self.Server(0), Target: walgap.Target{Cluster: cluster, Group: group, Readable: true}}
+	switch stored, ok, err := p.config.Stored(group); {
+	case err != nil:
+		return nil, err.Error()
+	case ok:
+		standing = standingOf(cluster, stored)
 	}
-	a, err := m.verdictOn(ctx, standing, mode, o.Rate)
+	a, err := p.asker.verdictOn(ctx, standing, mode, o.Rate)
 	if err != nil {
 		return nil, err.Error()
 	}

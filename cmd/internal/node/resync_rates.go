@@ -5,38 +5,50 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
-// ratesFile keeps what this node measured of its own resyncs, for the prices of
+// RatesFile keeps what this node measured of its own resyncs, for the prices of
 // the next ones. It is worth nothing else: one that cannot be read is forgotten.
-const ratesFile = "rates.json"
+const RatesFile = "rates.json"
 
 // ratesEvery is the pause between two looks whether they have changed.
 const ratesEvery = 10 * time.Second
 
-func (m *resyncs) ratesPath() string { return filepath.Join(m.node.cfg.DataDir, ratesFile) }
+// rates keeps what the meter has measured over restarts.
+type rates struct {
+	meter *resync.Meter
+	path  string
+	log   *slog.Logger
+}
 
-// loadRates reads the rates of earlier processes.
-func (m *resyncs) loadRates() []byte {
-	b, err := os.ReadFile(m.ratesPath())
+func newRates(c *Config, meter *resync.Meter) rates {
+	return rates{meter, filepath.Join(c.DataDir, RatesFile), c.Logger}
+}
+
+// load reads the rates of earlier processes.
+func (r rates) load() []byte {
+	b, err := os.ReadFile(r.path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			m.log.Warn("rates of earlier resyncs are forgotten", "err", err)
+			r.log.Warn("rates of earlier resyncs are forgotten", "err", err)
 		}
 		return nil
 	}
-	if err := m.meter.UnmarshalBinary(b); err != nil {
-		m.log.Warn("rates of earlier resyncs are forgotten", "err", err)
+	if err := r.meter.UnmarshalBinary(b); err != nil {
+		r.log.Warn("rates of earlier resyncs are forgotten", "err", err)
 	}
 	return b
 }
 
-// keepRates writes the rates down when they have changed, and at the end.
-func (m *resyncs) keepRates(ctx context.Context) {
-	kept := m.loadRates()
+// keep writes the rates down when they have changed, and at the end.
+func (r rates) keep(ctx context.Context) {
+	kept := r.load()
 	tick := time.NewTicker(ratesEvery)
 	defer tick.Stop()
 	for ended := false; !ended; {
@@ -45,16 +57,16 @@ func (m *resyncs) keepRates(ctx context.Context) {
 			ended = true
 		case <-tick.C:
 		}
-		b, err := m.meter.MarshalBinary()
+		b, err := r.meter.MarshalBinary()
 		if err != nil || len(b) == 0 || bytes.Equal(b, kept) {
 			continue
 		}
-		tmp := m.ratesPath() + ".tmp"
+		tmp := r.path + ".tmp"
 		if err = os.WriteFile(tmp, b, 0o600); err == nil {
-			err = os.Rename(tmp, m.ratesPath())
+			err = os.Rename(tmp, r.path)
 		}
 		if err != nil {
-			m.log.Debug("rates were not written down", "err", err)
+			r.log.Debug("rates were not written down", "err", err)
 			continue
 		}
 		kept = b

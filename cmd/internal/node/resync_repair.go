@@ -1,12 +1,8 @@
 package node
 
 import (
-	"context"
-
 	"github.com/flotilla-db/flotilla/raftgroup"
-	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage/digest"
-	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 // triggerRepair: a check found the replica wrong.
@@ -19,26 +15,8 @@ type repairOf struct {
 	Why  string        `json:"why"`
 }
 
-// BeginRepair begins the job that brings a replica of this node to equality with
-// good ones, or finds the job that the group has: a resync by the leaves that
-// differ, or, where the file as a whole is damaged, of all. In the first moments of a
-// process it waits: a replica that a start finds wrong is often asked for just then.
-func (m *resyncs) BeginRepair(ctx context.Context, group uint32, r antientropy.Repair) (api.Job, error) {
-	m.untilUp(ctx)
-	j := &syncJob{Group: group, Kind: api.JobRepair, Trigger: triggerRepair, Repair: &repairOf{Good: r.Good, Bad: r.Leaves, Why: r.Why}}
-	j.Options.Mode = api.ModePartialSync
-	if r.Structure {
-		j.Options.Mode = api.ModeFullSync
-	}
-	j, err := m.open(j)
-	if err != nil {
-		return api.Job{}, err
-	}
-	return j.row.Job(), nil
-}
-
 // reason is what a row says until there is a verdict.
-func (j *syncJob) reason() string {
+func (j *job) reason() string {
 	if j.Repair != nil && j.Repair.Why != "" {
 		return j.Repair.Why
 	}
@@ -47,8 +25,8 @@ func (j *syncJob) reason() string {
 
 // exhibitOf is what is kept with the old bytes that a repair replaces; nil where
 // the group's job is none.
-func (m *resyncs) exhibitOf(group uint32) *raftgroup.Exhibit {
-	j := m.jobOf(group)
+func (t *table) exhibitOf(group uint32) *raftgroup.Exhibit {
+	j := t.of(group)
 	if j == nil || j.Repair == nil {
 		return nil
 	}

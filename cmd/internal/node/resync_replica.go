@@ -13,38 +13,42 @@ import (
 	"github.com/flotilla-db/flotilla/walgap/resync"
 )
 
-// syncReplica is a replica of this node as the target of a resync.
-type syncReplica struct {
-	syncs   *resyncs
+// replicas are those of this node.
+type replicas struct {
+	config *Config
+	table  *table
+	slots  *slots
+}
+
+// of finds one; a node that holds no such group has none yet.
+func (r *replicas) of(group uint32) (resync.Replica, error) {
+	g, err := r.config.Group(group)
+	if err != nil {
+		return nil, err
+	}
+	return replica{r, g, r.config.ClusterID(), storage.StageOptions{Window: r.config.Window(), Turns: r.config.Turns, Logger: r.config.Logger.With("group", group)}}, nil
+}
+
+// turn waits until the job of a group may copy. One that goes back to copying once
+// its copy was installed, or that was not going to copy at first, waits for its slot
+// here.
+func (r *replicas) turn(ctx context.Context, group uint32, owner string) error {
+	if j := r.table.of(group); j != nil && j.ID == owner {
+		return j.takeSlot(ctx, r.config, r.slots)
+	}
+	return nil
+}
+
+// replica is a replica of this node as the target of a resync.
+type replica struct {
+	all     *replicas
 	group   *raftgroup.Group
 	cluster string
 	stage   storage.StageOptions // without a path and an identity
 }
 
-// replicaOf finds it; a node that holds no such group has none yet.
-func (m *resyncs) replicaOf(group uint32) (resync.Replica, error) {
-	g, err := m.groupOf(group)
-	if err != nil {
-		return nil, err
-	}
-	return syncReplica{m, g, m.node.identity.get().ClusterID, storage.StageOptions{Window: m.node.window(), Turns: m.node.turns, Logger: m.log.With("group", group)}}, nil
-}
-
-// groupOf finds this node's copy of a group.
-func (m *resyncs) groupOf(group uint32) (*raftgroup.Group, error) {
-	host := m.node.hosts.host.Load()
-	if host == nil {
-		return nil, fmt.Errorf("group %d: this node has no groups yet: %w", group, raftgroup.ErrUnknownGroup)
-	}
-	g, ok := host.Group(group)
-	if !ok {
-		return nil, fmt.Errorf("group %d is not open on this node: %w", group, raftgroup.ErrUnknownGroup)
-	}
-	return g, nil
-}
-
 // Report implements resync.Replica.
-func (r syncReplica) Report(ctx context.Context) (resync.Standing, error) {
+func (r replica) Report(ctx context.Context) (resync.Standing, error) {
 	report, err := r.group.ReportFlushed(ctx)
 	if err != nil {
 		return resync.Standing{}, err
@@ -69,7 +73,7 @@ func termRuns(runs []raftgroup.TermRun) []walgap.TermRun {
 }
 
 // Progress implements resync.Replica.
-func (r syncReplica) Progress(context.Context) (resync.Progress, error) {
+func (r replica) Progress(context.Context) (resync.Progress, error) {
 	s := r.group.Status()
 	p := resync.Progress{Running: s.Running, Applied: s.AppliedIndex, Why: s.Why}
 	for _, m := range s.Members {
@@ -81,7 +85,7 @@ func (r syncReplica) Progress(context.Context) (resync.Progress, error) {
 }
 
 // Contents implements resync.Replica.
-func (r syncReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
+func (r replica) Contents(ctx context.Context) ([]digest.Entry, error) {
 	shard := r.group.Shard()
 	if shard == nil {
 		return nil, nil // nothing that can be read without a hold
@@ -95,27 +99,23 @@ func (r syncReplica) Contents(ctx context.Context) ([]digest.Entry, error) {
 	return entries, err
 }
 
-// Turn implements resync.Queued. A job that goes back to copying once its copy
-// was installed, or that was not going to copy at first, waits for its slot here.
-func (r syncReplica) Turn(ctx context.Context, owner string) error {
-	if j := r.syncs.jobOf(r.group.ID()); j != nil && j.ID == owner {
-		return r.syncs.takeSlot(ctx, j)
-	}
-	return nil
+// Turn implements resync.Queued.
+func (r replica) Turn(ctx context.Context, owner string) error {
+	return r.all.turn(ctx, r.group.ID(), owner)
 }
 
 // Hold implements resync.Replica.
-func (r syncReplica) Hold(ctx context.Context, owner string) (resync.Held, error) {
+func (r replica) Hold(ctx context.Context, owner string) (resync.Held, error) {
 	hold, err := r.group.TakeHold(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
-	return &heldReplica{syncReplica: r, hold: hold}, nil
+	return &heldReplica{replica: r, hold: hold}, nil
 }
 
-// heldReplica is a syncReplica that waits for an install.
+// heldReplica is a replica that waits for an install.
 type heldReplica struct {
-	syncReplica
+	replica
 	hold *raftgroup.Hold
 }
 
@@ -153,7 +153,7 @@ func (h *heldReplica) Install(ctx context.Context, i resync.Installation) error 
 	}
 	err = h.hold.Install(ctx, raftgroup.Installation{
 		Lineage: i.Lineage, State: i.State, Cut: cut, Stage: b.stage, InPlace: i.InPlace, Manifest: i.Manifest,
-		Exhibit: h.syncs.exhibitOf(h.group.ID()),
+		Exhibit: h.all.table.exhibitOf(h.group.ID()),
 	})
 	if errors.Is(err, raftgroup.ErrKnowsMore) {
 		return fmt.Errorf("%w: %w", resync.ErrKnowsMore, err)

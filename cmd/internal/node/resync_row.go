@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/walgap/resync"
@@ -80,4 +81,33 @@ func planRow(r resync.Row) *api.ResyncPlan {
 		p.EtaS = &eta
 	}
 	return p
+}
+
+// describe is a job in one line, for the replica's row.
+func (j *job) describe() string {
+	r := j.row.Job()
+	line := "resync"
+	if v := deref(r.Verdict); v != "" {
+		line = v + " resync"
+	}
+	switch r.Status {
+	case api.StatusQueued:
+		line += " waits"
+	default:
+		line += " in stage " + deref(r.Stage)
+		if r.Status == api.StatusStalled {
+			line += ", stalled"
+		}
+		if deref(r.Stage) == resync.Fetch.String() && r.BytesTotal > 0 {
+			line += ", " + percent(r.BytesDone, r.BytesTotal)
+		}
+	}
+	if by := deref(r.BlockedBy); by != "" {
+		line += ": " + by
+	}
+	return line + " (job " + r.ID + ")"
+}
+
+func percent(done, total int64) string {
+	return fmt.Sprintf("%d%%", min(100, 100*done/max(total, 1)))
 }

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// syncSlots bounds how many copies come into this node at once. Who waits is
+// slots bounds how many copies come into this node at once. Who waits is
 // served by urgency, not by arrival.
-type syncSlots struct {
+type slots struct {
 	limit func() int // may change at any time; settle notices
 
 	mu      sync.Mutex
@@ -44,12 +44,12 @@ type slotWait struct {
 	granted chan struct{} // closed with the slot
 }
 
-func newSyncSlots(limit func() int) *syncSlots {
-	return &syncSlots{limit: limit, taken: make(map[uint32]bool)}
+func newSlots(limit func() int) *slots {
+	return &slots{limit: limit, taken: make(map[uint32]bool)}
 }
 
 // acquire waits for a slot; release gives it back and may be called again.
-func (s *syncSlots) acquire(ctx context.Context, u urgency) (release func(), err error) {
+func (s *slots) acquire(ctx context.Context, u urgency) (release func(), err error) {
 	w := &slotWait{u, make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, w)
@@ -79,13 +79,13 @@ func (s *syncSlots) acquire(ctx context.Context, u urgency) (release func(), err
 }
 
 // settle grants what a limit that was raised allows.
-func (s *syncSlots) settle() {
+func (s *slots) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settleLocked()
 }
 
-func (s *syncSlots) settleLocked() {
+func (s *slots) settleLocked() {
 	for len(s.waiting) > 0 && len(s.taken) < s.limit() {
 		first := slices.MinFunc(s.waiting, func(a, b *slotWait) int { return a.compare(b.urgency) })
 		s.waiting = slices.DeleteFunc(s.waiting, func(o *slotWait) bool { return o == first })
@@ -95,14 +95,14 @@ func (s *syncSlots) settleLocked() {
 }
 
 // copying is how many groups have a slot.
-func (s *syncSlots) copying() int {
+func (s *slots) copying() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.taken)
 }
 
 // busy says, to those who wait, what they wait for; "" when nobody need wait.
-func (s *syncSlots) busy() string {
+func (s *slots) busy() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.taken) < s.limit() {

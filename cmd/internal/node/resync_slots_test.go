@@ -10,7 +10,7 @@ import (
 
 func TestSlotsAreGivenToTheMostUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSyncSlots(func() int { return 1 })
+		s := newSlots(func() int { return 1 })
 		first, err := s.acquire(t.Context(), urgency{group: 99, spare: 5})
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +54,7 @@ func TestSlotsAreGivenToTheMostUrgent(t *testing.T) {
 func TestSlotsFollowTheirLimitAndForgetWhoGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := 2
-		s := newSyncSlots(func() int { return limit })
+		s := newSlots(func() int { return limit })
 		var releases []func()
 		for group := range uint32(2) {
 			release, err := s.acquire(t.Context(), urgency{group: group})

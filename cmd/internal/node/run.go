@@ -25,8 +25,8 @@ func Run(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	n.banner(os.Stdout)
-	go n.announceReady(ctx, os.Stdout)      // ends with ctx
-	go tuneCollector(ctx, n.syncs.copies()) // ends with ctx
+	go n.announceReady(ctx, os.Stdout)       // ends with ctx
+	go tuneCollector(ctx, n.syncs.Copying()) // ends with ctx
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping")

@@ -22,7 +22,7 @@ func (n *Node) serve() error {
 	s := server.New(n.gateway, n.build, n.log)
 	// The socket is closed last, by the stage of listen: streams of other nodes
 	// go on until ours are closed.
-	n.sockets.server = s.Serve(n.sockets.rpc, raftmux.ServerOptions(), n.mux, n.syncs.leaves)
+	n.sockets.server = s.Serve(n.sockets.rpc, raftmux.ServerOptions(), n.mux, n.syncs.Leaves())
 	n.stages.add("gRPC", func(ctx context.Context) error {
 		s.Shutdown()
 		limited, cancel := context.WithTimeout(ctx, drainLimit)

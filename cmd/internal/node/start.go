@@ -105,6 +105,9 @@ func (n *Node) openGateway() (err error) {
 		reserve: n.cfg.Storage.DiskReserve, changed: n.diskChanged, pressed: n.handOver, fatal: n.fatal, log: n.log,
 	}
 	n.ready = newReadiness(n)
+	n.syncs = n.newSyncs()
+	n.hosts.syncs = n.syncs
+	n.syncs.Answer(n.mux.Handle)
 	n.gateway, err = gateway.New(gateway.Config{
 		Self: n.id, Directory: n.tables, Databases: databasesAdapter{n.dir}, Collections: databasesAdapter{n.dir},
 		Host: n.hosts, Peers: peersAdapter{n.mux}, Liveness: n.liveness, Resyncs: n.syncs, Drills: drills{n}, Examiner: newExaminer(n), Scrubbed: func() gateway.Scrubbed { return n.checks.Scrub.Counts() }, Background: n.background,
@@ -150,11 +153,11 @@ func (n *Node) startLoops() error {
 
 // memberLoops are those of a node that is part of a cluster.
 func (n *Node) memberLoops() {
-	loop := reconcile.New(n.hosts.host.Load(), tableAssignments{n.dir}, reconcile.Remote{Call: n.reconcileCall}, syncCopies{n.syncs}, n.log)
+	loop := reconcile.New(n.hosts.host.Load(), tableAssignments{n.dir}, reconcile.Remote{Call: n.reconcileCall}, n.syncs, n.log)
 	n.hosts.reconcile.Store(loop)
-	n.stages.add("resync answers", func(context.Context) error { return n.syncs.close() })
+	n.stages.add("resync answers", func(context.Context) error { return n.syncs.Close() })
 	n.stages.loop("holdings", n.holdGroups)
-	n.stages.loop("resyncs", n.syncs.run)
+	n.stages.loop("resyncs", n.syncs.Run)
 	n.stages.loop("removal", (&removal{node: n}).run)
 	n.stages.loop("reconcile", func(ctx context.Context) { _ = loop.Run(ctx) })
 	n.stages.loop("primaries", newPrimaries(n).run)

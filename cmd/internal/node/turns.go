@@ -7,12 +7,9 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
-// What a piece of background work costs the processor of this node beside its bytes, about: opening files, entries of the
-// log, calls. It cannot be cut into pieces, and is charged to those that follow.
-const (
-	jobCost     = 10 * time.Millisecond // of a copy into this node
-	inspectCost = time.Millisecond      // of re-reading a replica
-)
+// inspectCost is what re-reading a replica costs the processor of this node beside its bytes, about: opening files, calls.
+// It cannot be cut into pieces, and is charged to those that follow.
+const inspectCost = time.Millisecond
 
 // writing reports whether clients wait for writes to groups that are led here.
 func (n *Node) writing() bool {

@@ -9,7 +9,7 @@ import (
 func TestNamedLeaderIsForgottenOnlyIfItIsTheOneThatDoesNotLead(t *testing.T) {
 	a := membership.NodeID{Name: "n1", Incarnation: "00000001"}
 	b := membership.NodeID{Name: "n2", Incarnation: "00000002"}
-	l := newLeadersNamed()
+	l := newNamedLeaders()
 	if l.forget(7, a) {
 		t.Error("forgot what was never named")
 	}
@@ -30,7 +30,7 @@ func TestNamedLeaderIsForgottenOnlyIfItIsTheOneThatDoesNotLead(t *testing.T) {
 	if _, ok := l.get(7); ok {
 		t.Error("still named")
 	}
-	var none *leadersNamed // who remembers nothing
+	var none *namedLeaders // who remembers nothing
 	if none.set(7, a); none.forget(7, a) {
 		t.Error("remembered")
 	}

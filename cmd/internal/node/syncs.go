@@ -1,0 +1,26 @@
+package node
+
+import (
+	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/rpc/gateway"
+)
+
+// newSyncs makes what runs this node's resyncs. The gateway that shows their rows
+// is made after it.
+func (n *Node) newSyncs() *Syncs {
+	return New(Config{
+		Self: n.id, Zone: n.cfg.Zone, ClusterID: func() string { return n.identity.get().ClusterID },
+		DataDir: n.cfg.DataDir, GroupDir: n.groupDir, Window: n.window,
+		Settings: func() config.Sync { return n.policyConfig().Storage.Sync }, Room: n.room,
+		Groups: n.hosts.groups, Group: n.hosts.group, Known: n.hosts.known, Stored: n.hosts.stored, Look: n.hosts.look,
+		Directory: n.dir, Streams: n.mux, Up: n.liveness.Up, Errand: n.errands.send,
+		Rows: func() *gateway.Jobs { return n.gateway.Jobs() }, Proven: func(group uint32) { n.gateway.NoteProof(group) },
+		Governor: n.governor, Turns: n.turns, Hooks: n.opts.SyncHooks, Logger: n.log,
+	})
+}
+
+// room is how many bytes a copy may write before the reserve is touched.
+func (n *Node) room() (int64, error) {
+	free, err := diskFree(n.cfg.DataDir)
+	return max(0, free-n.cfg.Storage.DiskReserve), err
+}
