@@ -52,6 +52,8 @@ var mayImport = map[string][]string{
 	"rpc/internal/...": {"storage", "storage/blocks", "storage/digest", "walgap/antientropy", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/server"},
 
 	"cmd/internal/node/config": {},
+	"cmd/internal/node/syncing": {"cmd/internal/node/config", "storage", "storage/digest", "raftgroup", "snapshot/transfer", "walgap",
+		"walgap/resync", "walgap/antientropy", "membership", "membership/directory", "rpc/api", "rpc/gateway", "rpc/leafstream", "rpc/raftmux"},
 	"cmd/internal/node/checking": {"cmd/internal/node/config", "storage", "storage/raftlog", "raftgroup", "snapshot/transfer",
 		"walgap/antientropy", "rpc/api", "rpc/gateway"},
 	"cmd/internal/version":   {},

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/raftgroup/reconcile"
@@ -25,7 +26,7 @@ type hostAdapter struct {
 	reconcile atomic.Pointer[reconcile.Loop]
 	diskFree  func() int64 // bytes, as last seen
 	quorum    func(*raftgroup.Group) error
-	syncs     *Syncs
+	syncs     *syncing.Syncs
 	scrubbed  func(group uint32) time.Time // when its shard was last read whole; zero: never
 	asked     func()                       // told of what clients ask
 }

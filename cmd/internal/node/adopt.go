@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 	"github.com/flotilla-db/flotilla/membership"
 )
 
@@ -75,7 +76,7 @@ func finishAdoption(dir string, id Identity) error {
 		return nil
 	}
 	var errs []error
-	for _, part := range []string{logDir, metaDir, jobsFile, RatesFile, asideDir, votesFile} {
+	for _, part := range []string{logDir, metaDir, jobsFile, syncing.RatesFile, asideDir, votesFile} {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, part)))
 	}
 	parts, err := filepath.Glob(filepath.Join(dir, groupsDir, "*", "*"))

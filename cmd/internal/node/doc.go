@@ -8,12 +8,8 @@
 // becoming a member, holding what the table assigns, giving leadership to
 // primaries, retention, the watches of disk and clock, readiness.
 //
-// resync_*.go are the two ends of package walgap/resync on this node: which of
-// its replicas need a job and when (watch, nudge), how many copy at once (slots),
-// what becomes of their rows, and the leader, sources and shards that they reach.
-//
-// Package checking has checks made and re-reads what is stored here; adapter_examiner.go
-// answers the checks of others.
+// Package syncing runs its resyncs; package checking has checks made and re-reads
+// what is stored here, and adapter_examiner.go answers the checks of others.
 //
 // It decides nothing that a part can decide; what it translates between parts
 // (adapter_*.go) it neither buffers nor repeats.

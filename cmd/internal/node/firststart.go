@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 )
 
 // firstStart remembers what a data directory held before its first start, so
@@ -35,7 +36,7 @@ func noteFirstStart(dir string) *firstStart {
 
 // undo removes what a start makes. The lock is held, and its file goes last.
 func (f *firstStart) undo() error {
-	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile, RatesFile}
+	made := []string{identityFile, votesFile, logDir, metaDir, groupsDir, jobsFile, syncing.RatesFile}
 	unfinished, err := filepath.Glob(filepath.Join(f.dir, identityFile+".tmp-*"))
 	errs := []error{err}
 	for _, path := range unfinished {

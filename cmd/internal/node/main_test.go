@@ -113,3 +113,10 @@ func nodeID(t *testing.T, text string) membership.NodeID {
 	}
 	return id
 }
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

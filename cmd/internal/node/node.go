@@ -17,6 +17,7 @@ import (
 	"github.com/flotilla-db/flotilla/cmd/internal/node/checking"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/governor"
+	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 	"github.com/flotilla-db/flotilla/cmd/internal/version"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/membership/directory"
@@ -77,7 +78,7 @@ type Node struct {
 	hosts    *hostAdapter
 	governor *governor.Governor
 	gateway  *gateway.Gateway
-	syncs    *Syncs
+	syncs    *syncing.Syncs
 	checks   *checking.Parts
 	failover *failover.Agent
 	disk     *diskWatch

@@ -2,13 +2,14 @@ package node
 
 import (
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
+	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 )
 
 // newSyncs makes what runs this node's resyncs. The gateway that shows their rows
 // is made after it.
-func (n *Node) newSyncs() *Syncs {
-	return New(Config{
+func (n *Node) newSyncs() *syncing.Syncs {
+	return syncing.New(syncing.Config{
 		Self: n.id, Zone: n.cfg.Zone, ClusterID: func() string { return n.identity.get().ClusterID },
 		DataDir: n.cfg.DataDir, GroupDir: n.groupDir, Window: n.window,
 		Settings: func() config.Sync { return n.policyConfig().Storage.Sync }, Room: n.room,
