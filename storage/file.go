@@ -45,7 +45,8 @@ type file struct {
 	db     *bolt.DB
 	handle *os.File // bbolt's own, for reading beside it
 
-	last atomic.Pointer[boltMeta] // as the last commit has written it; nil: opened for reading only
+	last     atomic.Pointer[boltMeta]    // as the last commit has written it; nil: opened for reading only
+	branches atomic.Pointer[branchPages] // of the last commit, see branchguard.go
 
 	// unborn: the file still has its temporary name and is not synced, since nothing in it is durable before the first
 	// commit of data. Only the flusher and OpenShard touch it.
@@ -173,6 +174,7 @@ func (f *file) open(readOnly bool) error {
 			}
 		}
 		f.db = db
+		f.branches.Store(nil)
 		return nil
 	})
 }
@@ -253,6 +255,9 @@ func (f *file) begin() (tx *bolt.Tx, err error) {
 		if err == nil {
 			err = f.begun(tx, last)
 		}
+		if err == nil {
+			err = f.guides(tx)
+		}
 		return err
 	})
 	if err != nil {
@@ -319,6 +324,9 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 		if err := f.begun(tx, f.last.Load()); err != nil {
 			return err
 		}
+		if err := f.guides(tx); err != nil {
+			return err
+		}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -328,7 +336,10 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 		if err != nil {
 			return fmt.Errorf("%w: commit: %w", f.failed, err)
 		}
-		return f.committed(txid)
+		if err := f.committed(txid); err != nil {
+			return err
+		}
+		return f.relearn()
 	})
 	if err != nil && tx != nil {
 		f.rollback(tx)

@@ -90,14 +90,27 @@ func (s *Shard) seriesKeys(prefix []byte, yield func(key []byte) error) error {
 		}
 	}
 	return s.file.guard("list series", func() error {
+		t, err := getTotals(tx.Bucket(bucketMeta))
+		if err != nil {
+			return s.file.damage(err)
+		}
+		// All of them are looked at and counted: a search does not find what lies behind a page or a key that is damaged.
+		seen := uint64(0)
 		c := tx.Bucket(bucketSeries).Cursor()
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		for k, v := c.First(); k != nil && seen <= t.series; k, v = c.Next() {
 			if _, err := unseal(k, v); err != nil {
 				return s.file.damage(fmt.Errorf("series index: %w", err))
+			}
+			seen++
+			if !bytes.HasPrefix(k, prefix) {
+				continue
 			}
 			if err := yield(k); err != nil {
 				return err
 			}
+		}
+		if seen != t.series {
+			return s.file.damage(fmt.Errorf("series index: %d series found, %d expected", seen, t.series))
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -91,4 +92,39 @@ func TestFileWithoutMetasIsLeft(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestListOfSeriesIsWholeOrDamaged: whatever byte goes bad of the index of series, or of what leads to it, a list of them is
+// whole, or the file is said to be damaged: a search for the first name would leave out what it does not find.
+func TestListOfSeriesIsWholeOrDamaged(t *testing.T) {
+	p := newPristine(t)
+	healthy := p.openCopy(t)
+	want, err := healthy.Series("db", "c")
+	if err != nil || len(want) == 0 || healthy.Close() != nil {
+		t.Fatal(want, err)
+	}
+	random := rand.New(rand.NewPCG(23, 24))
+	found := make(map[string]int)
+	for i := range rounds(240) {
+		class := []string{"series key", "bucket root", "inline bucket", "leaf head", "leaf element", "branch element"}[i%6]
+		s := p.openCopy(t)
+		offsets := p.classes[class]
+		at := offsets[random.IntN(len(offsets))]
+		flip := byte(1 + random.IntN(255))
+		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
+		got, err := s.Series("db", "c")
+		switch {
+		case errors.Is(err, ErrDamaged):
+			found[class]++
+		case err != nil || !slices.Equal(got, want):
+			t.Errorf("%s, byte %d ^ %#x: %d of %d series, %v", class, at, flip, len(got), len(want), err)
+		}
+		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
+			t.Error(err)
+		}
+	}
+	if found["series key"] != rounds(240)/6 {
+		t.Errorf("found: %v", found)
+	}
+	t.Log(found)
 }

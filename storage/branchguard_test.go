@@ -1,0 +1,93 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestDamageOfBranchPagesIsMetBeforeTheyAreFollowed: the next transaction finds any bit that changes in what leads to records.
+func TestDamageOfBranchPagesIsMetBeforeTheyAreFollowed(t *testing.T) {
+	p := newPristine(t)
+	random := rand.New(rand.NewPCG(31, 32))
+	for i := range rounds(120) {
+		class := []string{"branch head", "branch element", "branch key", "bucket root", "inline bucket"}[i%5]
+		s := p.openCopy(t)
+		at := p.classes[class][random.IntN(len(p.classes[class]))]
+		flip := byte(1 << random.IntN(8))
+		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
+		tx, err := s.file.begin()
+		if err == nil {
+			s.file.end(tx)
+		}
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s, byte %d ^ %#x: %v", class, at, flip, err)
+		}
+		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestBranchThatLeadsBackIsNotFollowed: a cursor of bbolt's would go round until the process has no memory left.
+func TestBranchThatLeadsBackIsNotFollowed(t *testing.T) {
+	p := newPristine(t)
+	pageSize := int(binary.NativeEndian.Uint32(p.bytes[metaAt+8:]))
+	branches := 0
+	for at := boltMetas * pageSize; at < len(p.bytes); at += pageSize {
+		if binary.NativeEndian.Uint16(p.bytes[at+8:]) != pageBranch || binary.NativeEndian.Uint64(p.bytes[at:]) != uint64(at/pageSize) {
+			continue
+		}
+		branches++
+		count := int(binary.NativeEndian.Uint16(p.bytes[at+10:]))
+		for _, element := range []int{0, count / 2, count - 1} {
+			s := p.openCopy(t)
+			s.file.branches.Store(nil) // as if it had been so when it was opened
+			writeOver(t, s.o.Path, int64(at+pageHeadBytes+element*pageElementBytes+8), p.bytes[at:at+8])
+			tx, err := s.file.begin()
+			if err == nil { // a page that is free
+				s.file.end(tx)
+				t.Logf("page %d is in no tree", at/pageSize)
+			} else if !errors.Is(err, ErrDamaged) {
+				t.Errorf("page %d: %v", at/pageSize, err)
+			}
+			if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
+				t.Error(err)
+			}
+		}
+	}
+	if branches == 0 {
+		t.Error("the file has no branch page")
+	}
+}
+
+// TestManyBranchPagesAreLookedAtInTurns: none is left out, however many there are.
+func TestManyBranchPagesAreLookedAtInTurns(t *testing.T) {
+	p := newPristine(t)
+	s := p.openCopy(t)
+	defer func() { _ = s.Abandon() }()
+	known := s.file.branches.Load()
+	if known == nil || len(known.pages) == 0 {
+		t.Fatal("nothing is known of the file")
+	}
+	many := &branchPages{txid: known.txid}
+	for range 3*maxBranchLooks + 1 {
+		many.pages = append(many.pages, known.pages[0])
+	}
+	many.pages[2*maxBranchLooks+5].sum++
+	s.file.branches.Store(many)
+	for look := 1; ; look++ {
+		tx, err := s.file.begin()
+		if err != nil {
+			if look > 4 {
+				t.Errorf("found by look %d", look)
+			}
+			return
+		}
+		s.file.end(tx)
+		if look > 4 {
+			t.Fatal("not found")
+		}
+	}
+}
