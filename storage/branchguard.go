@@ -23,9 +23,8 @@ type branchPages struct {
 }
 
 type branchPage struct {
-	id   uint64
-	used int    // bytes: what lies behind is of nobody
-	sum  uint32 // CRC-32C of them
+	id  uint64
+	sum uint32 // see guideSum
 }
 
 const (
@@ -53,8 +52,10 @@ func (f *file) guides(tx *bolt.Tx) error {
 	for i := range min(len(known.pages), maxBranchLooks) {
 		want := known.pages[(first+i)%len(known.pages)]
 		page, err := m.page(want.id)
-		if err == nil && (want.used > len(page) || crc32.Checksum(page[:want.used], castagnoli) != want.sum) {
-			err = badPage(want.id, "%w", errBranch)
+		if err == nil {
+			if sum, ok := guideSum(page); !ok || sum != want.sum {
+				err = badPage(want.id, "%w", errBranch)
+			}
 		}
 		if err != nil {
 			return f.damage(err)
@@ -135,27 +136,38 @@ func (w *branchWalk) add(id uint64) error {
 	if err != nil {
 		return err
 	}
-	used := usedBytes(page)
-	if used > len(page) {
-		return badPage(id, "%w: %d bytes of %d", errBranch, used, len(page))
+	sum, ok := guideSum(page)
+	if !ok {
+		return badPage(id, "%w: its elements end behind it", errBranch)
 	}
 	w.seen[id] = true
-	w.pages = append(w.pages, branchPage{id, used, crc32.Checksum(page[:used], castagnoli)})
+	w.pages = append(w.pages, branchPage{id, sum})
 	return nil
 }
 
-// usedBytes is where the last element of a page of keys ends, if the page is what it says.
-func usedBytes(page []byte) int {
+// guideSum is the CRC-32C of what leads on: of a branch page, or of the page of the buckets. Records of buckets that are so
+// small that they lie in that page have sums of their own. It is false where elements end behind the page.
+func guideSum(page []byte) (sum uint32, ok bool) {
 	count := int(binary.NativeEndian.Uint16(page[10:]))
-	at := pageHeadBytes + (count-1)*pageElementBytes
-	if count == 0 || at+pageElementBytes > len(page) {
-		return pageHeadBytes
+	heads := pageHeadBytes + count*pageElementBytes
+	if heads > len(page) {
+		return 0, false
 	}
-	number := func(n int) int { return int(binary.NativeEndian.Uint32(page[at+4*n:])) }
-	if binary.NativeEndian.Uint16(page[8:])&pageBranch != 0 {
-		return at + number(0) + number(1)
+	sum = crc32.Checksum(page[:heads], castagnoli)
+	for at := pageHeadBytes; at < heads; at += pageElementBytes {
+		number := func(n int) int { return int(binary.NativeEndian.Uint32(page[at+4*n:])) }
+		from := at + number(0)
+		to := from + number(1)
+		if binary.NativeEndian.Uint16(page[8:])&pageBranch == 0 {
+			from = at + number(1)
+			to = from + number(2) + min(number(3), bucketHeadBytes)
+		}
+		if from > to || to > len(page) {
+			return 0, false
+		}
+		sum = crc32.Update(sum, castagnoli, page[from:to])
 	}
-	return at + number(1) + number(2) + number(3)
+	return sum, true
 }
 
 func (w *branchWalk) children(dst []uint64, id uint64) ([]uint64, error) {

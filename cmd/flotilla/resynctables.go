@@ -81,6 +81,9 @@ func copyTable(j *api.Job) *table {
 		t.add("proof", absent, fmt.Sprintf("root %s at %d, in %s", short(r.Root), r.CutIndex, secondsCell(r.ProofS)))
 	}
 	t.add("attempts", absent, countCell(j.Attempt))
+	if why := whyOf(j); why != absent {
+		t.verdict = why // its row has no room for all of it
+	}
 	return t
 }
 
