@@ -6,12 +6,12 @@ const (
 	// Floor is the least share of one core that background work gets, whatever clients do.
 	Floor = 0.1
 	// Ceiling is the most that it gets while clients ask: waits are what shows how busy the machine is.
-	Ceiling = 0.95
+	Ceiling = 0.4
 	// first is what it begins with when clients come back.
 	first = 0.2
 
 	// Late is how late a wait may end. A timer of an idle process is up to a millisecond late by itself.
-	Late = 2 * time.Millisecond
+	Late = 1500 * time.Microsecond
 	// fall is what is left of the share when one was later, at most once in fallEvery; rise is what comes back in a second.
 	fall      = 0.7
 	fallEvery = 20 * time.Millisecond

@@ -54,7 +54,7 @@ func TestShareFollowsHowPunctualTheMachineIs(t *testing.T) {
 
 // Where it is late above some share, and punctual below, the share stays around that, and is late seldom.
 func TestShareSettles(t *testing.T) {
-	for _, border := range []float64{0.15, 0.4, 0.8} {
+	for _, border := range []float64{0.15, 0.25, 0.35} {
 		late, waits := 0, 0
 		s := begin(0)
 		machine(t, &s, 10*time.Second, func(of float64) time.Duration { return lateAbove(of, border) })
@@ -92,7 +92,7 @@ func TestOnePieceNeverStopsTheRest(t *testing.T) {
 	if s = s.waited(time.Second, 0, time.Second); s.owed != -credit {
 		t.Errorf("a wait that was a second too long saves %v", -s.owed)
 	}
-	if _, wait = (share{of: Ceiling}).worked(Slice); wait != 0 {
+	if _, wait = (share{of: 0.8}).worked(Slice); wait != 0 {
 		t.Errorf("it waits for %v, which no timer can", wait)
 	}
 }
