@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -127,4 +128,30 @@ func TestListOfSeriesIsWholeOrDamaged(t *testing.T) {
 		t.Errorf("found: %v", found)
 	}
 	t.Log(found)
+}
+
+// TestListOfSeriesIsCounted: a page of the index that says that it has one name less loses the last one in silence.
+func TestListOfSeriesIsCounted(t *testing.T) {
+	p := newPristine(t)
+	s := p.openCopy(t)
+	var leaf uint64
+	if err := s.file.view("find the index", func(tx *bolt.Tx) error {
+		m := s.file.mapped(tx)
+		for leaf = uint64(tx.Bucket(bucketSeries).Root()); leaf != 0; { // 0: it lies in the page of the buckets
+			page, err := m.page(leaf)
+			if err != nil || binary.NativeEndian.Uint16(page[8:]) == pageLeaf {
+				return err
+			}
+			leaf = binary.NativeEndian.Uint64(page[pageHeadBytes+8:])
+		}
+		return nil
+	}); err != nil || leaf == 0 {
+		t.Fatalf("page %d: %v", leaf, err)
+	}
+	at := int64(leaf)*int64(binary.NativeEndian.Uint32(p.bytes[metaAt+8:])) + 10
+	count := binary.NativeEndian.Uint16(p.bytes[at:]) - 1
+	writeOver(t, s.o.Path, at, binary.NativeEndian.AppendUint16(nil, count))
+	if got, err := s.Series("db", "c"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%d series, %v", len(got), err)
+	}
 }
