@@ -169,7 +169,7 @@ func (t *treeWalk) walk(o treePage) error {
 		if err := t.group(group, r.list, o.depth+1); err != nil {
 			return err
 		}
-		t.disk.release(r.runs)
+		t.disk.release(r)
 	}
 }
 

@@ -32,31 +32,43 @@ type disk struct {
 	reads    sync.WaitGroup // those that nobody waits for yet
 }
 
-// largeRun is from what size on the memory of a run is used again, and largeRunBytes what it has then: diskRunBytes, and
-// what is read along.
-const (
-	largeRun      = diskRunBytes / 4
-	largeRunBytes = diskRunBytes + 4*diskGap
-)
+// minRunBytes is from what size on the memory of a run is used again, and runSizes what it has then. The largest is a run of
+// diskRunBytes with what is read along.
+const minRunBytes = 16 << 10
 
-// runBuffers lends that memory to all files: each is walked when it is opened, and to make and collect the memory for that
-// cost a copy more than a tenth of its processor.
-var runBuffers = sync.Pool{New: func() any { return (*[largeRunBytes]byte)(aligned(largeRunBytes)) }}
+var runSizes = [...]int{64 << 10, 256 << 10, diskRunBytes + 4*diskGap}
+
+// runBuffers lends that memory to all files, by its first byte: each is walked when it is opened, and to make and collect the
+// memory for that cost a copy more than a tenth of its processor.
+var runBuffers [len(runSizes)]sync.Pool
 
 // buffer is memory for a run.
 func (d *disk) buffer(n int) []byte {
-	if n < largeRun || n > largeRunBytes {
-		return aligned(n)
+	for i, size := range runSizes {
+		if n < minRunBytes || n > size {
+			continue
+		}
+		if first, ok := runBuffers[i].Get().(*byte); ok {
+			return unsafe.Slice(first, size)[:n]
+		}
+		return aligned(size)[:n]
 	}
-	return runBuffers.Get().(*[largeRunBytes]byte)[:n]
+	return aligned(n)
 }
 
-// release takes the memory of runs back: pages in it are invalid from now on.
-func (d *disk) release(runs []pageRun) {
-	for _, r := range runs {
-		if cap(r.bytes) == largeRunBytes {
-			runBuffers.Put((*[largeRunBytes]byte)(r.bytes[:largeRunBytes]))
-		}
+// release takes the memory of pages back: they are invalid from now on.
+func (d *disk) release(r pagesRead) {
+	for _, run := range r.runs {
+		giveBack(run.bytes)
+	}
+	for _, own := range r.own {
+		giveBack(own)
+	}
+}
+
+func giveBack(b []byte) {
+	if i := slices.Index(runSizes[:], cap(b)); i >= 0 {
+		runBuffers[i].Put(unsafe.SliceData(b))
 	}
 }
 
@@ -111,10 +123,11 @@ type pageRun struct {
 	err   error
 }
 
-// pagesRead is what became of reading pages. They lie in the runs.
+// pagesRead is what became of reading pages. They lie in the runs, or in memory of their own.
 type pagesRead struct {
 	list      []boltPage
 	runs      []pageRun
+	own       [][]byte // memory of those that did not fit in their run
 	bytes     int
 	overflows int // pages that overflow one of them, at most
 	err       error
@@ -164,7 +177,8 @@ func (d *disk) page(r *pagesRead, i int, id, end uint64) (err error) {
 	r.overflows = max(r.overflows, int(p.overflow))
 	size := int(p.overflow+1) * d.pageSize
 	if size > len(p.bytes) {
-		p.bytes = aligned(size)
+		p.bytes = d.buffer(size)
+		r.own = append(r.own, p.bytes)
 		r.bytes += size
 		if err := d.read(id, p.bytes); err != nil {
 			return err

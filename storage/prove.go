@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -47,8 +48,15 @@ func (a Assembly) Prove(ctx context.Context, key []byte) (digest.ID, error) {
 
 func prove(ctx context.Context, key []byte, leaves []digest.Leaf, source func(int) leafSource) (digest.ID, error) {
 	keyed := make([]digest.Entry, len(leaves))
+	var hashers sync.Pool // one a worker: to make one costs as much garbage as all else of a leaf
 	err := parallel(ctx, len(leaves), func(ctx context.Context, i int) error {
-		h := digest.NewKeyedLeafHasher(key, leaves[i], uint32(blocks.FormatVersion))
+		h, again := hashers.Get().(*digest.LeafHasher)
+		if again {
+			h.Reset(leaves[i], uint32(blocks.FormatVersion))
+		} else {
+			h = digest.NewKeyedLeafHasher(key, leaves[i], uint32(blocks.FormatVersion))
+		}
+		defer hashers.Put(h)
 		d, err := source(i).hash(ctx, h, leaves[i])
 		keyed[i] = digest.Entry{Leaf: leaves[i], LeafDigest: d}
 		return err

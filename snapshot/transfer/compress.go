@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -48,10 +49,49 @@ func newEncoder() any {
 	return e
 }
 
-// compress gives the zstd frame of a payload, or nil when a sample says that it does not pay.
-func compress(e *zstd.Encoder, payload [][]byte, bytesAll int) []byte {
+// samples decides which messages a sample is taken of: where samples do not pay, ever fewer are taken. It is shared by all
+// answers, which come one after the other from shards that are mostly alike.
+type samples struct {
+	mu   sync.Mutex
+	rest int // messages that go uncompressed before the next sample
+	gap  int // what rest becomes after a sample that does not pay: 1, 2, 4 up to maxSampleGap
+}
+
+// maxSampleGap bounds the messages that go uncompressed although they would compress.
+const maxSampleGap = 32
+
+// due reports whether a sample of this message is taken.
+func (s *samples) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rest > 0 {
+		s.rest--
+		return false
+	}
+	return true
+}
+
+// paid notes what a sample has shown.
+func (s *samples) paid(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if yes {
+		s.rest, s.gap = 0, 0
+		return
+	}
+	s.gap = min(max(2*s.gap, 1), maxSampleGap)
+	s.rest = s.gap
+}
+
+// compress gives the zstd frame of a payload, or nil when a sample says that it does not pay, or none is due.
+func (s *samples) compress(e *zstd.Encoder, payload [][]byte, bytesAll int) []byte {
+	if !s.due() {
+		return nil
+	}
 	sample := sampleOf(payload, bytesAll)
-	if !worthIt(len(sample), len(e.EncodeAll(sample, nil))) {
+	worth := worthIt(len(sample), len(e.EncodeAll(sample, nil)))
+	s.paid(worth)
+	if !worth {
 		return nil
 	}
 	out := bytes.NewBuffer(make([]byte, 0, bytesAll/2))

@@ -29,6 +29,7 @@ func (m Message) WireBytes() int {
 type packer struct {
 	size int           // of a payload, before compression
 	zstd *zstd.Encoder // nil: nothing is compressed
+	try  *samples      // with zstd
 	send func(Message) error
 
 	head    messageHead
@@ -67,7 +68,7 @@ func (p *packer) flush() error {
 	p.head.encoding = encodingPlain
 	payload := p.payload
 	if p.zstd != nil {
-		if frame := compress(p.zstd, payload, int(p.head.raw)); frame != nil {
+		if frame := p.try.compress(p.zstd, payload, int(p.head.raw)); frame != nil {
 			p.head.encoding, payload = encodingZstd, [][]byte{frame}
 		}
 	}

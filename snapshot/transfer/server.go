@@ -44,6 +44,7 @@ type Server struct {
 	slots   chan struct{} // capacity MaxStreams
 	answers atomic.Uint64
 	zstd    sync.Pool // of *zstd.Encoder, for those answers that compress
+	samples samples   // of what they send
 }
 
 // NewServer makes a Server.
@@ -83,7 +84,7 @@ func (s *Server) Serve(ctx context.Context, r Request, send func(Message) error)
 		return send(m)
 	}}
 	if r.Compress {
-		p.zstd = s.zstd.Get().(*zstd.Encoder)
+		p.zstd, p.try = s.zstd.Get().(*zstd.Encoder), &s.samples
 		defer s.zstd.Put(p.zstd)
 	}
 	for _, leaf := range r.Leaves {

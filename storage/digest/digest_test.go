@@ -16,6 +16,46 @@ import (
 	"pgregory.net/rapid"
 )
 
+// A hasher that is used again gives what a new one gives, also after a leaf that was given up or refused.
+func TestResetBeginsAnew(t *testing.T) {
+	one, two := block(t, 5, 3), block(t, 9, 1)
+	key := []byte("key")
+	fill := func(h *LeafHasher) LeafDigest {
+		t.Helper()
+		if err := errors.Join(h.Series([]byte("a")), h.Block(one), h.Series([]byte("b")), h.Block(two)); err != nil {
+			t.Fatal(err)
+		}
+		d, err := h.Sum()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for name, begin := range map[string]func(leaf Leaf, version uint32) *LeafHasher{
+		"digest": NewLeafHasher,
+		"keyed":  func(leaf Leaf, version uint32) *LeafHasher { return NewKeyedLeafHasher(key, leaf, version) },
+	} {
+		used := begin(Leaf{1, 2}, 1)
+		for _, before := range []struct {
+			what string
+			do   func()
+		}{
+			{"nothing", func() {}},
+			{"a leaf", func() { fill(used) }},
+			{"half a leaf", func() { _, _ = used.Series([]byte("z")), used.Block(two) }},
+			{"an error", func() { _, _ = used.Series([]byte("z")), used.Series([]byte("a")) }},
+			{"a wrong slot", func() { used.Reset(Leaf{1, Slots}, 1) }},
+		} {
+			used.Reset(Leaf{1, 2}, 1)
+			before.do()
+			used.Reset(Leaf{3, 4}, 2)
+			if got, want := fill(used), fill(begin(Leaf{3, 4}, 2)); got != want {
+				t.Errorf("%s after %s: %+v, want %+v", name, before.what, got, want)
+			}
+		}
+	}
+}
+
 // No two different structures collide: each differs from the others by one boundary, type or coordinate only.
 func TestDifferentLeavesHaveDifferentBytes(t *testing.T) {
 	one, two, three := block(t, 5, 3), block(t, 9, 1), block(t, 20, 2)

@@ -54,12 +54,26 @@ func NewKeyedLeafHasher(key []byte, leaf Leaf, formatVersion uint32) *LeafHasher
 
 func newLeafHasher(sum hash.Hash, w io.Writer, leaf Leaf, formatVersion uint32) *LeafHasher {
 	h := &LeafHasher{sum: sum, copy: w}
+	h.begin(leaf, formatVersion)
+	return h
+}
+
+// Reset begins another leaf, under the same key and with the same writer, whatever became of the one before.
+func (h *LeafHasher) Reset(leaf Leaf, formatVersion uint32) {
+	if h.sum != nil {
+		h.sum.Reset()
+	}
+	*h = LeafHasher{sum: h.sum, copy: h.copy, buf: h.buf, key: h.key[:0]}
+	h.begin(leaf, formatVersion)
+}
+
+func (h *LeafHasher) begin(leaf Leaf, formatVersion uint32) {
 	if leaf.Slot >= Slots {
 		h.err = fmt.Errorf("%w: slot %d of %d", ErrOrder, leaf.Slot, Slots)
-		return h
+		return
 	}
-	h.write(appendHeader(nil, leaf, formatVersion))
-	return h
+	h.buf = appendHeader(h.buf[:0], leaf, formatVersion)
+	h.write(h.buf)
 }
 
 func (h *LeafHasher) write(p []byte) {
@@ -122,7 +136,8 @@ func (h *LeafHasher) Checked(canonical []byte, head blocks.Header) error {
 		h.series++
 		h.buf = append(appendRecordHead(h.buf, recordSeries, len(h.key)), h.key...)
 	}
-	h.write(appendRecordHead(h.buf, recordBlock, len(canonical)))
+	h.buf = appendRecordHead(h.buf, recordBlock, len(canonical))
+	h.write(h.buf)
 	h.write(canonical)
 	h.blocks++
 	h.points += uint64(head.Rows)
@@ -130,11 +145,12 @@ func (h *LeafHasher) Checked(canonical []byte, head blocks.Header) error {
 	return h.err
 }
 
-// Sum ends the leaf; the hasher is used up. It returns the first error of Series, Block and the writer, and no digest
+// Sum ends the leaf; the hasher is used up until Reset. It returns the first error of Series, Block and the writer, and no digest
 // then. A leaf without points has a digest too, but does not belong in a manifest.
 func (h *LeafHasher) Sum() (LeafDigest, error) {
 	if h.err == nil {
-		h.write(appendEnd(nil, h.series, h.blocks, h.points))
+		h.buf = appendEnd(h.buf[:0], h.series, h.blocks, h.points)
+		h.write(h.buf)
 	}
 	if h.err != nil {
 		return LeafDigest{}, h.err

@@ -20,7 +20,7 @@ const (
 	defaultGCPercent = 100
 	// copyGCPercent holds while leaves come in or go out, however busy the node
 	// is: a copy may take 64 MB above idle, and its own buffers live there too.
-	copyGCPercent = 100
+	copyGCPercent = 150
 	// quietPolls is after how many quiet polls memory goes back to the system.
 	quietPolls = 5
 )
