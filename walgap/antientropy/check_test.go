@@ -163,6 +163,37 @@ func TestModeVerifyPutsNothingInTheLog(t *testing.T) {
 	})
 }
 
+// A replica that stands elsewhere cannot be compared, and a deep check reads it all the same: what it finds in its own
+// bytes needs no other. One that was not read again would be served from until somebody met the damage.
+func TestDeepCheckReadsWhoStandsElsewhere(t *testing.T) {
+	for name, damage := range map[string]func(*replica){
+		"a leaf":    func(h *replica) { h.rotten[leaves[1]] = true },
+		"structure": func(h *replica) { h.structure = "a page is damaged" },
+	} {
+		w := newWorld(t, 3)
+		w.replicas[0].index = 42 // it leads
+		damage(w.replicas[0])
+		r := w.check(Options{Mode: Verify, Deep: true})
+		if f := one(t, r); f.Node != "n1" || !r.Damaged || r.Equal || !strings.Contains(r.Unchecked, "n1 at 42") || w.total("inspect") != 3 || w.total("cut") != 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// What a replica cannot read makes its root no opinion: while another one stands elsewhere, it does not dispute that of the
+// one that is left.
+func TestRootOverAnUnreadableLeafDisputesNobody(t *testing.T) {
+	w := newWorld(t, 3)
+	w.replicas[0].rotten[leaves[1]], w.replicas[0].doubts = true, leaves[1:2]
+	w.replicas[2].index = 39
+	for _, deep := range []bool{false, true} {
+		r := w.check(Options{Mode: Verify, Deep: deep})
+		if f := one(t, r); f.Node != "n1" || f.Verdict != Unreadable || r.Disputed {
+			t.Errorf("deep %v: %+v", deep, r)
+		}
+	}
+}
+
 func TestMissingReplicaIsNotEqual(t *testing.T) {
 	for name, lose := range map[string]func(w *world){
 		"down": func(w *world) { w.replicas[2].Why = "the node is down" },

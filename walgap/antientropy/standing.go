@@ -31,15 +31,15 @@ func (c *check) withoutCut(ctx context.Context) (done bool, err error) {
 		return equal, nil
 	}
 	c.compared()
+	if c.options.Deep { // of who stands elsewhere, too: what it finds in its own bytes needs nobody to compare with
+		if err := c.inspect(ctx, ""); err != nil {
+			return true, err
+		}
+	}
 	for _, h := range c.list {
 		if h.err == nil && h.said.Place != at {
 			h.err = &apart{c.places()}
 			c.report.Passing = true
-		}
-	}
-	if c.options.Deep {
-		if err := c.inspect(ctx, ""); err != nil {
-			return true, err
 		}
 	}
 	c.report.Equal, c.report.Quick = equal, true
@@ -95,6 +95,11 @@ func (c *check) doubted() bool {
 // judgeRoots blames by the roots alone, and by what each found in reading its own; nobody is marked by it.
 func (c *check) judgeRoots() {
 	opinions := c.rootOpinions()
+	for i, h := range c.list {
+		if opinions[i].Stance == Says && len(h.said.Doubts) > 0 { // its root is not one of leaves that it can read
+			opinions[i].Stance = Blind
+		}
+	}
 	ruling := Judge(c.place, opinions)
 	for _, h := range c.list {
 		b := &blame{heard: h}
