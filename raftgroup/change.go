@@ -111,7 +111,14 @@ func (g *Group) change(ctx context.Context, prevIndex uint64, do func(*raft.Raft
 		return fmt.Errorf("change configuration of group %d: %w", g.id, ErrStaleConfiguration)
 	}
 	done := make(chan error, 1)
-	in.wg.Go(func() { done <- do(in.raft).Error() })
+	in.wg.Go(func() {
+		if !in.proposer.step() {
+			done <- raft.ErrRaftShutdown
+			return
+		}
+		defer in.proposer.stepped()
+		done <- do(in.raft).Error()
+	})
 	select {
 	case err = <-done:
 	case <-ctx.Done():

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/flotilla-db/flotilla/membership"
 )
 
 const (
 	// damageHandOver bounds the wait for another leader of a damaged replica.
 	damageHandOver = 2 * time.Second
+	// handOverPause is how long writes wait for that at most: longer than for a
+	// planned transfer. Given up while the other one campaigns already, it would
+	// go on writing, and nobody would have the votes.
+	handOverPause = 500 * time.Millisecond
 	// handOverAgain is the pause before another try while the fence is held.
 	handOverAgain = 5 * time.Millisecond
 )
@@ -102,7 +108,7 @@ func (h *Host) takeOut(group uint32, act func(*Group)) {
 // ended. If nobody takes it in time, Raft elects without this replica.
 func (g *Group) giveUpLead(ctx context.Context) {
 	for g.IsLeader() {
-		if err := g.StepDown(ctx); !errors.Is(err, ErrFenced) || sleep(ctx, handOverAgain) != nil {
+		if err := g.TransferLeadership(ctx, membership.ServerID{}, handOverPause); !errors.Is(err, ErrFenced) || sleep(ctx, handOverAgain) != nil {
 			return
 		}
 	}

@@ -38,6 +38,7 @@ type Fence struct {
 	timer *time.Timer
 	done  chan struct{}
 
+	sealed bool          // guarded by q.mu; see seal.go
 	end    fenceEnd      // guarded by q.mu
 	length time.Duration // guarded by q.mu; set when it ends
 }

@@ -53,7 +53,9 @@ type proposer struct {
 	fence       *Fence        // guarded by mu; while set, nothing is taken from queue
 	fences      FenceStats    // guarded by mu
 	held        *time.Timer   // guarded by mu; while set, a refused batch waits for its next try
+	aside       int           // guarded by mu; what goes past the queue and is on its way
 	idle        chan struct{} // guarded by mu; closed when workers falls to 0, for drain
+	quiet       chan struct{} // guarded by mu; closed when aside falls to 0, for Fence.seal
 	closed      bool          // guarded by mu
 	wg          sync.WaitGroup
 }
@@ -250,7 +252,7 @@ func (q *proposer) holdBack(batch []*Proposal) {
 }
 
 // direct proposes past the queue and its fence, for the fence's owner and for
-// the commands of the group itself.
+// the commands of the group itself. Only a fence that is sealed holds it.
 func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
 	return q.directAsync(frames).Wait(ctx)
 }
@@ -258,14 +260,21 @@ func (q *proposer) direct(ctx context.Context, frames []byte) (uint64, error) {
 // directAsync is direct for a caller that may not wait.
 func (q *proposer) directAsync(frames []byte) *Proposal {
 	p := newProposal(frames, true)
-	p.state.Store(proposalSubmitted)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		p.settle(proposalSubmitted, 0, ErrClosed)
+		p.settle(proposalWaiting, 0, ErrClosed)
 		return p
 	}
 	q.wg.Go(func() {
+		if !q.step() {
+			p.settle(proposalWaiting, 0, ErrClosed)
+			return
+		}
+		defer q.stepped()
+		if !p.state.CompareAndSwap(proposalWaiting, proposalSubmitted) {
+			return // its caller gave up
+		}
 		q.submit.Lock()
 		future := q.apply(frames)
 		q.submit.Unlock()

@@ -13,6 +13,11 @@ import (
 // a leader, but for the suspect leaves, and hands over as soon as a voter that is
 // not suspect can take over: at once where there is one, else within
 // suspectHandOverMax of the moment when there is.
+//
+// Nothing goes into its log meanwhile (seal.go), or the candidate would not be
+// given a vote. Where one is lost all the same, since the candidate took longer
+// than handOverPause, failover sees a group without a leader in three
+// looks, half a second apart, and has one campaign: 1 to 2 s, if that one wins.
 
 const (
 	suspectHandOverFirst = 100 * time.Millisecond

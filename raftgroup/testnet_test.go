@@ -20,8 +20,9 @@ type testNet struct {
 	mu    sync.Mutex
 	nodes map[membership.NodeID]*testNode
 	doors map[door]*testTransport
-	cut   map[[2]string]bool // by node names, one direction
-	mute  string             // this node's Raft RPCs are lost in both directions; calls pass
+	cut   map[[2]string]bool                                    // by node names, one direction
+	slow  func(to membership.NodeID, command any) time.Duration // on its way there
+	mute  string                                                // this node's Raft RPCs are lost in both directions; calls pass
 }
 
 // door is where a server of a group listens.
@@ -70,6 +71,12 @@ func (n *testNet) setMute(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mute = name
+}
+
+func (n *testNet) setSlow(slow func(to membership.NodeID, command any) time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow = slow
 }
 
 func (n *testNet) linkLocked(from, to membership.NodeID) error {
@@ -148,6 +155,12 @@ func (t *testTransport) rpc(to raft.ServerAddress, command any, out func(any)) e
 	}
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
+	t.net.mu.Lock()
+	slow := t.net.slow
+	t.net.mu.Unlock()
+	if slow != nil && t != peer {
+		time.Sleep(slow(peer.self.NodeID, command))
+	}
 	select {
 	case peer.inbox <- raft.RPC{Command: delivered, RespChan: answer}:
 	case <-peer.gone:

@@ -35,7 +35,8 @@ var ErrNoTarget = errors.New("no voter can take the leadership over")
 // to the one that stands best.
 //
 //  1. Ask the target first: a voter, ready, at most maxTransferLag behind.
-//  2. Fence the writes; let the entries on their way finish.
+//  2. Fence the writes; let the entries on their way finish; seal the fence, so
+//     that nothing else goes into the log either (seal.go).
 //  3. Wait until the target's log is as long as ours; send it TimeoutNow.
 //  4. Lead no more, or the fence reaches its deadline: writes go on here, and
 //     there is one retry.
@@ -111,20 +112,8 @@ func (g *Group) transfer(ctx context.Context, in *instance, target membership.Se
 	defer fence.Lift()
 	ctx, cancel := context.WithTimeoutCause(ctx, maxPause, ErrFenceExpired)
 	defer cancel()
-	if err := fence.Drain(ctx); err != nil {
+	if err := g.bringLevel(ctx, in, target, fence, maxPause*2/3); err != nil {
 		return err
-	}
-	for {
-		s, err := g.askStanding(ctx, in, target)
-		if err != nil {
-			return err
-		}
-		if s.lastIndex >= in.raft.LastIndex() {
-			break
-		}
-		if err := sleep(ctx, transferPoll); err != nil {
-			return err
-		}
 	}
 	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
 		ProtocolVersion: protocolVersion, ID: []byte(in.self.String()), Addr: []byte(in.self.String()),
@@ -141,6 +130,33 @@ func (g *Group) transfer(ctx context.Context, in *instance, target membership.Se
 		return fmt.Errorf("%s did not take over: %w", target, ErrFenceExpired)
 	}
 	return nil
+}
+
+// bringLevel waits until nothing is added to the log and the target has all of
+// it, for limit at most: who is told to campaign is left time to win before the
+// fence ends.
+func (g *Group) bringLevel(ctx context.Context, in *instance, target membership.ServerID, fence *Fence, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrFenceExpired)
+	defer cancel()
+	if err := fence.Drain(ctx); err != nil {
+		return err
+	}
+	if err := fence.seal(ctx); err != nil {
+		return err
+	}
+	for {
+		s, err := g.askStanding(ctx, in, target)
+		if err != nil {
+			return err
+		}
+		// Raft says that it leads before its first entry of the term is in the log.
+		if last, term := in.lastEntry(); term == in.raft.CurrentTerm() && s.lastIndex >= last {
+			return nil
+		}
+		if err := sleep(ctx, transferPoll); err != nil {
+			return err
+		}
+	}
 }
 
 func (g *Group) askStanding(ctx context.Context, in *instance, server membership.ServerID) (standing, error) {
