@@ -15,6 +15,7 @@ type Assembly struct {
 	Stage    *Stage // nil: none, for Missing alone
 	Base     *View  // nil: none
 	Manifest []digest.Entry
+	Proven   func(bytes int64) // told by Prove of what it has summed, by several goroutines; nil: nobody
 }
 
 // sources says where each leaf of the manifest comes from.

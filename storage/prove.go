@@ -25,7 +25,7 @@ func (v *View) Prove(ctx context.Context, key []byte) (digest.ID, error) {
 		return digest.ID{}, fmt.Errorf("prove: %w", err)
 	}
 	v.readAhead()
-	return prove(ctx, key, leaves, func(int) leafSource { return v })
+	return prove(ctx, key, leaves, func(int) leafSource { return v }, nil)
 }
 
 // Prove is the sum that View.Prove gives of a shard with the manifest's leaves, over bytes that are read from disk now: the
@@ -43,10 +43,10 @@ func (a Assembly) Prove(ctx context.Context, key []byte) (digest.ID, error) {
 		a.Base.dropCached()
 		a.Base.readAhead()
 	}
-	return prove(ctx, key, leaves, func(i int) leafSource { return sources[i] })
+	return prove(ctx, key, leaves, func(i int) leafSource { return sources[i] }, a.Proven)
 }
 
-func prove(ctx context.Context, key []byte, leaves []digest.Leaf, source func(int) leafSource) (digest.ID, error) {
+func prove(ctx context.Context, key []byte, leaves []digest.Leaf, source func(int) leafSource, told func(bytes int64)) (digest.ID, error) {
 	keyed := make([]digest.Entry, len(leaves))
 	var hashers sync.Pool // one a worker: to make one costs as much garbage as all else of a leaf
 	err := parallel(ctx, len(leaves), func(ctx context.Context, i int) error {
@@ -59,6 +59,9 @@ func prove(ctx context.Context, key []byte, leaves []digest.Leaf, source func(in
 		defer hashers.Put(h)
 		d, err := source(i).hash(ctx, h, leaves[i])
 		keyed[i] = digest.Entry{Leaf: leaves[i], LeafDigest: d}
+		if told != nil && err == nil {
+			told(int64(d.Bytes))
+		}
 		return err
 	})
 	if err != nil {

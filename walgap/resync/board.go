@@ -15,7 +15,8 @@ import (
 type board struct {
 	jobs   Jobs
 	meter  *Meter
-	limit  func() int64 // bytes/s of the copy, 0: none
+	limit  func() int64   // bytes/s of the copy, 0: none
+	share  func() float64 // of a core that it gets; nil: all that it wants
 	logger *slog.Logger
 
 	publishing sync.Mutex // one Update at a time, in order
@@ -32,13 +33,15 @@ type board struct {
 	pace     Pace
 	work     Work
 	hasWork  bool
+	summed   int64 // bytes, by the proof that runs
 }
 
 // enter begins a stage; end is called when it is stuck.
 func (b *board) enter(s Stage, idle time.Duration, end context.CancelCauseFunc) {
 	b.mu.Lock()
 	b.stage, b.since, b.idle, b.end, b.doing = s, time.Now(), idle, end, ""
-	b.pace.Reset()
+	b.pace.Reset(s == Install)
+	b.summed = 0
 	if s < Ending {
 		b.row.Stage = s
 	}
@@ -138,8 +141,42 @@ func (b *board) fetched(done int64, sources []SourceBytes) {
 		b.row.Sources = sources
 	}
 	b.work.FetchBytes = b.row.BytesTotal - b.row.BytesDone
-	b.pace.Add(time.Now(), b.row.BytesDone)
+	b.addLocked(time.Now(), b.row.BytesDone)
 	b.dirty = true
+}
+
+// addLocked adds to the pace of what is done, at the share that is got now.
+func (b *board) addLocked(now time.Time, done int64) {
+	b.getsLocked(now)
+	b.pace.Add(now, done)
+}
+
+func (b *board) getsLocked(now time.Time) {
+	if b.share != nil {
+		b.pace.Gets(now, b.share())
+	}
+}
+
+// time is how much time the copy was given so far.
+func (b *board) time() clock {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.getsLocked(now)
+	b.pace.advance(now) // where no share is told
+	return b.pace.clock
+}
+
+// proved notes bytes that were read and summed.
+func (b *board) proved(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.work.ProofBytes = max(b.work.ProofBytes-n, 0)
+	b.summed += n
+	b.since = now // what is left counts from here
+	b.addLocked(now, b.summed)
+	b.movedLocked()
 }
 
 // copied notes bytes that came from the old file.
@@ -160,7 +197,7 @@ func (b *board) replayed(done, left int64) {
 	b.row.EntriesDone = done
 	b.work = Work{Entries: left}
 	b.hasWork = true
-	b.pace.Add(time.Now(), done)
+	b.addLocked(time.Now(), done)
 	b.dirty = true
 }
 
@@ -207,8 +244,12 @@ func (b *board) tick(now time.Time) bool {
 		b.end(fmt.Errorf("%w for %v: %s", errStuck, b.idle, b.row.BlockedBy))
 	}
 	if b.hasWork && !b.row.Status.Final() {
+		b.getsLocked(now)
 		pace := b.pace.PerSecond(now)
-		eta := ETA(b.work, rates, b.stage, pace).Seconds()
+		if b.stage == Install && !b.pace.Known() {
+			pace = 0
+		}
+		eta := ETA(b.work, giving(rates, b.pace.gets()), b.stage, pace).Seconds()
 		if b.stage != Fetch && b.stage != Replay { // work that is not counted while it is done
 			eta = max(eta-now.Sub(b.since).Seconds(), 0)
 		}

@@ -43,7 +43,9 @@ type Config struct {
 	// Room is how many bytes may be written to the data disk before the reserve is touched. Nil: not known.
 	Room func() (int64, error)
 	// Limit is how many bytes a second all copies may bring into this node, 0: any number. Nil: any number.
-	Limit   func() int64
+	Limit func() int64
+	// Share is the share of a core that all copies into this node get now, 1: all that they want. Nil: that.
+	Share   func() float64
 	Caller  Caller
 	Fetcher Fetcher
 	Jobs    Jobs
@@ -221,7 +223,7 @@ func (e *Engine) begin(r Request) (*job, error) {
 			return nil, errors.Join(err, sweep(j.dir))
 		}
 	}
-	j.board = &board{jobs: e.config.Jobs, meter: e.config.Rates, limit: j.limit, logger: j.log, row: j.firstRow(), progress: time.Now()}
+	j.board = &board{jobs: e.config.Jobs, meter: e.config.Rates, limit: j.limit, share: j.config.Share, logger: j.log, row: j.firstRow(), progress: time.Now()}
 	return j, nil
 }
 

@@ -39,6 +39,7 @@ type fakeReplica struct {
 	rotten     map[digest.Leaf]bool // leaves of its own file whose bytes are not what their digests say
 	commitEach bool                 // stage files commit each leaf
 	lies       bool                 // claims the leader's own root for a proof
+	proving    func()               // is called before each leaf that a proof reads; nil: at once
 }
 
 const replayRate = 2000 // entries/s
@@ -331,7 +332,7 @@ func (b *fakeBuild) Staged(context.Context) (list []digest.Entry, err error) {
 }
 
 // Prove fails where bytes fail their own checksums; what rotted otherwise (faults.sealed) gives another sum.
-func (b *fakeBuild) Prove(ctx context.Context, key []byte) (digest.ID, error) {
+func (b *fakeBuild) Prove(ctx context.Context, key []byte, progress func(int64)) (digest.ID, error) {
 	if b.r.lies {
 		return digest.Root(b.b.Manifest), nil
 	}
@@ -340,7 +341,11 @@ func (b *fakeBuild) Prove(ctx context.Context, key []byte) (digest.ID, error) {
 	}
 	result := contents{}
 	for _, e := range b.b.Manifest {
+		if work := b.r.proving; work != nil {
+			work()
+		}
 		result[e.Leaf] = b.at(e)
+		progress(int64(e.Bytes))
 	}
 	return result.sum(key, b.b.Manifest), nil
 }

@@ -100,7 +100,7 @@ func (j *job) pull(ctx context.Context, want []digest.Entry) error {
 	kept := j.compared.WantBytes - bytesOf(want)
 	j.board.fetched(kept, nil)
 	before := slices.Clone(j.state.Sources)
-	stored, began := int64(0), time.Now()
+	stored, began, from := int64(0), time.Now(), j.board.time()
 	sink := func(source string, e digest.Entry, leaf []byte) error {
 		if j.config.Hooks.Leaf != nil {
 			leaf = j.config.Hooks.Leaf(j.req.ID, source, leaf)
@@ -124,9 +124,8 @@ func (j *job) pull(ctx context.Context, want []digest.Entry) error {
 	}
 	j.board.edit(func(r *Row) { r.Sources = j.state.Sources })
 	commit := j.build.Commit()
-	took := time.Since(began)
-	limit := j.limit()
-	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return observeFetch(r, stored, took, limit) })
+	took, given, limit := time.Since(began), j.board.time().busy-from.busy, j.limit()
+	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return observeFetch(r, stored, took, seconds(given), limit) })
 	if err != nil {
 		return fmt.Errorf("fetch leaves: %w", err)
 	}
@@ -150,7 +149,7 @@ func (j *job) copyEqual(ctx context.Context, copies []digest.Entry) error {
 	if len(copies) == 0 {
 		return nil
 	}
-	began := time.Now()
+	from := j.board.time()
 	err := j.build.Copy(ctx, copies, j.board.copied)
 	if err != nil {
 		return fmt.Errorf("copy equal leaves: %w", err)
@@ -165,8 +164,8 @@ func (j *job) copyEqual(ctx context.Context, copies []digest.Entry) error {
 	bad := without(copies, staged)
 	copied := bytesOf(copies) - bytesOf(bad)
 	j.state.Copied += copied
-	took := time.Since(began)
-	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithStaging(uint64(copied), took) })
+	given := j.board.time().busy - from.busy
+	j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithStaging(uint64(copied), seconds(given)) })
 	if len(bad) > 0 {
 		j.suspect(leavesOf(bad))
 		j.log.Warn("resync: leaves of the old file are not what it says of them", "leaves", len(bad))

@@ -72,15 +72,16 @@ func (j *job) prove(ctx context.Context) error {
 		return fmt.Errorf("ask for a challenge: %w", err)
 	}
 	j.step(Install, "challenged")
-	began := time.Now()
-	sum, err := j.build.Prove(ctx, a.Key)
+	from, began := j.board.time(), time.Now()
+	j.board.proved(0)
+	sum, err := j.build.Prove(ctx, a.Key, j.board.proved)
 	switch {
 	case errors.Is(err, storage.ErrDamaged): // no sum: blocks fail their own checksums
 		return j.disproved(ctx, err)
 	case err != nil:
 		return fmt.Errorf("prove: %w", err)
 	}
-	took := time.Since(began)
+	took, given := time.Since(began), j.board.time().alone-from.alone
 	j.board.moved()
 	p, err := j.replica.Progress(ctx)
 	if err != nil {
@@ -96,7 +97,7 @@ func (j *job) prove(ctx context.Context) error {
 			j.goal = a.Index // above the cut: only Raft can bring the replica there
 		}
 		j.state.ProofS = took.Seconds()
-		j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithProof(uint64(bytesOf(j.manifest)), took) })
+		j.config.Rates.Observe(func(r walgap.Rates) walgap.Rates { return r.WithProof(uint64(bytesOf(j.manifest)), seconds(given)) })
 		return nil
 	}
 	return j.disproved(ctx, errors.New("the sums differ"))

@@ -21,10 +21,10 @@ func (j *job) limit() int64 {
 func (j *job) rates() walgap.Rates { return j.config.Rates.Rates().Copying(j.limit()) }
 
 // observeFetch counts what was fetched, unless it was an operator's limit that it came at: that says nothing of the
-// wire.
-func observeFetch(r walgap.Rates, bytes int64, took time.Duration, limit int64) walgap.Rates {
+// wire. Of the time that it took it was given but a part, where clients went first.
+func observeFetch(r walgap.Rates, bytes int64, took, given time.Duration, limit int64) walgap.Rates {
 	if limit > 0 && float64(bytes) > float64(limit)*took.Seconds()/2 {
 		return r
 	}
-	return r.WithFetch(uint64(bytes), took)
+	return r.WithFetch(uint64(bytes), given)
 }

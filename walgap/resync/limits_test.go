@@ -33,7 +33,7 @@ func TestRateOfAnOperatorIsNotTakenForTheSpeedOfTheWire(t *testing.T) {
 		limit int64
 		moved bool
 	}{{0, true}, {1 << 20, false}, {1 << 30, true}} {
-		if r := observeFetch(walgap.Rates{}, 10<<20, 10*time.Second, tt.limit); r.WireBytesPerS.Measured() != tt.moved {
+		if r := observeFetch(walgap.Rates{}, 10<<20, 10*time.Second, 10*time.Second, tt.limit); r.WireBytesPerS.Measured() != tt.moved {
 			t.Errorf("limit %d: %+v", tt.limit, r)
 		}
 	}

@@ -104,8 +104,9 @@ type Gathering interface {
 type Proving interface {
 	// Staged are the leaves of the manifest that the stage file itself holds, with the content id asked for.
 	Staged(ctx context.Context) ([]digest.Entry, error)
-	// Prove is the keyed sum over the manifest's leaves as they lie on disk, read after the key was known.
-	Prove(ctx context.Context, key []byte) (digest.ID, error)
+	// Prove is the keyed sum over the manifest's leaves as they lie on disk, read after the key was known. progress is told
+	// of bytes that were summed, by several goroutines.
+	Prove(ctx context.Context, key []byte, progress func(bytes int64)) (digest.ID, error)
 	// Damaged are the leaves whose bytes on disk do not have the manifest's content id.
 	Damaged(ctx context.Context) ([]digest.Leaf, error)
 	// Close gives the file back; what was committed stays. Idempotent.

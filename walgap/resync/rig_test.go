@@ -31,10 +31,12 @@ type rig struct {
 	passed  map[string]int
 	taken   map[Transition]int
 	room    func() (int64, error)
-	limit   int64         // of what comes into the node
+	limit   int64 // of what comes into the node
+	share   func() float64
+	times   []time.Time   // of rows
 	queued  time.Duration // that the target waits for its turn
 
-	rowsMu sync.Mutex // guards rows, refuses
+	rowsMu sync.Mutex // guards rows, times, refuses
 	writes int        // of the job's state
 }
 
@@ -65,7 +67,7 @@ func (r *rig) engine() *Engine {
 		replica = queuedReplica{replica, r.queued}
 	}
 	return New(Config{Node: r.nodes[2].id, Replica: func(uint32) (Replica, error) { return replica, nil },
-		Limit:      func() int64 { return r.limit },
+		Limit: func() int64 { return r.limit }, Share: r.share,
 		StagingDir: func(uint32) string { return r.dir }, Caller: r.world, Fetcher: &fakeFetcher{r.world}, Jobs: r, Rates: &r.meter,
 		Room: r.room, Logger: quiet(), Hooks: Hooks{Step: func(_ string, s Stage, point string) {
 			r.passed[s.String()+" "+point]++
@@ -148,7 +150,7 @@ func (r *rig) Update(row Row) error {
 		r.isOver(row)
 		r.mu.Unlock()
 	}
-	r.rows = append(r.rows, row)
+	r.rows, r.times = append(r.rows, row), append(r.times, time.Now())
 	return nil
 }
 

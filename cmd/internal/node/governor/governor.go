@@ -72,6 +72,9 @@ func (g *Governor) Stats() Stats {
 	return s
 }
 
+// Share is that of Stats.
+func (g *Governor) Share() float64 { return g.Stats().Share }
+
 // Why says, for people, that background work gives way; "" while it does not.
 func (g *Governor) Why() string {
 	if s := g.Stats(); s.Paced {

@@ -118,8 +118,10 @@ func (b *shardBuild) Staged(context.Context) ([]digest.Entry, error) {
 }
 
 // Prove implements resync.Proving.
-func (b *shardBuild) Prove(ctx context.Context, key []byte) (digest.ID, error) {
-	return b.assembly.Prove(ctx, key)
+func (b *shardBuild) Prove(ctx context.Context, key []byte, progress func(bytes int64)) (digest.ID, error) {
+	a := b.assembly
+	a.Proven = progress
+	return a.Prove(ctx, key)
 }
 
 // Damaged implements resync.Proving.

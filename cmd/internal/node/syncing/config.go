@@ -55,9 +55,11 @@ type Directory interface {
 	Replace(ctx context.Context, group uint32, epoch uint64, from, to string) (membership.Assignment, error)
 }
 
-// Governor lets clients go before copies, as governor.Governor says. Why is "" when nothing is held back.
+// Governor lets clients go before copies, as governor.Governor says. Share is of a core, 1 when nothing is held back; Why is
+// "" then.
 type Governor interface {
 	Charge(cost time.Duration)
+	Share() float64
 	Why() string
 }
 

@@ -43,6 +43,7 @@ func New(c Config) *Syncs {
 	engine := resync.New(resync.Config{
 		Node: c.Self, Replica: asker.replicas.of, StagingDir: c.stagingDir, Room: c.Room, Caller: s.leaders,
 		Limit:   func() int64 { return c.Settings().Rate },
+		Share:   c.Governor.Share,
 		Fetcher: leafFetcher{&c, pipes.in}, Jobs: s.table, Rates: meter, Hooks: c.Hooks, Logger: c.Logger,
 	})
 	s.mover = &mover{&c, s.table}
