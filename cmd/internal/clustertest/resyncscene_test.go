@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -240,6 +241,7 @@ type syncWatch struct {
 	after    int             // guarded by mu: so many go on before
 	reached  chan struct{}   // closed when one has stopped
 	gate     chan struct{}   // closed when they may go on
+	stopped  map[string]bool // guarded by mu: jobs that stopped there
 	jobs     map[string]bool // guarded by mu: those that were at any point
 	changes  map[string]int  // guarded by mu: by outcome
 	full     bool            // guarded by mu: the disk is
@@ -255,7 +257,7 @@ const lookPause = 100 * time.Millisecond
 const gatePatience = 5 * time.Minute
 
 func newSyncWatch() *syncWatch {
-	return &syncWatch{reached: make(chan struct{}), gate: make(chan struct{}), jobs: make(map[string]bool), changes: make(map[string]int)}
+	return &syncWatch{reached: make(chan struct{}), gate: make(chan struct{}), stopped: make(map[string]bool), jobs: make(map[string]bool), changes: make(map[string]int)}
 }
 
 // stopAt has the jobs stop at a point, the after-th that comes there and all later.
@@ -284,6 +286,9 @@ func (w *syncWatch) step(job string, stage resync.Stage, point string) {
 		close(w.reached)
 	}
 	stop := w.after <= 0
+	if stop {
+		w.stopped[job] = true
+	}
 	w.mu.Unlock()
 	if stop {
 		select {
@@ -328,6 +333,18 @@ func (w *syncWatch) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change()
+}
+
+// stands reports whether a job stopped, by the id of its row, which ends with the job's own.
+func (w *syncWatch) stands(row string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for job := range w.stopped {
+		if strings.HasSuffix(row, job) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *syncWatch) outcomes() map[string]int {
