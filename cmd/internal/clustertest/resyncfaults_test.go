@@ -126,31 +126,34 @@ func trimMeanwhile(s *gapScene) {
 func diskFull(s *gapScene) {
 	s.watch.set(func() { s.watch.full = true })
 	s.goOn()
-	failed := s.awaitFailed(strikeAfter)
-	for _, j := range failed {
-		s.stateIsIntact(*j.GroupID)
-	}
+	s.awaitFailed(strikeAfter)
 	s.watch.set(func() { s.watch.full = false })
 }
 
-// awaitFailed waits until some jobs of n3 have failed, for a reason, and have
-// left nothing of staging.
-func (s *gapScene) awaitFailed(least int) (failed []api.Job) {
+// awaitFailed waits until some jobs of n3 have failed, for a reason, each with its
+// replica as it was: that is looked at when it fails, since half a minute later the
+// next job of the group may hold it.
+func (s *gapScene) awaitFailed(least int) {
 	s.t.Helper()
+	seen := make(map[string]bool)
 	s.Await("jobs fail", 5*time.Minute, func() string {
-		failed = slices.DeleteFunc(s.resyncs(2), func(j api.Job) bool { return j.Status != api.StatusFailed })
-		if len(failed) < least {
-			return fmt.Sprintf("%d have", len(failed))
+		for _, j := range s.resyncs(2) {
+			if j.Status != api.StatusFailed || seen[j.ID] {
+				continue
+			}
+			if seen[j.ID] = true; text(j.Error) == "" || text(j.Verdict) == "" {
+				s.t.Errorf("job of group %d failed: verdict %q, error %q", *j.GroupID, text(j.Verdict), text(j.Error))
+			}
+			if len(seen) == 1 {
+				s.t.Logf("one job failed with %q", text(j.Error))
+			}
+			s.stateIsIntact(*j.GroupID)
+		}
+		if len(seen) < least {
+			return fmt.Sprintf("%d have", len(seen))
 		}
 		return ""
 	})
-	for _, j := range failed {
-		if text(j.Error) == "" || text(j.Verdict) == "" {
-			s.t.Errorf("job of group %d failed: verdict %q, error %q", *j.GroupID, text(j.Verdict), text(j.Error))
-		}
-	}
-	s.t.Logf("%d jobs failed, one with %q", len(failed), text(failed[0].Error))
-	return failed
 }
 
 // stateIsIntact checks that n3's replica of a group runs with what it held when
@@ -188,9 +191,7 @@ func corrupt(s *gapScene) {
 // others got all from n2.
 func corruptedMessage(s *gapScene) {
 	s.goOn()
-	for _, j := range s.awaitFailed(3) {
-		s.stateIsIntact(*j.GroupID)
-	}
+	s.awaitFailed(3)
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	s.watch.lie = nil
