@@ -73,40 +73,50 @@ func admit(ctx context.Context, r Reader, q *Query) error {
 	return nil
 }
 
+// admission is leave to read what a replica held when it was asked. A replica that is closed and opened again, by a repair
+// or a damaged file, may hold less for a while: what was let in is the former one, which answers no more.
+type admission struct {
+	data Data
+	err  error
+}
+
+// admitOne admits one group.
+func admitOne(ctx context.Context, r Reader, q *Query) admission {
+	a := admission{data: r.Data()} // before it is known what it holds: see above
+	a.err = admit(ctx, r, q)
+	return a
+}
+
 // admitAll admits many groups at once: the checks of all of them travel in
-// the same frames. The result has one error a group.
-func (g *Gateway) admitAll(ctx context.Context, groups []uint32, q *Query) []error {
-	errs := make([]error, len(groups))
+// the same frames. The result has one admission a group.
+func (g *Gateway) admitAll(ctx context.Context, groups []uint32, q *Query) []admission {
+	all := make([]admission, len(groups))
 	check := func(i int) {
 		group, ok := g.cfg.Host.Group(groups[i])
 		if !ok {
-			errs[i] = &readError{readAgain, "", fmt.Errorf("node %s holds no replica of group %d", g.cfg.Self.Name, groups[i])}
+			all[i].err = &readError{readAgain, "", fmt.Errorf("node %s holds no replica of group %d", g.cfg.Self.Name, groups[i])}
 			return
 		}
-		errs[i] = admit(ctx, group, q)
+		all[i] = admitOne(ctx, group, q)
 	}
 	asksPeers := q.Consistency == pb.Consistency_LINEARIZABLE || q.MaxStaleness > 0
 	if len(groups) == 1 || !asksPeers {
 		for i := range groups {
 			check(i)
 		}
-		return errs
+		return all
 	}
 	var wg sync.WaitGroup // bounded by the number of groups
 	for i := range groups {
 		wg.Go(func() { check(i) })
 	}
 	wg.Wait()
-	return errs
+	return all
 }
 
-// scanGroup reads what the query wants of one group that was admitted. The
-// rows are the taker's to keep and come in the query's order.
-func (g *Gateway) scanGroup(ctx context.Context, id uint32, q *Query, totalGroups uint32, rows Rows) error {
-	group, ok := g.cfg.Host.Group(id)
-	if !ok {
-		return &readError{readAgain, "", fmt.Errorf("node %s holds no replica of group %d", g.cfg.Self.Name, id)}
-	}
+// scanGroup reads what the query wants of the data of one group that was
+// admitted. The rows are the taker's to keep and come in the query's order.
+func scanGroup(ctx context.Context, data Data, id uint32, q *Query, totalGroups uint32, rows Rows) error {
 	yield := func(s storage.Series, c *blocks.Columns) error {
 		return rows(s.Device, cloneRows(c, q.Descending))
 	}
@@ -117,7 +127,6 @@ func (g *Gateway) scanGroup(ctx context.Context, id uint32, q *Query, totalGroup
 		a := &aggregator{q: q, yield: yield}
 		sq.Limit, yield, finish = 0, a.add, a.finish
 	}
-	data := group.Data()
 	if len(q.Devices) == 0 {
 		if err := data.Scan(ctx, sq, yield); err != nil {
 			return err
@@ -143,15 +152,15 @@ func (g *Gateway) readHere(ctx context.Context, groups []uint32, q *Query, rows 
 	if total == 0 { // just started: the groups are open before the table is known
 		return refuseAll(groups, done)
 	}
-	admission, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
-	errs := g.admitAll(admission, groups, q)
+	limited, cancel := context.WithTimeout(ctx, g.cfg.WriteTimeout)
+	admitted := g.admitAll(limited, groups, q)
 	cancel()
 	for i, group := range groups {
-		err := errs[i]
+		err := admitted[i].err
 		emitted := false
 		var taker error // of rows: not the replica's failure
 		if err == nil {
-			err = g.scanGroup(ctx, group, q, total, func(device string, c *blocks.Columns) error {
+			err = scanGroup(ctx, admitted[i].data, group, q, total, func(device string, c *blocks.Columns) error {
 				emitted = true
 				taker = rows(device, c)
 				return taker

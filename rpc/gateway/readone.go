@@ -22,15 +22,17 @@ func (g *Gateway) readOne(ctx context.Context, q *Query, out *collector) (by Ans
 	if !held || !group.IsLeader() {
 		return Answered{}, false, nil
 	}
-	if late, err := g.admitOne(ctx, group, q); late {
-		gaveUp := reading{g: g, q: q, open: map[uint32]*target{id: {err: classifyRead(err).err}}}
+	admitted, late := g.admitSoon(ctx, group, q)
+	if late {
+		gaveUp := reading{g: g, q: q, open: map[uint32]*target{id: {err: classifyRead(admitted.err).err}}}
 		return Answered{}, true, gaveUp.giveUp(ctx)
-	} else if err != nil {
+	}
+	if admitted.err != nil {
 		return Answered{}, false, nil
 	}
 	out.q = q
 	var taker error // of the collector: not the replica's failure
-	err = g.scanGroup(ctx, id, q, t.TotalGroups, func(device string, c *blocks.Columns) error {
+	err = scanGroup(ctx, admitted.data, id, q, t.TotalGroups, func(device string, c *blocks.Columns) error {
 		taker = out.add(device, c)
 		return taker
 	})
@@ -60,15 +62,15 @@ func oneGroup(q *Query, t *Table) (id uint32, ok bool) {
 	return id, ok
 }
 
-// admitOne is admit within the time that finding a leader may take; late says
+// admitSoon is admitOne within the time that finding a leader may take; late says
 // that it was over. A caller's own bound that is not longer does as well, and
 // costs no timer.
-func (g *Gateway) admitOne(ctx context.Context, r Reader, q *Query) (late bool, err error) {
+func (g *Gateway) admitSoon(ctx context.Context, r Reader, q *Query) (a admission, late bool) {
 	if deadline, bounded := ctx.Deadline(); !bounded || time.Until(deadline) > g.cfg.WriteTimeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, g.cfg.WriteTimeout)
 		defer cancel()
 	}
-	err = admit(ctx, r, q)
-	return err != nil && ctx.Err() != nil, err
+	a = admitOne(ctx, r, q)
+	return a, a.err != nil && ctx.Err() != nil
 }
