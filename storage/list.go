@@ -95,13 +95,16 @@ func (s *Shard) seriesKeys(prefix []byte, yield func(key []byte) error) error {
 			return s.file.damage(err)
 		}
 		// All of them are looked at and counted: a search does not find what lies behind a page or a key that is damaged.
-		seen := uint64(0)
+		seen, last := uint64(0), []byte(nil)
 		c := tx.Bucket(bucketSeries).Cursor()
 		for k, v := c.First(); k != nil && seen <= t.series; k, v = c.Next() {
 			if _, err := unseal(k, v); err != nil {
 				return s.file.damage(fmt.Errorf("series index: %w", err))
 			}
-			seen++
+			if seen > 0 && bytes.Compare(k, last) <= 0 { // an element that says where another one lies
+				return s.file.damage(fmt.Errorf("series index: key %x lies behind %x", k, last))
+			}
+			seen, last = seen+1, k
 			if !bytes.HasPrefix(k, prefix) {
 				continue
 			}
