@@ -36,6 +36,8 @@ type Config struct {
 	Background  func() Background // nil: nothing gives way
 	Examiner    Examiner          // nil: replicas of this node are compared by their roots alone
 	Drills      Drills            // nil: this node takes none
+	// ChecksAtOnce is how many groups a verify job checks at once; 0: 64, of a deep one 16.
+	ChecksAtOnce int
 
 	Limits       storage.Limits
 	WriteTimeout time.Duration // of a write with its retries, and of finding a leader for a read

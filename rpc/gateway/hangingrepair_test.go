@@ -88,3 +88,62 @@ func TestARepairThatHangsIsNotWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// A verify job whose repairs hang, more of them than it has groups in work, checks the other groups meanwhile; so does a
+// second job, which waits for the first one's checks of these.
+func TestHangingRepairsStarveNoVerify(t *testing.T) {
+	for name, deep := range map[string]bool{"by roots": false, "deep": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := &mender{}
+				c := fakecluster.New(t, fakecluster.Options{Configure: func(n int, cfg *gateway.Config) {
+					if cfg.ChecksAtOnce = 2; n == 2 {
+						x.Examiner, cfg.Examiner = cfg.Examiner, x
+					}
+				}})
+				jobs := c.Nodes[2].Gateway.Jobs()
+				x.begin = func() (api.Job, error) {
+					row, err := jobs.Open(api.Job{Kind: api.JobRepair}, nil, func() {})
+					if err != nil {
+						return api.Job{}, err
+					}
+					row.Change(func(j *api.Job) { j.Status = api.StatusStalled })
+					return row.Job(), nil
+				}
+				fill(t, c, 20, 10)
+				hangs := map[uint32]bool{0: true, 1: true, 3: true, 4: true}
+				for group := range hangs { // none that n3 leads
+					c.Damage(group, "n3", []storage.Point{point("a", 1, 77)})
+				}
+				g := c.Nodes[0].Gateway
+				began := time.Now()
+				first, err := g.Verify(t.Context(), api.VerifyRequest{Deep: deep, Repair: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proven := func(after time.Time) {
+					t.Helper()
+					time.Sleep(time.Minute)
+					for group := range uint32(fakecluster.TotalGroups) {
+						if at := g.Proofs()[group].Time; hangs[group] == at.After(after) {
+							t.Errorf("group %d was proven equal at %v", group, at)
+						}
+					}
+				}
+				proven(began.Add(-time.Nanosecond))
+				second, err := g.Verify(t.Context(), api.VerifyRequest{Deep: deep})
+				if err != nil {
+					t.Fatal(err)
+				}
+				proven(began.Add(time.Minute - time.Nanosecond))
+				for _, id := range []string{first.ID, second.ID} { // two repairs of a node at a time, 5 min each
+					for j, err := g.GetJob(t.Context(), id); !j.Final(); j, err = g.GetJob(t.Context(), id) {
+						if time.Sleep(time.Second); err != nil || time.Since(began) > 15*time.Minute {
+							t.Fatalf("%+v, %v", j, err)
+						}
+					}
+				}
+			})
+		})
+	}
+}

@@ -48,27 +48,24 @@ func only(groups []uint32) *uint32 {
 	return &groups[0]
 }
 
-// eachGroup does something for every group, so many at a time.
-func eachGroup(ctx context.Context, atOnce int, groups []uint32, do func(group uint32)) {
-	next := make(chan uint32)
+// eachGroup does something for every group, so many at a time. Who leaves before
+// its end makes room for another.
+func eachGroup(ctx context.Context, atOnce int, groups []uint32, do func(group uint32, leave func())) {
+	places := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
-	for range min(atOnce, len(groups)) {
-		wg.Go(func() {
-			for group := range next {
-				do(group)
-			}
-		})
-	}
-feed:
+	defer wg.Wait()
 	for _, group := range groups {
 		select {
-		case next <- group:
+		case places <- struct{}{}:
 		case <-ctx.Done():
-			break feed
+			return
 		}
+		wg.Go(func() {
+			leave := sync.OnceFunc(func() { <-places })
+			defer leave()
+			do(group, leave)
+		})
 	}
-	close(next)
-	wg.Wait()
 }
 
 // Trim starts the job that flushes, snapshots and drops the log up to applied
@@ -89,7 +86,7 @@ func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(
 		Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
 	var mu sync.Mutex
 	leaderless := true // all that failed would not have with a leader
-	eachGroup(ctx, groupWorkers, groups, func(group uint32) {
+	eachGroup(ctx, groupWorkers, groups, func(group uint32, _ func()) {
 		part, retry := g.trimGroup(ctx, group)
 		mu.Lock()
 		result.Trimmed = append(result.Trimmed, part.Trimmed...)

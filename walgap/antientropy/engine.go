@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -38,7 +39,10 @@ func New(config Config) (*Engine, error) {
 // could not be checked is in the report, which is valid with an error too.
 func (e *Engine) Check(ctx context.Context, group uint32, o Options) (Report, error) {
 	began := time.Now()
-	release, err := e.groups.take(ctx, group)
+	if told := o.Repairing; told != nil {
+		o.Repairing = sync.OnceFunc(told)
+	}
+	release, err := e.groups.take(ctx, group, o.Repairing) // who has it may be at its repairs
 	if err != nil {
 		return Report{Group: group, Unchecked: "ended before it began", Passing: true, Began: began, Ended: time.Now()}, err
 	}

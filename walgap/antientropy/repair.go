@@ -122,7 +122,7 @@ func (r *Repair) keep(on charge, self string) {
 func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) error {
 	waiting, cancel := context.WithTimeout(ctx, turnBound)
 	defer cancel()
-	release, err := c.engine.nodes.take(waiting, b.Node)
+	release, err := c.engine.nodes.take(waiting, b.Node, nil)
 	if err != nil {
 		return fmt.Errorf("other repairs of node %s have not ended within %v: %w", b.Node, turnBound, err)
 	}

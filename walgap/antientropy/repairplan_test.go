@@ -257,7 +257,7 @@ func TestARepairWaitsForOthersABoundedTime(t *testing.T) {
 		w.replicas[1].data[leaves[0]], w.replicas[1].data[leaves[1]] = 77, 78
 		e, told := w.engine(), 0
 		for range DefaultPerNode {
-			release, err := e.nodes.take(t.Context(), "n2")
+			release, err := e.nodes.take(t.Context(), "n2", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,7 +26,8 @@ type Options struct {
 	// Progress is told of bytes that replicas have read. Nil: nobody.
 	Progress func(bytes int64)
 	// Repairing is told, once, that the check itself is over, and that what follows are repairs, which may wait for each
-	// other: whoever bounds checks need not count it any more. Nil: nobody.
+	// other; or that it waits for another check of its group, which may be at that. Whoever bounds checks need not count
+	// it any more. Nil: nobody.
 	Repairing func()
 }
 

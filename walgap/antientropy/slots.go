@@ -20,8 +20,8 @@ type slot struct {
 
 func newSlots[K comparable](size int) *slots[K] { return &slots[K]{size: size, keys: map[K]*slot{}} }
 
-// take waits for a place.
-func (s *slots[K]) take(ctx context.Context, key K) (release func(), err error) {
+// take waits for a place; waits, if not nil, is told once where there is none yet.
+func (s *slots[K]) take(ctx context.Context, key K, waits func()) (release func(), err error) {
 	s.mu.Lock()
 	k := s.keys[key]
 	if k == nil {
@@ -30,9 +30,18 @@ func (s *slots[K]) take(ctx context.Context, key K) (release func(), err error) 
 	}
 	k.users++
 	s.mu.Unlock()
+	release = func() { <-k.places; s.leave(key, k) }
 	select {
 	case k.places <- struct{}{}:
-		return func() { <-k.places; s.leave(key, k) }, nil
+		return release, nil
+	default:
+		if waits != nil {
+			waits()
+		}
+	}
+	select {
+	case k.places <- struct{}{}:
+		return release, nil
 	case <-ctx.Done():
 		s.leave(key, k)
 		return nil, ctx.Err()

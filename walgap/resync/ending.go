@@ -114,10 +114,7 @@ func (j *job) endLeases(ctx context.Context) error {
 		return nil
 	}
 	target := j.targetText()
-	over := time.Now().Add(leaseTTL + leaseSlack)
-	if touched := j.remote.lastTouch(); !touched.IsZero() {
-		over = touched.Add(leaseTTL + leaseSlack)
-	}
+	over := time.Now().Add(leaseTTL + leaseSlack) // whenever they were last renewed: it was before now
 	for try := 0; ; try++ {
 		_, err := j.remote.call(ctx, request{Op: opEnd, Drop: ids, Pin: j.state.Pin, Target: target})
 		switch {

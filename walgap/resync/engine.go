@@ -210,9 +210,6 @@ func (e *Engine) begin(r Request) (*job, error) {
 	if !r.DryRun {
 		if s, err := readState(j.dir); err == nil && s.Request.ID == r.ID {
 			j.state, j.req = s, s.Request
-			if s.Asked || s.Cuts > 0 {
-				j.remote.touch() // the last renewal was before now
-			}
 		} else if err := sweep(j.dir); err != nil {
 			return nil, err
 		}

@@ -136,8 +136,8 @@ func (n *notebook) Error(args ...any)                 { n.text += fmt.Sprintln(a
 func (n *notebook) Fatalf(format string, args ...any) { n.Errorf(format, args...) }
 func (n *notebook) Fatal(args ...any)                 { n.Error(args...) }
 
-// A lease's time begins when a leader gave it, not when it was first asked for: a job that had waited for a leader for longer
-// than a lease lasts took the one that it had just got for one that had run out (found by the test above).
+// A job that had waited for a leader for longer than a lease lasts took the one that it had just got for one that had run
+// out (found by the test above).
 func TestLeaseThatWaitedForALeaderHasAllItsTime(t *testing.T) {
 	script := []happening{{0, "alone"}, {0, "leader for a time"}, {3, "lineage"}}
 	if failure := play(t, gaps[0].set, script); failure != "" {

@@ -32,8 +32,6 @@ type remote struct {
 	target  membership.ServerID
 	session session
 	lease   lease
-	// touched is when a lease may last have been made or renewed in the log; zero: never.
-	touched time.Time
 }
 
 // adopt begins a session.
@@ -48,19 +46,6 @@ func (r *remote) agreed() session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.session
-}
-
-// touch notes that a lease may live from now on.
-func (r *remote) touch() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.touched = time.Now()
-}
-
-func (r *remote) lastTouch() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.touched
 }
 
 // call asks once.
@@ -81,9 +66,6 @@ func (r *remote) call(ctx context.Context, q request) (*answer, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if q.leases() {
-		defer r.touch() // now, not when it was first asked for: it may have waited for a leader since
-	}
 	reply, leader, err := r.caller.Call(limited, r.group, raw)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

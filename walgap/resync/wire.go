@@ -47,18 +47,6 @@ const (
 	opEnd       op = "end"
 )
 
-// leases reports whether a lease may live, or live longer, once it was asked for.
-func (q *request) leases() bool {
-	switch q.Op {
-	case opPlan:
-		return !q.Plan.DryRun
-	case opRenew:
-		return !q.Renew.Record
-	default:
-		return q.Op == opCut
-	}
-}
-
 // session is what a job agreed with a leader at plan.
 type session struct {
 	Leader  string `json:"leader"` // server id

@@ -26,6 +26,9 @@ const (
 	scrubRetry = time.Minute
 	// scrubYield is the shortest pause between two steps.
 	scrubYield = time.Millisecond
+	// sizeFresh is how long the size of a shard is gone by: it tells how fast to
+	// read, and steps follow each other by the millisecond where a scrub is late.
+	sizeFresh = time.Minute
 )
 
 // The parts of a scrub that are no shard.
@@ -61,10 +64,17 @@ type Scrub struct {
 	since map[string]time.Time
 	saved time.Time
 	skip  map[string]time.Time // parts that cannot be read before
+	sizes map[uint32]shardSize // of Run alone; of the groups that are here
+}
+
+// shardSize is how large a shard was.
+type shardSize struct {
+	bytes int64
+	at    time.Time
 }
 
 func newScrub(c *Config, pace *Pace, logs *Logs, suspects *Suspects) *Scrub {
-	return &Scrub{config: c, pace: pace, logs: logs, suspects: suspects, since: make(map[string]time.Time), skip: make(map[string]time.Time)}
+	return &Scrub{config: c, pace: pace, logs: logs, suspects: suspects, since: make(map[string]time.Time), skip: make(map[string]time.Time), sizes: make(map[uint32]shardSize)}
 }
 
 // Last is when a group's shard was last read to its end; zero: never.
@@ -134,6 +144,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// fresh asks for the size once in a while.
+func (z shardSize) fresh(now time.Time, ask func() int64) shardSize {
+	if z.at.IsZero() || now.Sub(z.at) >= sizeFresh {
+		return shardSize{ask(), now}
+	}
+	return z
+}
+
 // parts are what is on this node, and what of it can be read now.
 func (s *Scrub) parts(now time.Time) (here, readable []antientropy.Part) {
 	add := func(name string, bytes int64) {
@@ -146,13 +164,17 @@ func (s *Scrub) parts(now time.Time) (here, readable []antientropy.Part) {
 			readable = append(readable, p)
 		}
 	}
-	for _, g := range s.config.Groups() {
+	groups := s.config.Groups()
+	sizes := make(map[uint32]shardSize, len(groups))
+	for _, g := range groups {
 		bytes := int64(-1)
 		if shard := g.Shard(); shard != nil {
-			bytes = shard.Stats().Bytes
+			sizes[g.ID()] = s.sizes[g.ID()].fresh(now, func() int64 { return shard.Stats().Bytes })
+			bytes = sizes[g.ID()].bytes
 		}
 		add(partOf(g.ID()), bytes)
 	}
+	s.sizes = sizes
 	add(partLog, s.config.Log.Bytes())
 	add(partVotes, 0)
 	return here, readable

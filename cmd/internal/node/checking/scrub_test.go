@@ -40,3 +40,19 @@ func TestScrubAndDeepChecksShareTheRate(t *testing.T) {
 		}
 	})
 }
+
+// No step of a scrub asks the file system for the size of every shard.
+func TestScrubAsksForSizesOnceAWhile(t *testing.T) {
+	asked, now := 0, time.Unix(1000, 0)
+	ask := func() int64 { asked++; return int64(100 * asked) }
+	var size shardSize
+	for range 1000 {
+		if size = size.fresh(now, ask); size.bytes != 100 || asked != 1 {
+			t.Fatalf("%d bytes, asked %d times", size.bytes, asked)
+		}
+		now = now.Add(sizeFresh / 1001)
+	}
+	if size = size.fresh(now.Add(sizeFresh), ask); size.bytes != 200 {
+		t.Errorf("a while later: %d", size.bytes)
+	}
+}
