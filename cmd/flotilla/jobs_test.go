@@ -56,8 +56,8 @@ func TestVerdictIsSaidOnceOnATerminal(t *testing.T) {
 }
 
 func TestNumberThatIsNoGroups(t *testing.T) {
-	for _, argument := range []string{"70000", "-1", "x", ""} {
-		if _, err := groupID(argument); err == nil || !strings.Contains(err.Error(), "0 to 16383") || !strings.Contains(err.Error(), "flotilla groups") {
+	for _, argument := range []string{"70000", "65535", "4096", "-1", "x", ""} {
+		if _, err := groupID(argument); err == nil || !strings.Contains(err.Error(), "0 to 4095") || !strings.Contains(err.Error(), "flotilla groups") {
 			t.Errorf("%q: %v", argument, err)
 		}
 	}

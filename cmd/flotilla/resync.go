@@ -29,7 +29,8 @@ flotilla resync --all --target n3 --rate 64MiB --watch
 flotilla resync 34 143 --target n3 --from n2 --mode full-sync --yes -o json
 
 The replica stays a voter meanwhile, writes go on, and nothing is replaced before the new data is proven to be the
-leader's. Exit code 0: every group is equal; 6: some are, and those that are not are listed; 1: none is.`,
+leader's. Exit code 0: every group is equal; 6: some are, and those that are not are listed; 1: none is. --dry-run ends
+with the code that would come of it.`,
 	}
 }
 
@@ -169,16 +170,13 @@ func outcomeOfMany(jobs []*finishedJob) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	code, text := exitPartial, fmt.Sprintf("%d of %s did not end well:", len(failed), counted(len(jobs), "resync"))
+	code := exitPartial
 	if len(failed) == len(jobs) {
 		code = exitError
 	}
+	lines := make([]string, len(failed))
 	for i, j := range failed {
-		if i == maxFailures {
-			text += fmt.Sprintf("\n  and %d more", len(failed)-i)
-			break
-		}
-		text += fmt.Sprintf("\n  %s: %s: %s", subjectOf(&j.Job), j.Status, whyOf(&j.Job))
+		lines[i] = fmt.Sprintf("%s: %s: %s", subjectOf(&j.Job), j.Status, whyOf(&j.Job))
 	}
-	return verdict{code, text}
+	return verdict{code, fmt.Sprintf("%d of %s did not end well:", len(failed), counted(len(jobs), "resync")) + listed(lines)}
 }

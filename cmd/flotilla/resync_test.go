@@ -235,7 +235,7 @@ func TestAJobWhoseNodeIsAwayIsWaitedFor(t *testing.T) {
 func TestPlanOfAResyncSaysWhatAndWhy(t *testing.T) {
 	n := newFakeNode(t)
 	code, out, errs := n.run("resync", "42", "43", "--target", "n3", "--dry-run")
-	if code != exitOK || errs != "" || !strings.HasPrefix(n.asked[0], "POST /v1/admin/resync?dry_run=true ") {
+	if code != exitPartial || !strings.Contains(errs, "as things stand, 1 of 2 groups would fail or wait:\n  group 43: no leader") || !strings.HasPrefix(n.asked[0], "POST /v1/admin/resync?dry_run=true ") {
 		t.Errorf("%d %s %v", code, errs, n.asked)
 	}
 	for _, want := range []string{"delta", "1.00 MiB", "3 of 16", "n2, n1", "2.5s", "the log begins at 100", "no leader",
@@ -244,7 +244,7 @@ func TestPlanOfAResyncSaysWhatAndWhy(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	if code, out, _ = n.run("resync", "42", "--target", "n3", "--dry-run", "-o", "json"); code != exitOK || !strings.Contains(out, `"dry_run":true`) {
+	if code, out, _ = n.run("resync", "42", "--target", "n3", "--dry-run", "-o", "json"); code != exitPartial || !strings.Contains(out, `"dry_run":true`) {
 		t.Errorf("%d %s", code, out)
 	}
 }
@@ -261,5 +261,36 @@ func TestJobIsWatchedToItsEnd(t *testing.T) {
 	}
 	if asked := n.asked[len(n.asked)-1]; asked != "GET /v1/admin/jobs?group=42&kind=resync&limit=10000&status=done%2Cfailed&target=n3" {
 		t.Error(asked)
+	}
+}
+
+// A dry run ends with the code that the command would end with.
+func TestDryRunEndsAsTheCommandWould(t *testing.T) {
+	verdict, by, group := api.VerdictDelta, "no leader", uint32(7)
+	good := api.GroupPlan{GroupID: 1, Resync: &api.ResyncPlan{Verdict: &verdict}}
+	fails := api.GroupPlan{GroupID: group, Why: "n3 holds no ready replica"}
+	waits := api.GroupPlan{GroupID: group, Resync: &api.ResyncPlan{BlockedBy: &by}}
+	for _, tt := range []struct {
+		kind   string
+		groups []api.GroupPlan
+		code   int
+		text   string
+	}{
+		{api.JobResync, []api.GroupPlan{good}, exitOK, ""},
+		{api.JobResync, nil, exitOK, ""},
+		{api.JobResync, []api.GroupPlan{fails}, exitError, "group 7: n3 holds no ready replica"},
+		{api.JobMove, []api.GroupPlan{waits}, exitNoLeader, "group 7 would wait: no leader"},
+		{api.JobResync, []api.GroupPlan{fails, waits}, exitError, "2 of 2 groups would fail or wait:"},
+		{api.JobResync, []api.GroupPlan{good, waits}, exitPartial, "1 of 2 groups would fail or wait:"},
+		{api.JobVerify, []api.GroupPlan{fails}, exitPartial, "group 7"},
+	} {
+		err := planOutcome(&api.Plan{Kind: tt.kind, Groups: tt.groups})
+		code, text := exitOK, ""
+		if err != nil {
+			code, text = exitCode(t.Context(), err), err.Error()
+		}
+		if code != tt.code || !strings.Contains(text, tt.text) || tt.text == "" && text != "" {
+			t.Errorf("%s of %d groups: %d, %q", tt.kind, len(tt.groups), code, text)
+		}
 	}
 }

@@ -100,12 +100,12 @@ func groupArguments(c *cli.Context) ([]uint32, error) {
 	return groups, nil
 }
 
-// maxGroupID is the last group of a cluster with as many as there can be.
-const maxGroupID = 16383
+// maxGroupID is the last group of a cluster with as many as coordinator.total_groups allows.
+const maxGroupID = 4095
 
 func groupID(argument string) (uint32, error) {
 	id, err := strconv.ParseUint(argument, 10, 16)
-	if err != nil {
+	if err != nil || id > maxGroupID {
 		return 0, usagef("%q is not the number of a group: 0 to %d at most; `flotilla groups` lists those that there are", argument, maxGroupID)
 	}
 	return uint32(id), nil

@@ -208,8 +208,12 @@ func (g *Gateway) PlanStepDown(ctx context.Context, id uint32, to string) (api.P
 		return plan, nil
 	}
 	p.Target = &target
-	if target == *p.Leader {
-		p.Why = target + " leads already"
+	if target == *p.Leader { // nothing would be done, and that is no failure
+		for i := range p.Replicas {
+			if p.Replicas[i].Node == target {
+				p.Replicas[i].Why = "it leads already"
+			}
+		}
 		return plan, nil
 	}
 	for i := range p.Replicas {

@@ -223,7 +223,7 @@ func checkOptions(o ResyncOptions) (ResyncOptions, error) {
 	}
 	switch {
 	case o.MaxPause < 0 || o.MaxPause > MaxMaxPause:
-		return o, api.E(api.InvalidArgument, fmt.Sprintf("above 0 and at most %s", MaxMaxPause), "max_pause %s", o.MaxPause)
+		return o, api.E(api.InvalidArgument, fmt.Sprintf("above 0 and at most %s", MaxMaxPause), "writes cannot be paused for %s", o.MaxPause)
 	case o.Rate < 0:
 		return o, api.E(api.InvalidArgument, "bytes a second, as 64MiB", "rate %d", o.Rate)
 	case o.Rate > 0 && o.Rate < MinRate:
@@ -258,12 +258,26 @@ func (g *Gateway) askTarget(ctx context.Context, target membership.NodeID, call 
 	}
 	switch {
 	case err != nil:
-		return resyncReply{}, api.E(api.Unavailable, "the node that lacks the data drives its own resync: see `flotilla nodes`",
-			"node %q does not answer", target.Name).Because(plain(err))
+		return resyncReply{}, noTarget(target.Name, err)
 	case reply.Value.Problem != nil:
 		return resyncReply{}, &api.Error{Problem: *reply.Value.Problem}
 	}
 	return reply.Value.resyncReply, nil
+}
+
+// noTarget says that a target's node drives nothing now. What the way there came to is no news to people, where there is none.
+func noTarget(name string, err error) error {
+	e := api.E(api.Unavailable, "it has to drive the copy into itself: start it and retry, see `flotilla nodes`", "node %q does not answer", name)
+	switch {
+	case errors.Is(err, ErrUnreachable):
+		e.Detail = fmt.Sprintf("node %q is down or cannot be reached", name)
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Detail = fmt.Sprintf("node %q did not answer within %s", name, beginTimeout)
+	default:
+		return e.Because(plain(err))
+	}
+	e.Cause = err
+	return e
 }
 
 // targetReply is a reply, or the problem that the target's node had.

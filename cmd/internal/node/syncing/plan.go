@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +56,8 @@ func (p *planner) plan(ctx context.Context, groups []uint32, o gateway.ResyncOpt
 
 func (p *planner) one(ctx context.Context, group uint32, o gateway.ResyncOptions) (plan *api.ResyncPlan, why string) {
 	if j := p.table.of(group); j != nil {
-		return nil, fmt.Sprintf("job %s of this group runs already", j.row.ID())
+		by := fmt.Sprintf("job %s of this group, which a resync would be", j.row.ID())
+		return &api.ResyncPlan{Mode: j.mode().String(), BlockedBy: &by, Sources: []string{}}, ""
 	}
 	if _, err := p.config.Group(group); err != nil {
 		return p.ofNew(ctx, group, o)
@@ -69,7 +71,7 @@ func (p *planner) one(ctx context.Context, group uint32, o gateway.ResyncOptions
 		plan.Mode = j.mode().String()
 	}
 	if result.Err != nil {
-		why = result.Err.Error()
+		why = strings.TrimPrefix(result.Err.Error(), resync.Plan.String()+": "+resync.ErrRefused.Error()+": ")
 	}
 	if ctx.Err() != nil { // that it took too long is no news
 		why = cmp.Or(deref(plan.BlockedBy), fmt.Sprintf("not found out in %s: ask for fewer groups at once", plansLimit))
