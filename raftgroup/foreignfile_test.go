@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,11 @@ var strangeFiles = []struct {
 		}
 	}, storage.ErrDamaged.Error(), false, true},
 	{"Empty", func(t *testing.T, _ *scene, path string) { overwriteFile(t, path, nil) }, "log begins at ", true, false},
+	{"Folder", func(t *testing.T, _ *scene, path string) {
+		if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o750)); err != nil {
+			t.Fatal(err)
+		}
+	}, "log begins at ", false, false},
 	{"Missing", func(t *testing.T, _ *scene, path string) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -96,6 +102,9 @@ func TestStrangeFileAtAStartIsReplaced(t *testing.T) {
 				}
 				s.equal()
 				s.kept(replica, tt.exhibit, lay, why)
+				if folders, _ := filepath.Glob(path + folderMark + "*/x"); (len(folders) == 1) != (tt.name == "Folder") {
+					t.Errorf("kept beside it: %v", folders)
+				}
 			})
 		})
 	}

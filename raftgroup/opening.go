@@ -164,6 +164,9 @@ func (o *opening) logEvidence() (LogEvidence, error) {
 // shardEvidence opens the shard's file, if there is one.
 func (o *opening) shardEvidence(lineage string, replayThrough uint64) (ShardEvidence, error) {
 	if o.shard == nil {
+		if err := o.host.clearFolder(o.group); err != nil {
+			return ShardEvidence{}, err
+		}
 		if _, err := os.Stat(o.host.shardPath(o.group)); errors.Is(err, os.ErrNotExist) {
 			return ShardEvidence{}, errors.Join(o.host.unmark(o.group), o.host.forgetUnreadable(o.group))
 		}

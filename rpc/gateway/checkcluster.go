@@ -55,6 +55,8 @@ func (c checkCluster) Members(ctx context.Context, group uint32) ([]antientropy.
 		switch state, _ := c.g.seen(node); {
 		case !there || state == membership.NodeDown:
 			m.Why = "its node is down"
+		case k.lost: // no leader comes for a cut, and nobody has a copy to give
+			m.Why = k.why
 		case k.state == api.ReplicaQuarantined: // all of it is in question
 			m.Suspect = &antientropy.Suspicion{Why: k.why}
 		case k.cut:

@@ -20,6 +20,7 @@ type condition struct {
 	state   string // "" where nobody told
 	why     string
 	cut     bool // its group's log begins behind what it has: it gets to no later cut
+	lost    bool // neither it nor another one of its group can ever lead again: there is no cut
 	applied uint64
 	commit  uint64 // of its group
 	role    string
@@ -88,6 +89,11 @@ func conditionsOf(a membership.Assignment, reports map[string]nodeReport) map[st
 	if row.Leader != nil {
 		leader = statusOf(reports[*row.Leader], a.Group)
 	}
+	lost := false
+	if row.Leader == nil {
+		_, n, _ := ableOf(row.Replicas, a)
+		lost = n == len(a.Nodes())
+	}
 	out := make(map[string]condition, len(row.Replicas))
 	for i := range row.Replicas {
 		r := &row.Replicas[i]
@@ -101,6 +107,9 @@ func conditionsOf(a membership.Assignment, reports map[string]nodeReport) map[st
 		}
 		if leader != nil && leader.Behind[r.Node] != "" && r.LogLast+1 < leader.Replica.LogFirst {
 			c.cut, c.why = true, leader.Behind[r.Node]
+		}
+		if c.lost = lost; lost && len(a.Nodes()) == 1 {
+			c.why = row.Why // with what a person can do
 		}
 		out[r.Node] = c
 	}

@@ -61,3 +61,43 @@ func TestVerifySaysWhatIsKnownOfAReplicaThatIsNotThere(t *testing.T) {
 		})
 	}
 }
+
+// A group whose only replica can never lead again is not asked for a cut, three times for ten seconds: the answer is why.
+func TestVerifyOfALostGroupAnswersAtOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		nodes  int
+		change func(s *gateway.ReplicaStatus)
+		reason string
+	}{
+		"its log is gone": {1, func(s *gateway.ReplicaStatus) {
+			s.Replica.State, s.Replica.Role, s.Replica.Why = api.ReplicaSyncing, api.RoleLearner, "log is missing"
+		}, "n1: its only replica cannot lead: log is missing"},
+		"its shard is damaged": {1, func(s *gateway.ReplicaStatus) {
+			s.Replica.State, s.Replica.Why = api.ReplicaQuarantined, "shard is damaged"
+		}, "n1: its only replica cannot lead: shard is damaged (hint: no other replica"},
+		"all three are": {3, func(s *gateway.ReplicaStatus) {
+			s.Replica.State, s.Replica.Why = api.ReplicaQuarantined, "shard is damaged"
+		}, "n1: shard is damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := fakecluster.New(t, fakecluster.Options{Nodes: tt.nodes})
+				c.SetLeader(3, "")
+				c.OnStatus(func(_ string, group uint32, s *gateway.ReplicaStatus) {
+					if group == 3 {
+						s.Replica.Role = api.RoleFollower
+						tt.change(s)
+					}
+				})
+				begin := time.Now()
+				_, r := verifyResult(t, c, "", 3)
+				if took := time.Since(begin); took > time.Second {
+					t.Errorf("took %v", took)
+				}
+				if r.GroupsUnchecked != 1 || r.ExitCode() != 6 || !strings.Contains(r.Unchecked[0].Reason, tt.reason) {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}

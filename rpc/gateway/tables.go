@@ -198,10 +198,9 @@ func groupRow(a membership.Assignment, reports map[string]nodeReport) api.Group 
 // hintQuarantined is for the only replica of a group: nobody can give it a copy.
 const hintQuarantined = " (hint: no other replica can give it a copy: with the node down, put its shard.db back, or its data directory from a backup)"
 
-// whyNoLeader counts the assigned replicas that could vote.
-func whyNoLeader(replicas []api.Replica, a membership.Assignment) string {
-	assigned, answer := len(a.Nodes()), 0
-	lost, why := 0, ""
+// ableOf counts the assigned replicas that answer as far as they run, and those that
+// can never lead again, of which one says why.
+func ableOf(replicas []api.Replica, a membership.Assignment) (answer, lost int, why string) {
 	for i := range replicas {
 		r := &replicas[i]
 		switch {
@@ -214,6 +213,13 @@ func whyNoLeader(replicas []api.Replica, a membership.Assignment) string {
 			answer++
 		}
 	}
+	return answer, lost, why
+}
+
+// whyNoLeader counts the assigned replicas that could vote.
+func whyNoLeader(replicas []api.Replica, a membership.Assignment) string {
+	assigned := len(a.Nodes())
+	answer, lost, why := ableOf(replicas, a)
 	switch {
 	case assigned == 1 && lost == 1:
 		return "its only replica cannot lead: " + why
