@@ -94,6 +94,9 @@ func (v *visit) serve(ctx context.Context, led Led, q *request, target membershi
 		key := make([]byte, keyBytes)
 		_, _ = rand.Read(key) // never fails: it ends the process instead
 		v.challenge(led, q.CutID, key)
+		if q.CutID != pinned { // nobody else has pinned a record
+			led.Witness(q.CutID, target)
+		}
 		return &answer{Key: key}, nil
 	case opProve:
 		return v.judge(ctx, led, q, target)

@@ -252,6 +252,18 @@ func (l *fakeLed) Proven(_ context.Context, p Proof) error {
 	return nil
 }
 
+func (l *fakeLed) Witness(cutID string, target membership.ServerID) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if target != l.w.target.server {
+		l.w.violated("%s is copied to", target)
+	}
+	if l.w.pinned[cutID] != [3]bool{true, true, false} {
+		l.w.violated("%s is to be witnessed, and is pinned on %v", cutID, l.w.pinned[cutID])
+	}
+	l.w.witnessed = append(l.w.witnessed, cutID)
+}
+
 func (l *fakeLed) HoldRecord(_ context.Context, owner string, state []byte) (func(), error) {
 	w := l.w
 	w.mu.Lock()

@@ -101,6 +101,9 @@ type LedRecord interface {
 	// Proven is told of each equal proof, before the target installs: so that the replica may be given a vote. Without a
 	// quorum (a copy of the record) it must not wait for the log. It may be told twice.
 	Proven(ctx context.Context, p Proof) error
+	// Witness is told that the copy of a cut is about to be proven, while all replicas still have it pinned: those but
+	// the target may tell their roots, so that the group shows what is equal. It does not wait.
+	Witness(cutID string, target membership.ServerID)
 	// HoldRecord makes the snapshot record that Raft is shown the cut's own, from the cut's state. ErrBusy: another job
 	// of this group has that.
 	HoldRecord(ctx context.Context, owner string, state []byte) (release func(), err error)

@@ -458,3 +458,23 @@ func TestInstallOfAnEarlierLineageIsNotForgotten(t *testing.T) {
 		}
 	})
 }
+
+// Before a copy is proven the others that have its cut pinned are asked for their roots, once for each challenge; a record
+// that the leader alone has pinned has no witness.
+func TestCutThatIsProvenIsWitnessed(t *testing.T) {
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.mustBe(r.run(request7()), Done)
+		if len(r.witnessed) != 1 || r.passed["install challenged"] != 1 {
+			t.Errorf("%d challenges, witnessed: %v", r.passed["install challenged"], r.witnessed)
+		}
+	})
+	inWorld(t, func(t *testing.T, r *rig) {
+		r.wiped()
+		r.alone = true
+		r.mustBe(r.run(request7()), Done)
+		if len(r.witnessed) != 0 || r.passed["install challenged"] == 0 {
+			t.Errorf("%d challenges, witnessed: %v", r.passed["install challenged"], r.witnessed)
+		}
+	})
+}

@@ -47,6 +47,7 @@ type world struct {
 	nodes      [3]*node
 	target     *fakeReplica
 	violations []string
+	witnessed  []string // cuts
 }
 
 // entry changes one leaf: nil removes it. index is its place in the slice + 1.

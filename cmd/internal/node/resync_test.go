@@ -316,6 +316,43 @@ func TestSettingsOfResyncTakeEffect(t *testing.T) {
 
 // A node whose replicas are asked to be copied anew leads some of their groups:
 // it hands those over first.
+// rootIndexes are where the replicas of groups last told their roots.
+func rootIndexes(nodes []*Node, groups []uint32) map[uint32]uint64 {
+	last := make(map[uint32]uint64)
+	for _, id := range groups {
+		for _, n := range nodes {
+			if g, ok := n.Groups().Group(id); ok {
+				last[id] = max(last[id], g.Status().RootIndex)
+			}
+		}
+	}
+	return last
+}
+
+// awaitWitnessed waits until all replicas of groups have told equal roots of one later index, without a check.
+func awaitWitnessed(t *testing.T, nodes []*Node, before map[uint32]uint64) {
+	t.Helper()
+	for id, was := range before {
+		await(t, nodes[0], fmt.Sprintf("the roots of group %d, later than at %d", id, was), func() bool {
+			at := map[string]bool{}
+			for _, n := range nodes {
+				g, ok := n.Groups().Group(id)
+				if !ok {
+					return false
+				}
+				s := g.Status()
+				at[fmt.Sprint(s.Root, s.RootIndex)] = s.RootIndex > was
+			}
+			for _, later := range at {
+				if !later {
+					return false
+				}
+			}
+			return len(at) == 1
+		})
+	}
+}
+
 func TestLeaderThatIsToBeCopiedAnewHandsOverFirst(t *testing.T) {
 	nodes := three(t)
 	fill(t, nodes[0], 0, 50)
@@ -340,6 +377,7 @@ func TestLeaderThatIsToBeCopiedAnewHandsOverFirst(t *testing.T) {
 			t.Errorf("dry run: %+v, %s", p.Resync, p.Why)
 		}
 	}
+	before := rootIndexes(nodes, led)
 	jobs, err := n.gateway.Resync(t.Context(), request)
 	if err != nil || len(jobs) != len(led) {
 		t.Fatalf("%d jobs for %d groups: %v", len(jobs), len(led), err)
@@ -354,5 +392,6 @@ func TestLeaderThatIsToBeCopiedAnewHandsOverFirst(t *testing.T) {
 			t.Errorf("job %+v", j)
 		}
 	}
+	awaitWitnessed(t, nodes, before)
 	awaitEqual(t, n)
 }

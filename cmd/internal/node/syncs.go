@@ -1,6 +1,9 @@
 package node
 
 import (
+	"context"
+	"time"
+
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -16,7 +19,24 @@ func (n *Node) newSyncs() *syncing.Syncs {
 		Groups: n.hosts.groups, Group: n.hosts.group, Known: n.hosts.known, Stored: n.hosts.stored, Look: n.hosts.look,
 		Directory: n.dir, Streams: n.mux, Up: n.liveness.Up, Errand: n.errands.send,
 		Rows: func() *gateway.Jobs { return n.gateway.Jobs() }, Proven: func(group uint32) { n.gateway.NoteProof(group) },
-		Governor: n.governor, Turns: n.turns, Hooks: n.opts.SyncHooks, Logger: n.log,
+		Witness: n.witness, Governor: n.governor, Turns: n.turns, Hooks: n.opts.SyncHooks, Logger: n.log,
+	})
+}
+
+// witnessLimit bounds the wait for a replica's root at the cut of a copy.
+const witnessLimit = 30 * time.Second
+
+// witness has the replicas of a group tell their roots at the cut of a copy, so that the group shows whether they are equal
+// without a check of its own: their digests are mostly known, and what is read for those that are not is what the next check
+// need not read. Replicas that differ are checked at once.
+func (n *Node) witness(group uint32, cut, except string) {
+	n.errands.send(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, witnessLimit)
+		defer cancel()
+		if equal := n.gateway.RootsAt(ctx, group, cut, except); !equal {
+			n.log.Warn("replicas differ at the cut of a copy", "group", group)
+			n.checks.Suspects.Check(group)
+		}
 	})
 }
 

@@ -237,7 +237,7 @@ func (s *Scrub) found(group uint32, in *storage.Inspection) {
 		s.bad.Add(1)
 		s.config.Checks.Note(api.EventFinding, &group, "", "the scrub found window/slot %s bad: %v", b.Leaf, b.Cause)
 		if errors.Is(b.Cause, storage.ErrRecord) { // the others say who is right
-			s.suspects.check(group)
+			s.suspects.Check(group)
 		}
 	}
 	for _, leaf := range in.Digests {

@@ -41,12 +41,12 @@ func newSuspects(c *Config) *Suspects {
 // majority.
 func (s *Suspects) Told(group uint32, what raftgroup.Suspicion) {
 	if !what.Disputed {
-		s.check(group)
+		s.Check(group)
 	}
 }
 
-// check asks for a check of a group, once.
-func (s *Suspects) check(group uint32) {
+// Check asks for a check of a group, once. It does not block.
+func (s *Suspects) Check(group uint32) {
 	if !s.config.Settings().Enabled {
 		return // `flotilla verify --repair` mends it
 	}

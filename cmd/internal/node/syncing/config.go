@@ -39,9 +39,11 @@ type Config struct {
 	Streams   Streams
 	Up        func(membership.NodeID) bool // whether a node answers
 	// Errand has a short piece of work done that nobody waits for; false: there is no room for it.
-	Errand   func(func(context.Context)) bool
-	Rows     func() *gateway.Jobs // what jobs are shown in
-	Proven   func(group uint32)   // told of proofs of groups that are led here
+	Errand func(func(context.Context)) bool
+	Rows   func() *gateway.Jobs // what jobs are shown in
+	Proven func(group uint32)   // told of proofs of groups that are led here
+	// Witness has all replicas of a group that is led here, but that on one node, tell their roots at a cut. It does not wait.
+	Witness  func(group uint32, cut, except string)
 	Governor Governor
 	Turns    storage.Turns // of work on whole shards
 	Hooks    resync.Hooks

@@ -192,6 +192,11 @@ func (l ledGroup) Proven(_ context.Context, p resync.Proof) error {
 	return nil
 }
 
+// Witness implements resync.LedRecord.
+func (l ledGroup) Witness(cutID string, target membership.ServerID) {
+	l.config.Witness(l.group.ID(), cutID, target.Name)
+}
+
 // HoldRecord implements resync.LedRecord.
 func (l ledGroup) HoldRecord(_ context.Context, owner string, state []byte) (func(), error) {
 	cut, err := storage.ParseState(state)
