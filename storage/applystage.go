@@ -86,7 +86,7 @@ func (a *inPlace) check(tx *bolt.Tx) error {
 			return a.file.damage(fmt.Errorf("bucket %s is missing", name))
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
+	meta := a.file.bucket(tx, bucketMeta)
 	format, err := numberMeta(meta, metaFormat)
 	if err == nil && format != fileFormat {
 		return fmt.Errorf("%w: layout version %d, this binary reads %d", ErrIdentity, format, fileFormat)
@@ -106,7 +106,7 @@ func (a *inPlace) check(tx *bolt.Tx) error {
 
 // done reports whether the transaction was committed before.
 func (a *inPlace) done(tx *bolt.Tx) (bool, error) {
-	at, err := isAt(tx, a.identity, a.takeover)
+	at, err := isAt(a.file, tx, a.identity, a.takeover)
 	if err != nil {
 		return false, a.file.damage(err)
 	}
@@ -114,7 +114,7 @@ func (a *inPlace) done(tx *bolt.Tx) (bool, error) {
 		return false, nil
 	}
 	for _, e := range a.manifest {
-		if d, ok := storedDigest(tx, e.Leaf); !ok || d != e.LeafDigest {
+		if d, ok := storedDigest(a.file, tx, e.Leaf); !ok || d != e.LeafDigest {
 			return false, nil
 		}
 	}
@@ -148,7 +148,7 @@ func (a *inPlace) plan(tx *bolt.Tx) error {
 			staged = append(staged, e)
 			continue
 		}
-		d, ok := storedDigest(tx, e.Leaf)
+		d, ok := storedDigest(a.file, tx, e.Leaf)
 		if !ok {
 			d = a.bytesOf(tx, e.Leaf)
 		}

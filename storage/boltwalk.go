@@ -19,7 +19,8 @@ type fileWalk struct {
 	free    bitmap // pages on the freelist
 	frees   int
 	buckets map[string]bucketAt
-	odd     []string // what is not as bbolt writes it, where nobody reads it
+	odd     []string              // what is not as bbolt writes it, where nobody reads it
+	each    func(*boltPage) error // is given every page of keys that is read; nil: nobody wants them
 }
 
 // bucketAt is where a bucket begins: at a page, or inside a page of the root.
@@ -40,6 +41,7 @@ type bitmap []uint64
 func newBitmap(n uint64) bitmap     { return make(bitmap, (n+63)/64) }
 func (b bitmap) has(id uint64) bool { return b[id/64]&(1<<(id%64)) != 0 }
 func (b bitmap) set(id uint64)      { b[id/64] |= 1 << (id % 64) }
+func (b bitmap) clear(id uint64)    { b[id/64] &^= 1 << (id % 64) }
 func (w *fileWalk) note(s string, a ...any) {
 	if len(w.odd) < maxOdd {
 		w.odd = append(w.odd, fmt.Sprintf(s, a...))
@@ -112,6 +114,12 @@ func (w *fileWalk) take(r *pagesRead) error {
 				return badPage(id, "in use twice, or free too")
 			}
 			w.owned.set(id)
+		}
+		if w.each == nil || p.flags == pageFreelist {
+			continue
+		}
+		if err := w.each(&p); err != nil {
+			return err
 		}
 	}
 	if w.disk.pace != nil {

@@ -1,104 +1,124 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
-	"sync/atomic"
 	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// bbolt follows branch pages as they are mapped. One that leads back to itself sends a cursor round until memory has run out,
-// which ends the process, and behind a wrong key or page number records are not found. So the file remembers the sums of its
-// branch pages, and of the page that leads to the buckets, as its last commit has left them, and every transaction begins with
-// a look at them. They are few: one in a hundred pages.
+// bbolt follows pages as they are mapped. A branch that leads back to itself sends a cursor round until memory has run out,
+// which ends the process; behind a wrong key or page number, and in a leaf page that says that it has fewer records, records
+// are not found. So the file remembers sums of its pages of keys as commits have left them (pagesums.go), and every page is
+// looked at before anything of it is gone by: by the cursor of a reader where it comes to it, and before bbolt does by whoever
+// writes (bucket.go). What a commit has replaced is looked at again after it.
 
-// branchPages are those of one commit.
-type branchPages struct {
-	txid  uint64
-	pages []branchPage
-	next  atomic.Uint32 // where the next look begins
-}
+const maxTreeDepth = 32
 
-type branchPage struct {
-	id  uint64
-	sum uint32 // see guideSum
-}
+var errPage = errors.New("page is not what was committed")
 
-const (
-	maxBranchLooks = 64 // pages that one transaction looks at (256 KiB, some 20 us); those of a larger file are looked at in turns
-	maxTreeDepth   = 32
-)
-
-var errBranch = errors.New("branch pages are not what was committed")
-
-// guides makes sure that a transaction begins on the branch pages that were committed.
+// guides makes sure that a transaction begins on pages that are known, and on the page of the buckets that was committed.
 func (f *file) guides(tx *bolt.Tx) error {
 	shown := uint64(tx.ID())
 	if tx.Writable() {
 		shown--
 	}
-	known := f.branches.Load()
-	switch {
-	case known == nil || known.txid < shown:
-		return f.learn(tx, shown)
-	case known.txid > shown: // a commit came between
-		return nil
+	if f.sums.Load().txid.Load() < shown { // if it is above, a commit came between
+		if err := f.learnPages(tx, shown); err != nil {
+			return err
+		}
 	}
-	m := f.mapped(tx)
-	first := int(known.next.Add(maxBranchLooks)) - maxBranchLooks
-	for i := range min(len(known.pages), maxBranchLooks) {
-		want := known.pages[(first+i)%len(known.pages)]
-		page, err := m.page(want.id)
-		if err == nil {
-			if sum, ok := guideSum(page); !ok || sum != want.sum {
-				err = badPage(want.id, "%w", errBranch)
-			}
+	p := f.pages(tx)
+	p.page(p.root)
+	return nil
+}
+
+// check makes sure that a page is what it was, and looks closely at one that is not known, before it learns it.
+func (s *pageSums) check(id uint64, page []byte, root bool) error {
+	if s.at(id).Load() == 0 {
+		if err := sound(id, page, root); err != nil {
+			return err
 		}
-		if err != nil {
-			return f.damage(err)
-		}
+	}
+	return s.meet(id, page)
+}
+
+// meet is check of a page that somebody else looks closely at.
+func (s *pageSums) meet(id uint64, page []byte) error {
+	sum, ok := pageSum(page)
+	if !ok || !s.at(id).CompareAndSwap(0, sum) && s.at(id).Load() != sum {
+		return badPage(id, "%w", errPage)
 	}
 	return nil
 }
 
-// learn remembers the branch pages that a transaction shows.
-func (f *file) learn(tx *bolt.Tx, shown uint64) error {
-	w := branchWalk{mapped: f.mapped(tx), seen: make(map[uint64]bool)}
-	root := uint64(tx.Cursor().Bucket().Root())
-	err := w.add(root)
-	for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketDigests, bucketSeries, bucketStage} {
-		if b := tx.Bucket(name); err == nil && b != nil && b.Root() != 0 { // 0: it lies in the page that leads to it
-			err = w.tree(uint64(b.Root()))
-		}
-	}
-	if err != nil {
-		return f.damage(err)
-	}
-	f.branches.Store(&branchPages{txid: shown, pages: w.pages})
-	return nil
-}
-
-// relearn is learn after a commit.
-func (f *file) relearn() error {
-	tx, err := f.beginBolt(false)
+// sound looks at a page that is not known as closely as its bytes allow: they say nearly everything twice. Only the page of
+// the buckets leads to buckets.
+func sound(id uint64, page []byte, root bool) error {
+	p, err := pageHead(id, page)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }()
-	return f.learn(tx, uint64(tx.ID()))
+	if p.flags == pageFreelist || root && p.flags != pageLeaf || p.flags == pageBranch && p.count == 0 {
+		return badPage(id, "%w: flags %d, %d elements", errPage, p.flags, p.count)
+	}
+	list, used, err := p.elements(make([]element, 0, min(p.count, len(page)/pageElementBytes)))
+	if err != nil {
+		return err
+	}
+	if size := len(page) / int(p.overflow+1); (used+size-1)/size != int(p.overflow+1) {
+		return badPage(id, "%w: %d bytes in use, on %d pages", errPage, used, p.overflow+1)
+	}
+	for i, e := range list {
+		if i > 0 && bytes.Compare(list[i-1].key, e.key) >= 0 {
+			return badPage(id, "%w: key %x behind %x", errPage, e.key, list[i-1].key)
+		}
+		if p.flags == pageLeaf && (e.flags == elementBucket) != root {
+			return badPage(id, "%w: key %x has flags %#x", errPage, e.key, e.flags)
+		}
+	}
+	return nil
 }
 
-// branchWalk visits the branch pages of the trees of a file.
+// below yields the pages that a page leads to: of a leaf, the buckets that have pages of their own.
+func below(page []byte, yield func(id uint64) error) error {
+	flags, count := headOf(page)
+	for i := range count {
+		var id uint64
+		if flags&pageBranch != 0 {
+			_, id = branchElement(page, i)
+		} else if flags, _, value := leafElement(page, i); flags&elementBucket != 0 && len(value) >= bucketHeadBytes {
+			id = binary.NativeEndian.Uint64(value) // 0: it lies in this page
+		}
+		if id == 0 {
+			continue
+		}
+		if err := yield(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// branchWalk learns the branch pages of a file that is not known, and which pages are leaves. Those are learned when they are
+// read: a check at open comes to all of them.
 type branchWalk struct {
 	mapped
-	seen  map[uint64]bool
-	pages []branchPage
+	sums *pageSums
 }
 
-// tree visits those of one tree, level after level: all its leaves lie on the same one.
+func (w *branchWalk) learn(root uint64) error {
+	w.sums.grow(w.pages())
+	page, err := w.add(root, true)
+	if err != nil {
+		return err
+	}
+	return below(page, w.tree)
+}
+
+// tree learns those of one tree, level after level: all its leaves lie on the same one.
 func (w *branchWalk) tree(root uint64) error {
 	level := []uint64{root}
 	for range maxTreeDepth {
@@ -106,83 +126,48 @@ func (w *branchWalk) tree(root uint64) error {
 		if err != nil {
 			return err
 		}
-		if binary.NativeEndian.Uint16(top[8:])&pageBranch == 0 {
+		if flags, _ := headOf(top); flags&pageBranch == 0 {
 			for _, id := range level {
-				if w.seen[id] {
-					return badPage(id, "%w: a branch is led to as a leaf", errBranch)
+				if err := w.enter(id); err != nil {
+					return err
 				}
 			}
 			return nil
 		}
-		var below []uint64
+		var next []uint64
 		for _, id := range level {
-			if err := w.add(id); err != nil {
+			page, err := w.add(id, false)
+			if err != nil {
 				return err
 			}
-			if below, err = w.children(below, id); err != nil {
-				return err
+			if flags, _ := headOf(page); flags != pageBranch {
+				return badPage(id, "%w: a leaf beside branches", errPage)
 			}
+			_ = below(page, func(id uint64) error { next = append(next, id); return nil })
 		}
-		level = below
+		level = next
 	}
-	return badPage(root, "%w: a tree of more than %d levels", errBranch, maxTreeDepth)
+	return badPage(root, "%w: a tree of more than %d levels", errPage, maxTreeDepth)
 }
 
-func (w *branchWalk) add(id uint64) error {
-	if w.seen[id] {
-		return badPage(id, "%w: it is led to twice", errBranch)
+// enter makes a page live.
+func (w *branchWalk) enter(id uint64) error {
+	if id < boltMetas || id >= w.pages() || w.sums.live.has(id) {
+		return badPage(id, "%w: it is led to twice, or of %d pages", errPage, w.pages())
 	}
-	page, err := w.page(id)
-	if err != nil {
-		return err
-	}
-	sum, ok := guideSum(page)
-	if !ok {
-		return badPage(id, "%w: its elements end behind it", errBranch)
-	}
-	w.seen[id] = true
-	w.pages = append(w.pages, branchPage{id, sum})
+	w.sums.live.set(id)
 	return nil
 }
 
-// guideSum is the CRC-32C of what leads on: of a branch page, or of the page of the buckets. Records of buckets that are so
-// small that they lie in that page have sums of their own. It is false where elements end behind the page.
-func guideSum(page []byte) (sum uint32, ok bool) {
-	count := int(binary.NativeEndian.Uint16(page[10:]))
-	heads := pageHeadBytes + count*pageElementBytes
-	if heads > len(page) {
-		return 0, false
-	}
-	sum = crc32.Checksum(page[:heads], castagnoli)
-	for at := pageHeadBytes; at < heads; at += pageElementBytes {
-		number := func(n int) int { return int(binary.NativeEndian.Uint32(page[at+4*n:])) }
-		from := at + number(0)
-		to := from + number(1)
-		if binary.NativeEndian.Uint16(page[8:])&pageBranch == 0 {
-			from = at + number(1)
-			to = from + number(2) + min(number(3), bucketHeadBytes)
-		}
-		if from > to || to > len(page) {
-			return 0, false
-		}
-		sum = crc32.Update(sum, castagnoli, page[from:to])
-	}
-	return sum, true
-}
-
-func (w *branchWalk) children(dst []uint64, id uint64) ([]uint64, error) {
+func (w *branchWalk) add(id uint64, root bool) ([]byte, error) {
 	page, err := w.page(id)
+	if err == nil {
+		err = w.enter(id)
+	}
 	if err != nil {
 		return nil, err
 	}
-	flags, count := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
-	if flags != pageBranch || count == 0 || pageHeadBytes+count*pageElementBytes > len(page) {
-		return nil, badPage(id, "%w: flags %d, %d elements", errBranch, flags, count)
-	}
-	for i := range count {
-		dst = append(dst, binary.NativeEndian.Uint64(page[pageHeadBytes+i*pageElementBytes+8:]))
-	}
-	return dst, nil
+	return page, w.sums.check(id, page, root)
 }
 
 // mapped is what a transaction sees of the file. It ends with the transaction.
@@ -196,16 +181,68 @@ func (f *file) mapped(tx *bolt.Tx) mapped {
 	return mapped{unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&info.Data))), tx.Size()), info.PageSize}
 }
 
+func (m mapped) pages() uint64 { return uint64(len(m.bytes) / m.pageSize) }
+
 // page is a page with what overflows it.
 func (m mapped) page(id uint64) ([]byte, error) {
-	all := uint64(len(m.bytes) / m.pageSize)
+	all := m.pages()
 	if id < boltMetas || id >= all {
-		return nil, badPage(id, "%w: the file has %d pages", errBranch, all)
+		return nil, badPage(id, "%w: the file has %d pages", errPage, all)
 	}
 	head := m.bytes[int(id)*m.pageSize:]
-	pages := 1 + uint64(binary.NativeEndian.Uint32(head[12:]))
+	pages := 1 + uint64(number32(head[12:]))
 	if got := binary.NativeEndian.Uint64(head); got != id || pages > all-id {
-		return nil, badPage(id, "%w: it says that it is page %d, and %d long, of %d", errBranch, got, pages, all)
+		return nil, badPage(id, "%w: it says that it is page %d, and %d long, of %d", errPage, got, pages, all)
 	}
 	return head[:int(pages)*m.pageSize], nil
+}
+
+// pageReader gives the pages of a transaction, each after a look at it. Where one is not what it was, it panics as bbolt does
+// over pages that it cannot read, with a *pageError: guard makes damage of both.
+type pageReader struct {
+	mapped
+	sums   *pageSums
+	root   uint64
+	recent [recentPages]uint64 // that were looked at just now
+	next   int
+}
+
+// recentPages are enough for the way to a key, and for its neighbours.
+const recentPages = 8
+
+func (f *file) pages(tx *bolt.Tx) *pageReader {
+	return &pageReader{mapped: f.mapped(tx), sums: f.sums.Load(), root: uint64(tx.Cursor().Bucket().Root())}
+}
+
+// forget makes the next use of every page look at it again.
+func (p *pageReader) forget() { p.recent = [recentPages]uint64{} }
+
+func (p *pageReader) page(id uint64) []byte {
+	page, err := p.mapped.page(id)
+	if err == nil {
+		for _, seen := range p.recent {
+			if seen == id {
+				return page
+			}
+		}
+		err = p.sums.check(id, page, id == p.root)
+	}
+	if err != nil {
+		panic(err)
+	}
+	p.recent[p.next%recentPages] = id
+	p.next++
+	return page
+}
+
+// all looks at every page of keys.
+func (p *pageReader) all() {
+	var walk func(id uint64, depth int) error
+	walk = func(id uint64, depth int) error {
+		if depth > maxTreeDepth {
+			panic(badPage(id, "%w: %d levels deep", errPage, depth))
+		}
+		return below(p.page(id), func(id uint64) error { return walk(id, depth+1) })
+	}
+	_ = walk(p.root, 0)
 }

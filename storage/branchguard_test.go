@@ -17,11 +17,7 @@ func TestDamageOfBranchPagesIsMetBeforeTheyAreFollowed(t *testing.T) {
 		at := p.classes[class][random.IntN(len(p.classes[class]))]
 		flip := byte(1 << random.IntN(8))
 		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
-		tx, err := s.file.begin()
-		if err == nil {
-			s.file.end(tx)
-		}
-		if !errors.Is(err, ErrDamaged) {
+		if err := s.file.lookAtAll("look"); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s, byte %d ^ %#x: %v", class, at, flip, err)
 		}
 		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
@@ -43,7 +39,7 @@ func TestBranchThatLeadsBackIsNotFollowed(t *testing.T) {
 		count := int(binary.NativeEndian.Uint16(p.bytes[at+10:]))
 		for _, element := range []int{0, count / 2, count - 1} {
 			s := p.openCopy(t)
-			s.file.branches.Store(nil) // as if it had been so when it was opened
+			s.file.sums.Store(new(pageSums)) // as if it had been so when it was opened
 			writeOver(t, s.o.Path, int64(at+pageHeadBytes+element*pageElementBytes+8), p.bytes[at:at+8])
 			tx, err := s.file.begin()
 			if err == nil { // a page that is free
@@ -59,35 +55,5 @@ func TestBranchThatLeadsBackIsNotFollowed(t *testing.T) {
 	}
 	if branches == 0 {
 		t.Error("the file has no branch page")
-	}
-}
-
-// TestManyBranchPagesAreLookedAtInTurns: none is left out, however many there are.
-func TestManyBranchPagesAreLookedAtInTurns(t *testing.T) {
-	p := newPristine(t)
-	s := p.openCopy(t)
-	defer func() { _ = s.Abandon() }()
-	known := s.file.branches.Load()
-	if known == nil || len(known.pages) == 0 {
-		t.Fatal("nothing is known of the file")
-	}
-	many := &branchPages{txid: known.txid}
-	for range 3*maxBranchLooks + 1 {
-		many.pages = append(many.pages, known.pages[0])
-	}
-	many.pages[2*maxBranchLooks+5].sum++
-	s.file.branches.Store(many)
-	for look := 1; ; look++ {
-		tx, err := s.file.begin()
-		if err != nil {
-			if look > 4 {
-				t.Errorf("found by look %d", look)
-			}
-			return
-		}
-		s.file.end(tx)
-		if look > 4 {
-			t.Fatal("not found")
-		}
 	}
 }

@@ -43,6 +43,8 @@ func (f *file) checkPages(ctx context.Context, r *reader, meta boltMeta, deep bo
 	if err != nil {
 		return err
 	}
+	sums := f.sums.Load()
+	w.each = func(p *boltPage) error { return sums.meet(p.id, p.bytes) }
 	names := make(recordMap)
 	head := bucketMeta
 	if _, stage := w.buckets[string(bucketStage)]; stage {

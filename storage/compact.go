@@ -92,7 +92,32 @@ func (f *file) compact() error {
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: compact: %w", ErrStorage, err)
 	}
-	err := f.guard("compact", func() error {
+	err := f.compactTo(temp)
+	if err == nil {
+		err = f.lookAtAll("compact") // at what was copied: what is not what it was now was not, or may not have been, then
+	}
+	if err == nil {
+		err = f.swap(temp)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+	}
+	return err
+}
+
+// lookAtAll looks at all pages of keys.
+func (f *file) lookAtAll(op string) error {
+	return f.view(op, func(tx *bolt.Tx) error {
+		f.pages(tx).all()
+		return nil
+	})
+}
+
+func (f *file) compactTo(temp string) error {
+	if err := f.lookAtAll("compact"); err != nil { // bbolt follows them
+		return err
+	}
+	return f.guard("compact", func() error {
 		dst, err := bolt.Open(temp, 0o600, &bolt.Options{FreelistType: bolt.FreelistMapType, NoStatistics: true})
 		if err != nil {
 			return fmt.Errorf("%w: compact: %w", ErrStorage, err)
@@ -105,13 +130,6 @@ func (f *file) compact() error {
 		}
 		return nil
 	})
-	if err == nil {
-		err = f.swap(temp)
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-	}
-	return err
 }
 
 // swap puts another file in this one's place. A file must be closed before it is replaced on some systems; if the

@@ -153,9 +153,9 @@ func parseDigest(key, sealed []byte) (d digest.LeafDigest, index uint64, err err
 
 // storedDigest is the digest of a leaf in a transaction. A record that fails its CRC counts as absent: it is computed
 // again from blocks that have their own.
-func storedDigest(tx *bolt.Tx, leaf digest.Leaf) (digest.LeafDigest, bool) {
+func storedDigest(f *file, tx *bolt.Tx, leaf digest.Leaf) (digest.LeafDigest, bool) {
 	key := appendLeaf(nil, leaf)
-	sealed := tx.Bucket(bucketDigests).Get(key)
+	sealed := f.bucket(tx, bucketDigests).Get(key)
 	if sealed == nil {
 		return digest.LeafDigest{}, false
 	}

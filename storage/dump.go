@@ -62,8 +62,8 @@ func OpenReadOnly(path string) (*Dump, error) {
 // Meta lists the meta bucket. A record that fails its CRC is listed as such.
 func (d *Dump) Meta() (list []DumpMeta, err error) {
 	err = d.file.view("dump meta", func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketMeta)
-		return b.ForEach(func(k, v []byte) error {
+		b := d.file.bucket(tx, bucketMeta)
+		return b.each(func(k, v []byte) error {
 			list = append(list, DumpMeta{string(k), metaText(b, string(k))})
 			return nil
 		})
@@ -72,7 +72,7 @@ func (d *Dump) Meta() (list []DumpMeta, err error) {
 }
 
 // metaText shows one record of the meta bucket.
-func metaText(b *bolt.Bucket, name string) string {
+func metaText(b *bucket, name string) string {
 	value, err := getMeta(b, name)
 	if err != nil {
 		return err.Error()
@@ -112,7 +112,7 @@ func metaText(b *bolt.Bucket, name string) string {
 // Configuration is the applied configuration as the log carried it, for who can decode it.
 func (d *Dump) Configuration() (c []byte, index uint64, err error) {
 	err = d.file.view("dump configuration", func(tx *bolt.Tx) error {
-		s, _, err := getState(tx.Bucket(bucketMeta))
+		s, _, err := getState(d.file.bucket(tx, bucketMeta))
 		c, index = s.configuration, s.configurationIndex
 		return err
 	})
@@ -123,7 +123,7 @@ func (d *Dump) Configuration() (c []byte, index uint64, err error) {
 func (d *Dump) Parts(yield func(DumpPart) error) error {
 	return d.file.view("dump blocks", func(tx *bolt.Tx) error {
 		r := newReader(d.file, tx)
-		return tx.Bucket(bucketBlocks).ForEach(func(k, v []byte) error {
+		return d.file.bucket(tx, bucketBlocks).each(func(k, v []byte) error {
 			p := DumpPart{Bytes: len(v) - crcBytes}
 			leaf, series, number, err := splitPart(k)
 			if err == nil {
@@ -165,7 +165,7 @@ func (d *Dump) Points(leaf digest.Leaf, series Series, yield func(*blocks.Column
 // Digests yields the digests bucket in key order.
 func (d *Dump) Digests(yield func(DumpDigest) error) error {
 	return d.file.view("dump digests", func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketDigests).ForEach(func(k, v []byte) error {
+		return d.file.bucket(tx, bucketDigests).each(func(k, v []byte) error {
 			var e DumpDigest
 			if e.Leaf, e.Err = leafOf(k); e.Err == nil {
 				e.LeafDigest, e.Index, e.Err = parseDigest(k, v)

@@ -40,7 +40,7 @@ func (r *reader) evidence(leaf digest.Leaf, tx *bolt.Tx, w io.Writer) (n int64, 
 	}
 	key := appendLeaf(nil, leaf)
 	head := append([]byte(evidenceMagic), evidenceFormat)
-	head = appendString(append(head, key...), string(tx.Bucket(bucketDigests).Get(key)))
+	head = appendString(append(head, key...), string(r.file.bucket(tx, bucketDigests).Get(key)))
 	if err := write(head); err != nil {
 		return n, err
 	}

@@ -45,8 +45,9 @@ type file struct {
 	db     *bolt.DB
 	handle *os.File // bbolt's own, for reading beside it
 
-	last     atomic.Pointer[boltMeta]    // as the last commit has written it; nil: opened for reading only
-	branches atomic.Pointer[branchPages] // of the last commit, see branchguard.go
+	last     atomic.Pointer[boltMeta] // as the last commit has written it; nil: opened for reading only
+	sums     atomic.Pointer[pageSums] // of pages of keys, see branchguard.go
+	learning sync.Mutex               // held by who learns them
 
 	// unborn: the file still has its temporary name and is not synced, since nothing in it is durable before the first
 	// commit of data. Only the flusher and OpenShard touch it.
@@ -174,7 +175,7 @@ func (f *file) open(readOnly bool) error {
 			}
 		}
 		f.db = db
-		f.branches.Store(nil)
+		f.sums.Store(new(pageSums))
 		return nil
 	})
 }
@@ -219,6 +220,10 @@ func (f *file) protect(op string, fn func() error) (err error) {
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
+			if page, ok := r.(*pageError); ok { // a page that was looked at
+				err = f.damage(page)
+				return
+			}
 			err = f.final(&DamageError{Path: f.path, Structure: true, Err: fmt.Errorf("%s: a page cannot be read: %v", op, r), Stack: string(debug.Stack())})
 		}
 	}()

@@ -100,7 +100,7 @@ func (s *Shard) flushHead(h *head) {
 		if err := w.putDigests(ready); err != nil {
 			return err
 		}
-		return putState(tx.Bucket(bucketMeta), &h.state, w.totals)
+		return putState(s.file.bucket(tx, bucketMeta), &h.state, w.totals)
 	})
 	<-s.budget.slots
 	if err != nil {
@@ -221,7 +221,7 @@ func (s *Shard) write(op string, fn func(*headWrite) error) {
 		if err := fn(w); err != nil {
 			return err
 		}
-		return putState(tx.Bucket(bucketMeta), &s.durable, w.totals)
+		return putState(s.file.bucket(tx, bucketMeta), &s.durable, w.totals)
 	})
 	<-s.budget.slots
 	var damage *DamageError

@@ -9,7 +9,7 @@ import (
 // Identity is whose data the file says that it holds: more than Options.Identity where that left something open.
 func (s *Shard) Identity() (id Identity, err error) {
 	err = s.file.view("read identity", func(tx *bolt.Tx) error {
-		if id, _, err = getIdentity(tx.Bucket(bucketMeta)); err != nil {
+		if id, _, err = getIdentity(s.file.bucket(tx, bucketMeta)); err != nil {
 			return s.file.damage(err)
 		}
 		return nil

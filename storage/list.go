@@ -90,13 +90,13 @@ func (s *Shard) seriesKeys(prefix []byte, yield func(key []byte) error) error {
 		}
 	}
 	return s.file.guard("list series", func() error {
-		t, err := getTotals(tx.Bucket(bucketMeta))
+		t, err := getTotals(s.file.bucket(tx, bucketMeta))
 		if err != nil {
 			return s.file.damage(err)
 		}
 		// All of them are looked at and counted: a search does not find what lies behind a page or a key that is damaged.
 		seen, last := uint64(0), []byte(nil)
-		c := tx.Bucket(bucketSeries).Cursor()
+		c := s.file.bucket(tx, bucketSeries).Cursor()
 		for k, v := c.First(); k != nil && seen <= t.series; k, v = c.Next() {
 			if _, err := unseal(k, v); err != nil {
 				return s.file.damage(fmt.Errorf("series index: %w", err))

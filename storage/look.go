@@ -19,7 +19,7 @@ func (s *Shard) Look(ctx context.Context) (*View, error) {
 	}
 	p := &pin{file: s.file, tx: tx, meta: meta}
 	err = s.file.guard("look", func() error {
-		st, _, err := getState(tx.Bucket(bucketMeta))
+		st, _, err := getState(s.file.bucket(tx, bucketMeta))
 		if err != nil {
 			return s.file.damage(err)
 		}

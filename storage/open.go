@@ -126,7 +126,7 @@ func (s *Shard) openFile() (err error) {
 func (s *Shard) load() error {
 	fresh := false
 	err := s.file.view("read meta", func(tx *bolt.Tx) error {
-		meta := tx.Bucket(bucketMeta)
+		meta := s.file.bucket(tx, bucketMeta)
 		if meta == nil {
 			if tx.Bucket(bucketStage) != nil {
 				return fmt.Errorf("%w: %s: a stage that was not sealed", ErrIdentity, s.o.Path)
@@ -148,7 +148,7 @@ func (s *Shard) load() error {
 				return err
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
+		meta := s.file.bucket(tx, bucketMeta)
 		if err := putIdentity(meta, s.o.Identity, s.o.Window); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func emptyFile(tx *bolt.Tx) bool {
 	return k == nil
 }
 
-func (s *Shard) loadMeta(tx *bolt.Tx, meta *bolt.Bucket) error {
+func (s *Shard) loadMeta(tx *bolt.Tx, meta *bucket) error {
 	format, err := numberMeta(meta, metaFormat)
 	if err != nil {
 		return s.file.damage(err)

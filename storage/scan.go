@@ -97,6 +97,7 @@ func (s *Shard) scanSeries(ctx context.Context, q Query, yield func(Series, *blo
 		}
 		var c *blocks.Columns
 		err := s.file.guard("scan", func() (err error) {
+			sc.reader.pages.forget() // the one before was read when its receiver liked
 			c, err = sc.next()
 			return sc.reader.blame(sc.reader.key, err)
 		})

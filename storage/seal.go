@@ -73,7 +73,7 @@ func (s *Stage) sealFile(list []*stagedLeaf, identity Identity, t takeover, mani
 		if tx.Bucket(bucketStage) == nil {
 			return nil
 		}
-		return tx.DeleteBucket(bucketStage)
+		return s.file.dropBucket(tx, bucketStage)
 	})
 	if err != nil {
 		return totals{}, err
@@ -96,7 +96,7 @@ func (s *Stage) isSealed(identity Identity, t takeover, manifest []digest.Entry)
 		return false, nil
 	}
 	err = s.file.view("read stage", func(tx *bolt.Tx) error {
-		if done, err = isAt(tx, identity, t); err != nil {
+		if done, err = isAt(s.file, tx, identity, t); err != nil {
 			return s.file.damage(err)
 		}
 		return nil
@@ -105,8 +105,8 @@ func (s *Stage) isSealed(identity Identity, t takeover, manifest []digest.Entry)
 }
 
 // isAt reports whether a shard file has that identity and state. Records that cannot be read are damage.
-func isAt(tx *bolt.Tx, identity Identity, want takeover) (bool, error) {
-	meta := tx.Bucket(bucketMeta)
+func isAt(f *file, tx *bolt.Tx, identity Identity, want takeover) (bool, error) {
+	meta := f.bucket(tx, bucketMeta)
 	id, window, err := getIdentity(meta)
 	if err != nil {
 		return false, err
@@ -166,10 +166,10 @@ func (w *headWrite) sealTo(tx *bolt.Tx, identity Identity, t takeover, manifest 
 			return err
 		}
 	}
-	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
-	if err != nil {
+	if _, err := tx.CreateBucketIfNotExists(bucketMeta); err != nil {
 		return err
 	}
+	meta := w.file.bucket(tx, bucketMeta)
 	if err := putIdentity(meta, identity, t.window); err != nil {
 		return err
 	}

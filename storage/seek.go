@@ -28,14 +28,16 @@ type part struct {
 // stopped pass their checksums, which cover their keys.
 type reader struct {
 	file   *file
-	cursor *bolt.Cursor
+	pages  *pageReader
+	cursor cursor
 	key    []byte
 	lone   bool // the neighbours are not looked at: somebody else checks what is read against what it should be
 }
 
-func newReader(f *file, tx *bolt.Tx) *reader {
-	return &reader{file: f, cursor: tx.Bucket(bucketBlocks).Cursor()}
-}
+func newReader(f *file, tx *bolt.Tx) *reader { return f.bucket(tx, bucketBlocks).reader(f) }
+
+// reader reads the bucket of blocks.
+func (b *bucket) reader(f *file) *reader { return &reader{file: f, pages: b.pages, cursor: b.Cursor()} }
 
 // partPrefix is what the keys of a series' parts in a window begin with. Valid until the next call.
 func (r *reader) partPrefix(window int64, slot uint8, series []byte) []byte {

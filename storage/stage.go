@@ -112,7 +112,7 @@ func (s *Stage) load() error {
 					return err
 				}
 			}
-			return s.putHead(tx.Bucket(bucketStage), totals{})
+			return s.putHead(s.file.bucket(tx, bucketStage), totals{})
 		})
 	}
 	return s.file.check(context.Background(), false)
@@ -121,7 +121,7 @@ func (s *Stage) load() error {
 // readLeaves lists the leaves that have a digest. One whose record cannot be read counts as not there: it is fetched
 // again, and its parts are replaced.
 func (s *Stage) readLeaves(tx *bolt.Tx) error {
-	return tx.Bucket(bucketDigests).ForEach(func(k, v []byte) error {
+	return s.file.bucket(tx, bucketDigests).each(func(k, v []byte) error {
 		leaf, err := leafOf(k)
 		if err != nil {
 			return s.file.damage(err)

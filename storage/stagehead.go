@@ -12,7 +12,7 @@ import (
 var bucketStage = []byte("stage")
 
 // putHead writes what a stage says of itself; format.go has the layout.
-func (s *Stage) putHead(b *bolt.Bucket, t totals) error {
+func (s *Stage) putHead(b recordSink, t totals) error {
 	for _, r := range []struct {
 		name  string
 		value []byte
@@ -32,9 +32,9 @@ func (s *Stage) putHead(b *bolt.Bucket, t totals) error {
 
 // readHead checks whose the stage is, or the shard that it was sealed to.
 func (s *Stage) readHead(tx *bolt.Tx) (t totals, sealed bool, err error) {
-	b, format := tx.Bucket(bucketStage), uint64(stageFormat)
+	b, format := s.file.bucket(tx, bucketStage), uint64(stageFormat)
 	if b == nil {
-		if b, format, sealed = tx.Bucket(bucketMeta), fileFormat, true; b == nil {
+		if b, format, sealed = s.file.bucket(tx, bucketMeta), fileFormat, true; b == nil {
 			return t, false, s.file.damage(errors.New("neither stage nor shard"))
 		}
 	}

@@ -110,12 +110,11 @@ func (s *Stage) write(op string, fn func(*headWrite) error) error {
 	var w *headWrite
 	err := s.file.update(op, func(tx *bolt.Tx) error {
 		w = newHeadWrite(s.file, tx, s.totals, s.windowNs, 0)
-		b, err := tx.CreateBucketIfNotExists(bucketStage)
-		if err != nil {
+		if _, err := tx.CreateBucketIfNotExists(bucketStage); err != nil {
 			return err
 		}
 		if tx.Bucket(bucketMeta) != nil {
-			if err := tx.DeleteBucket(bucketMeta); err != nil {
+			if err := s.file.dropBucket(tx, bucketMeta); err != nil {
 				return err
 			}
 		}
@@ -125,7 +124,7 @@ func (s *Stage) write(op string, fn func(*headWrite) error) error {
 		if err := w.recount(); err != nil {
 			return err
 		}
-		return s.putHead(b, w.totals)
+		return s.putHead(s.file.bucket(tx, bucketStage), w.totals)
 	})
 	if err != nil {
 		return s.fail(op, err)
@@ -222,7 +221,7 @@ func (w *headWrite) recount() error {
 		return nil
 	}
 	t := totals{series: w.totals.series}
-	err := w.blocks.ForEach(func(k, v []byte) error {
+	err := w.blocks.each(func(k, v []byte) error {
 		t.parts++
 		if p, err := w.reader.part(k, v); err == nil { // else it is counted when it has gone, too
 			t.rows += uint64(p.header.Rows)

@@ -26,7 +26,7 @@ type takeover struct {
 // window length. A replica that takes over the leaves sets it (Seal, ApplyStage).
 func (v *View) State() (b []byte, err error) {
 	err = v.read("read state", func(*reader) error {
-		s, _, err := getState(v.pin.tx.Bucket(bucketMeta))
+		s, _, err := getState(v.pin.file.bucket(v.pin.tx, bucketMeta))
 		if err != nil {
 			return v.pin.file.damage(err)
 		}

@@ -155,7 +155,7 @@ func (v *View) stored(leaf digest.Leaf) (d digest.LeafDigest, ok bool, err error
 		return d, true, nil
 	}
 	err = v.read("read digest", func(*reader) error {
-		d, ok = storedDigest(v.pin.tx, leaf)
+		d, ok = storedDigest(v.pin.file, v.pin.tx, leaf)
 		return nil
 	})
 	return d, ok, err

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 
-	bolt "go.etcd.io/bbolt"
-
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
@@ -25,7 +23,7 @@ func (v *View) storedAll(ctx context.Context, leaves []digest.Leaf) (digests []d
 	}
 	v.shard.mu.RUnlock()
 	err = v.read("read digests", func(*reader) error {
-		at := digestCursor{cursor: v.pin.tx.Bucket(bucketDigests).Cursor()}
+		at := digestCursor{cursor: v.pin.file.bucket(v.pin.tx, bucketDigests).Cursor()}
 		for i, leaf := range leaves {
 			if i%contextEvery == 0 && ctx.Err() != nil {
 				return ctx.Err()
@@ -43,7 +41,7 @@ func (v *View) storedAll(ctx context.Context, leaves []digest.Leaf) (digests []d
 
 // digestCursor walks over the digests of a transaction, for leaves that mostly follow each other.
 type digestCursor struct {
-	cursor     *bolt.Cursor
+	cursor     cursor
 	key, value []byte // where the cursor stands; nil key: behind the last, or nowhere yet
 	want       []byte // the key that was asked for last
 	begun      bool

@@ -25,7 +25,7 @@ type headWrite struct {
 	window   int64 // length, ns
 	maxParts int
 
-	blocks, digests, series *bolt.Bucket
+	blocks, digests, series *bucket
 	reader                  *reader
 
 	totals    totals
@@ -50,10 +50,10 @@ type pair struct {
 
 func newHeadWrite(f *file, tx *bolt.Tx, t totals, windowNs int64, maxParts int) *headWrite {
 	w := &headWrite{file: f, window: windowNs, maxParts: maxParts, totals: t,
-		blocks: tx.Bucket(bucketBlocks), digests: tx.Bucket(bucketDigests), series: tx.Bucket(bucketSeries),
-		reader:  newReader(f, tx),
+		blocks: f.bucket(tx, bucketBlocks), digests: f.bucket(tx, bucketDigests), series: f.bucket(tx, bucketSeries),
 		touched: make(map[digest.Leaf]bool), loose: make(map[digest.Leaf]bool), emptied: make(map[string]bool)}
-	w.blocks.FillPercent = leafFill
+	w.reader = w.blocks.reader(f)
+	w.blocks.bolt.FillPercent = leafFill
 	return w
 }
 
@@ -125,7 +125,7 @@ func (w *headWrite) planDelete(pairs map[string]*pair, d *rangeDelete) error {
 			return nil
 		}
 		// The reader of leaves seeks anew for each leaf, so a second cursor walks inside it.
-		inner := &reader{file: w.file, cursor: w.blocks.Cursor()}
+		inner := w.blocks.reader(w.file)
 		return inner.seriesKeys(leaf, []byte(d.prefix), func(series []byte) {
 			k := string(appendLeaf(nil, leaf)) + string(series)
 			p := pairs[k]
