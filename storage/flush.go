@@ -66,8 +66,13 @@ func (s *Shard) flushNext() bool {
 		return false
 	}
 	h := s.frozen[0]
+	light := s.isLight(h)
 	s.mu.Unlock()
-	s.flushHead(h)
+	if light {
+		s.pinLight(h)
+	} else {
+		s.flushHead(h)
+	}
 	return true
 }
 
@@ -119,7 +124,7 @@ func (s *Shard) committed(h *head, w *headWrite, ready map[digest.Leaf]knownDige
 	for leaf := range w.loose {
 		s.loose[leaf] = true
 	}
-	pins := s.openPins(h)
+	pins := s.openPins(h, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.frozen = s.frozen[1:]

@@ -288,3 +288,54 @@ func TestHangingVoteMissesTheDeadline(t *testing.T) {
 		must(t, v.db.Close())
 	})
 }
+
+// TestTermThatIsRememberedIsNotWrittenAgain: raft sets the term that it has read whenever it starts, and a node starts
+// hundreds of groups. What differs in anything is written.
+func TestTermThatIsRememberedIsNotWrittenAgain(t *testing.T) {
+	path := votesPath(t)
+	v := openVotes(t, path, VotesOptions{})
+	writes := 0
+	v.commit = func(records map[uint32][]byte) error {
+		writes++
+		return v.transaction(records)
+	}
+	for _, step := range []struct {
+		what       string
+		group      uint32
+		lineage    string
+		generation uint32
+		term       uint64
+		written    bool
+	}{
+		{"term 0 of one who has promised nothing", 1, "a", 0, 0, false},
+		{"term 0 of a later generation", 2, "a", 1, 0, true},
+		{"a first term", 1, "a", 0, 1, true},
+		{"the same one", 1, "a", 0, 1, false},
+		{"an earlier one", 1, "a", 0, 0, false},
+		{"of another lineage", 1, "b", 0, 1, true},
+		{"of another generation", 1, "b", 1, 1, true},
+		{"a later one", 1, "b", 1, 2, true},
+		{"of another group", 3, "b", 1, 2, true},
+	} {
+		before := writes
+		must(t, v.Store(step.group, step.lineage, step.generation).SetUint64([]byte(keyCurrentTerm), step.term))
+		if (writes > before) != step.written {
+			t.Fatalf("%s: %d writes", step.what, writes-before)
+		}
+		if !step.written {
+			continue
+		}
+		disk := openVotes(t, copyFile(t, path), VotesOptions{MustExist: true})
+		if r, ok, err := disk.Record(step.group); err != nil || !ok || r.CurrentTerm < step.term || r.Lineage != step.lineage || r.Generation != step.generation {
+			t.Fatalf("%s: on disk is %+v, %t, %v", step.what, r, ok, err)
+		}
+	}
+	v.commit = func(map[uint32][]byte) error { return errors.New("the disk is gone") }
+	s := v.Store(1, "b", 1)
+	if err := s.SetUint64([]byte(keyCurrentTerm), 3); err == nil {
+		t.Fatal("a term that could not be written counts")
+	}
+	if err := s.SetUint64([]byte(keyCurrentTerm), 3); err == nil {
+		t.Fatal("and the second time it counts")
+	}
+}
