@@ -206,6 +206,7 @@ func jobsTable(l api.JobList) *table {
 		{heading: "KIND", wide: true}, {heading: "RATE", wide: true, right: true}, {heading: "FINISHED", wide: true}, {heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
 		{heading: "LEAVES", wide: true}, {heading: "SOURCES", wide: true}, {heading: "ATTEMPT", wide: true, right: true}, {heading: "PAUSE", wide: true, right: true},
 		{heading: "LAST PROGRESS", wide: true}, {heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true}, {heading: "CODE", wide: true},
+		{heading: "QUEUED", wide: true, right: true},
 	}}
 	for i := range l.Jobs {
 		j := &l.Jobs[i]
@@ -224,9 +225,9 @@ func jobsTable(l api.JobList) *table {
 		}
 		t.add(j.ID, groupCell(j), pointerCell(j.Target), j.Status, pointerCell(j.Stage), pointerCell(j.Verdict), done, eta,
 			timeCell(j.StartedAt), whyOf(j),
-			j.Kind, rate, timeCell(j.FinishedAt), pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(tookOf(j)), secondsCell(j.PlannedS)),
+			j.Kind, rate, timeCell(j.FinishedAt), pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(workedOf(j)), secondsCell(j.PlannedS)),
 			leavesCell(j), sourcesCell(j), countCell(j.Attempt), secondsCell(j.FenceMs/1000),
-			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code)
+			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code, secondsCell(j.QueuedS))
 	}
 	return t.orNone("jobs")
 }

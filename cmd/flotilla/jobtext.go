@@ -116,6 +116,9 @@ func tookOf(j *api.Job) float64 {
 	return j.FinishedAt.Sub(j.StartedAt.Time).Seconds()
 }
 
+// workedOf is tookOf without the wait for its turn: what a plan foresees.
+func workedOf(j *api.Job) float64 { return max(tookOf(j)-j.QueuedS, 0) }
+
 // against is an actual amount beside the planned one.
 func against(actual, planned string) string { return actual + " / " + planned }
 

@@ -116,6 +116,7 @@ func copyJob(group uint32, status string) api.Job {
 	case api.StatusDone:
 		j.BytesDone, j.BytesTotal, j.FenceMs, j.FinishedAt = 1<<20, 1<<20, 3.25, api.At(time.Unix(104, 0))
 		j.Sources = []api.JobSource{{Node: "n1", Bytes: 1 << 18}, {Node: "n2", Bytes: 3 << 18}}
+		j.QueuedS = 1.5
 		j.LeavesTotal, j.LeavesEqual, j.LeavesDiffering = 16, 13, 3
 	case api.StatusFailed:
 		text := "no proof after 3 attempts"
@@ -134,7 +135,7 @@ func TestResyncOfOneGroupWaitsAndShowsPlanAgainstActual(t *testing.T) {
 	if want := `POST /v1/admin/groups/42/resync {"from":"","leader_share":0.25,"max_pause":"20ms","mode":"auto","rate":67108864,"target":"n3"}`; n.asked[0] != want {
 		t.Errorf("asked %s\nwant  %s", n.asked[0], want)
 	}
-	for _, want := range []string{"resync-n3-42", "done", "verdict", "delta", "1.00 MiB  1.00 MiB", "2s        4s", "13 equal, 0 missing, 3 differing", "n2 768 KiB, n1 256 KiB", "3ms"} {
+	for _, want := range []string{"resync-n3-42", "done", "verdict", "delta", "1.00 MiB  1.00 MiB", "2s        2.5s", "waited for its turn      -         1.5s", "13 equal, 0 missing, 3 differing", "n2 768 KiB, n1 256 KiB", "3ms"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -42,7 +42,6 @@ type copyReport struct {
 	BytesCopied     int64   `json:"bytes_copied"`
 	Root            string  `json:"root"`
 	CutIndex        uint64  `json:"cut_index"`
-	ElapsedS        float64 `json:"elapsed_s"`
 	ProofS          float64 `json:"proof_s"`
 	CutsAborted     int     `json:"cuts_aborted"`
 }
@@ -55,15 +54,13 @@ func copyTable(j *api.Job) *table {
 		r = copyReport{} // of another version: the row tells the rest
 	}
 	took := absent
-	if s := tookOf(j); s > 0 {
-		took = secondsCell(s)
-		if r.ElapsedS > 0 && s-r.ElapsedS > 1 {
-			took += fmt.Sprintf(" (%s of it waiting)", secondsCell(s-r.ElapsedS))
-		}
+	if tookOf(j) > 0 {
+		took = secondsCell(workedOf(j))
 	}
 	t.add("verdict", pointerCell(j.Verdict), textCell(r.Verdict))
 	t.add("bytes", bytesCell(j.PlannedBytes), bytesCell(j.BytesDone))
 	t.add("time", secondsCell(j.PlannedS), took)
+	t.add("waited for its turn", absent, secondsCell(j.QueuedS))
 	if r.PlannedEntries > 0 || r.EntriesReplayed > 0 {
 		t.add("log entries", countCell(r.PlannedEntries), countCell(r.EntriesReplayed))
 	}
@@ -101,13 +98,13 @@ func resyncsTable(jobs []*finishedJob) *table {
 	t := &table{columns: []column{
 		{heading: "GROUP", right: true}, {heading: "TARGET"}, {heading: "STATUS", colours: stateColours}, {heading: "VERDICT"},
 		{heading: "BYTES / PLANNED", right: true}, {heading: "TIME / PLANNED", right: true}, {heading: "PAUSE", right: true}, {heading: "SOURCES"}, {heading: "WHY"},
-		{heading: "ATTEMPT", right: true, wide: true}, {heading: "LEAVES", wide: true}, {heading: "JOB", wide: true},
+		{heading: "ATTEMPT", right: true, wide: true}, {heading: "LEAVES", wide: true}, {heading: "QUEUED", wide: true, right: true}, {heading: "JOB", wide: true},
 	}}
 	sum, planned, began, ended, pause := jobSum{jobs: len(jobs)}, int64(0), time.Time{}, time.Time{}, 0.0
 	for _, j := range jobs {
 		t.add(groupCell(&j.Job), pointerCell(j.Target), j.Status, pointerCell(j.Verdict), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)),
-			against(secondsCell(tookOf(&j.Job)), secondsCell(j.PlannedS)), secondsCell(j.FenceMs/1000), sourcesCell(&j.Job), whyOf(&j.Job),
-			countCell(j.Attempt), leavesCell(&j.Job), j.ID)
+			against(secondsCell(workedOf(&j.Job)), secondsCell(j.PlannedS)), secondsCell(j.FenceMs/1000), sourcesCell(&j.Job), whyOf(&j.Job),
+			countCell(j.Attempt), leavesCell(&j.Job), secondsCell(j.QueuedS), j.ID)
 		switch {
 		case j.Status == api.StatusDone:
 			sum.done++

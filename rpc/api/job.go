@@ -58,6 +58,9 @@ type Job struct {
 	Error           *string         `json:"error"`
 	Code            *Code           `json:"code"`   // of the error, where it has one
 	Result          json.RawMessage `json:"result"` // null, VerifyResult, TrimResult
+	// QueuedS is how long it waited for its turn, of the time since started_at, in seconds. What is left is the job's own,
+	// to be compared with planned_s.
+	QueuedS float64 `json:"queued_s"`
 }
 
 // JobSource is one node that gave bytes to a job.

@@ -49,6 +49,7 @@ func (js *Jobs) Open(j api.Job, note json.RawMessage, cancel func()) (*Row, erro
 	}
 	j.Sources = append([]api.JobSource{}, j.Sources...)
 	js.jobs[j.ID], js.running[j.ID], js.driven[j.ID], js.notes[j.ID] = &j, cancel, true, note
+	js.waitsLocked(&j)
 	js.keepLocked(&j)
 	if js.early[j.ID] {
 		delete(js.early, j.ID)
@@ -86,7 +87,7 @@ func (r *Row) Job() api.Job {
 	r.jobs.mu.Lock()
 	defer r.jobs.mu.Unlock()
 	if j := r.jobs.jobs[r.id]; j != nil {
-		return *j
+		return r.jobs.shownLocked(j)
 	}
 	return api.Job{ID: r.id}
 }
@@ -107,6 +108,28 @@ func (js *Jobs) changeLocked(j *api.Job, change func(*api.Job)) {
 	if change(j); stageOf(j) != before {
 		js.movedLocked()
 	}
+	js.waitsLocked(j)
+}
+
+// waitsLocked counts the time in which a job is queued.
+func (js *Jobs) waitsLocked(j *api.Job) {
+	since, waited := js.queued[j.ID]
+	switch waits := j.Status == api.StatusQueued; {
+	case waits && !waited:
+		js.queued[j.ID] = time.Now()
+	case !waits && waited:
+		j.QueuedS += time.Since(since).Seconds()
+		delete(js.queued, j.ID)
+	}
+}
+
+// shownLocked is a job as it is now.
+func (js *Jobs) shownLocked(j *api.Job) api.Job {
+	shown := *j
+	if since, waits := js.queued[j.ID]; waits {
+		shown.QueuedS += time.Since(since).Seconds()
+	}
+	return shown
 }
 
 // Progress changes the row of a job that has come further: one that was
@@ -181,6 +204,7 @@ func (r *Row) End(status string, change func(*api.Job)) {
 	now := api.At(time.Now())
 	j.Status, j.FinishedAt, j.LastProgressAt = status, now, now
 	j.BlockedBy, j.EtaS = nil, nil
+	r.jobs.waitsLocked(j)
 	delete(r.jobs.running, r.id)
 	delete(r.jobs.driven, r.id)
 	delete(r.jobs.notes, r.id)

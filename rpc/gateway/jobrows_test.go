@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
@@ -184,4 +186,32 @@ func TestFindingsOfAVerifyAreBounded(t *testing.T) {
 	if len(result.Findings) != maxVerifyFindings || result.FindingsTotal != groups*5000 || result.GroupsDamaged != groups {
 		t.Errorf("%d of %d findings of %d groups", len(result.Findings), result.FindingsTotal, result.GroupsDamaged)
 	}
+}
+
+// The wait for a turn is counted apart, over turns that are given back, and while it lasts.
+func TestWaitForATurnIsCountedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		js, err := openJobs("", "n1", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := js.Open(api.Job{Kind: api.JobResync}, nil, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status := func(s string) { row.Change(func(j *api.Job) { j.Status = s }) }
+		time.Sleep(3 * time.Second)
+		if got := js.list("")[0].QueuedS; got != 3 || row.Job().QueuedS != 3 {
+			t.Errorf("while it waits: %v s", got)
+		}
+		status(api.StatusRunning)
+		time.Sleep(10 * time.Second)
+		status(api.StatusQueued)
+		time.Sleep(time.Second)
+		status(api.StatusRunning)
+		time.Sleep(time.Second)
+		if row.End(api.StatusDone, func(*api.Job) {}); row.Job().QueuedS != 4 || len(js.queued) != 0 {
+			t.Errorf("at its end: %v s", row.Job().QueuedS)
+		}
+	})
 }

@@ -31,8 +31,9 @@ type Jobs struct {
 	running map[string]context.CancelFunc
 	driven  map[string]bool // those that have a Row
 	notes   map[string]json.RawMessage
-	early   map[string]bool // left jobs whose end was asked for before they were opened again
-	file    *jobFile        // nil: memory only
+	queued  map[string]time.Time // since when those wait for their turn that do
+	early   map[string]bool      // left jobs whose end was asked for before they were opened again
+	file    *jobFile             // nil: memory only
 	closed  bool
 	moved   chan struct{} // closed when a job comes to another stage, or its end
 
@@ -42,7 +43,7 @@ type Jobs struct {
 // openJobs reads the jobs of earlier processes. One that was cut short by the
 // end of its process has failed, unless it is of those that go on.
 func openJobs(path, node string, logger *slog.Logger) (*Jobs, error) {
-	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}, moved: make(chan struct{}), ended: func(api.Job) {}}
+	js := &Jobs{node: node, logger: logger, jobs: map[string]*api.Job{}, running: map[string]context.CancelFunc{}, driven: map[string]bool{}, notes: map[string]json.RawMessage{}, early: map[string]bool{}, queued: map[string]time.Time{}, moved: make(chan struct{}), ended: func(api.Job) {}}
 	if path == "" {
 		return js, nil
 	}
@@ -208,7 +209,7 @@ func (js *Jobs) forgetLocked() {
 func (js *Jobs) listLocked() []api.Job {
 	out := make([]api.Job, 0, len(js.jobs))
 	for _, j := range js.jobs {
-		out = append(out, *j)
+		out = append(out, js.shownLocked(j))
 	}
 	return out
 }
@@ -258,7 +259,7 @@ func (js *Jobs) list(id string) []api.Job {
 		return js.listLocked()
 	}
 	if j, ok := js.jobs[id]; ok {
-		return []api.Job{*j}
+		return []api.Job{js.shownLocked(j)}
 	}
 	return nil
 }
