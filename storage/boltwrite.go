@@ -38,8 +38,8 @@ var boltWriteBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(ni
 
 var errKeyOrder = errors.New("keys do not ascend")
 
-// writeBolt makes a file of what fn writes, and syncs it if it is to outlive the machine's power.
-func writeBolt(name string, sync bool, fn func(*boltWriter) error) (err error) {
+// writeBolt makes a file of what fn writes, and syncs it.
+func writeBolt(name string, fn func(*boltWriter) error) (err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -63,9 +63,6 @@ func writeBolt(name string, sync bool, fn func(*boltWriter) error) (err error) {
 	}
 	if _, err := f.WriteAt(metas, 0); err != nil {
 		return err
-	}
-	if !sync {
-		return nil
 	}
 	return f.Sync()
 }

@@ -25,7 +25,7 @@ func TestWrittenFilesAreBboltsOwn(t *testing.T) {
 				want[string(append(key, make([]byte, random.IntN(c.keyBytes))...))] = make([]byte, random.IntN(c.valueBytes+1))
 			}
 			path := filepath.Join(t.TempDir(), "file")
-			err := writeBolt(path, true, func(w *boltWriter) error {
+			err := writeBolt(path, func(w *boltWriter) error {
 				if err := w.bucket([]byte("a"), recordMap{"small": []byte("one")}.each); err != nil {
 					return err
 				}
@@ -96,7 +96,7 @@ func checkBolt(t *testing.T, db *bolt.DB, want recordMap) {
 // Keys out of order would make a file in which nobody finds them.
 func TestRecordsOutOfOrderAreRefused(t *testing.T) {
 	for _, keys := range [][]string{{"b", "a"}, {"a", "a"}, {""}} {
-		err := writeBolt(filepath.Join(t.TempDir(), "file"), true, func(w *boltWriter) error {
+		err := writeBolt(filepath.Join(t.TempDir(), "file"), func(w *boltWriter) error {
 			return w.bucket([]byte("a"), func(put func(key, value []byte) error) error {
 				for _, k := range keys {
 					if err := put([]byte(k), nil); err != nil {

@@ -138,7 +138,7 @@ func (f *file) make(op string, fn func(*boltWriter) error) error {
 	if err := f.close(); err != nil {
 		return err
 	}
-	if err := writeBolt(f.name(), true, fn); err != nil {
+	if err := writeBolt(f.name(), fn); err != nil {
 		return fmt.Errorf("%w: %s: %w", f.failed, op, err)
 	}
 	if err := f.named(); err != nil {

@@ -66,13 +66,8 @@ func (s *Shard) flushNext() bool {
 		return false
 	}
 	h := s.frozen[0]
-	light := s.isLight(h)
 	s.mu.Unlock()
-	if light {
-		s.pinLight(h)
-	} else {
-		s.flushHead(h)
-	}
+	s.flushHead(h)
 	return true
 }
 
@@ -124,7 +119,7 @@ func (s *Shard) committed(h *head, w *headWrite, ready map[digest.Leaf]knownDige
 	for leaf := range w.loose {
 		s.loose[leaf] = true
 	}
-	pins := s.openPins(h, true)
+	pins := s.openPins(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.frozen = s.frozen[1:]

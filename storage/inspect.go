@@ -55,7 +55,7 @@ func (v *View) Inspect(ctx context.Context, pace func(bytes int) error) (r Inspe
 				return pace(0)
 			}
 		}
-		p.at, p.disk.ahead = &v.pin.stands, true
+		p.at, p.disk.ahead = &v.pin.pos, true
 		r, err = p.finish(p.whole())
 		return err
 	})

@@ -23,7 +23,7 @@ func (s *Shard) Look(ctx context.Context) (*View, error) {
 		if err != nil {
 			return s.file.damage(err)
 		}
-		p.pos, p.stands = st.applied, st.applied
+		p.pos = st.applied
 		return nil
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,26 +106,14 @@ func OpenShard(o Options) (*Shard, error) {
 
 func (s *Shard) openFile() (err error) {
 	removeStaleCompaction(s.o.Path)
-	if s.file, err = findFile(s.o.Path, mapBytes(s.o.InitialMmapSize), false, s.damaged); err != nil {
-		return err
-	}
-	made := s.file.unborn
-	if made {
-		if err = writeBolt(s.file.name(), false, s.writeEmpty); err != nil {
-			err = fmt.Errorf("make %s: %w", s.o.Path, err)
-		}
-	}
-	if err == nil {
-		err = s.file.open(false)
-	}
-	if err != nil {
+	if s.file, err = openFile(s.o.Path, mapBytes(s.o.InitialMmapSize), false, s.damaged); err != nil {
 		return err
 	}
 	s.file.onBadLeaf = s.badLeaf
 	if err = s.load(); err == nil && !lateBirth {
 		err = syncDir(filepath.Dir(s.o.Path))
 	}
-	if err == nil && !s.o.SkipCheck && !made { // what was just made is in nobody's hands yet: its first commit syncs it
+	if err == nil && !s.o.SkipCheck {
 		err = s.file.check(context.Background(), false)
 	}
 	if err != nil {
@@ -167,27 +154,6 @@ func (s *Shard) load() error {
 		}
 		return putState(meta, &s.durable, totals{})
 	})
-}
-
-// writeEmpty writes the file that load makes with a transaction: bbolt syncs a file that it makes, whatever it is told.
-func (s *Shard) writeEmpty(w *boltWriter) error {
-	empty := state{blockFormat: blocks.FormatVersion}
-	for _, name := range [][]byte{bucketBlocks, bucketDigests, bucketMeta, bucketSeries} { // in order
-		err := w.bucket(name, func(put func(key, value []byte) error) error {
-			if !bytes.Equal(name, bucketMeta) {
-				return nil
-			}
-			records := make(recordMap)
-			if err := errors.Join(putIdentity(records, s.o.Identity, s.o.Window), putState(records, &empty, totals{})); err != nil {
-				return err
-			}
-			return records.each(put)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func emptyFile(tx *bolt.Tx) bool {

@@ -19,8 +19,6 @@ type pin struct {
 	file    *file
 	tx      *bolt.Tx
 	meta    *boltMeta // what tx shows; nil: not known
-	stands  Position  // of the state that the file shows
-	state   *state    // at pos, where the file shows an older one: nothing but the state has changed since. nil: the file's
 	written int64     // bytes put into the file since; the shard's lock guards it
 
 	mu    sync.Mutex // guards ops and ended
@@ -67,9 +65,9 @@ func (p *pin) live() bool {
 	return !p.ended
 }
 
-// openPins begins a read transaction for each cut of a head that has just been committed, or need not be. Only the flusher
-// calls it, before it writes anything else: the transaction shows the points at exactly the cut.
-func (s *Shard) openPins(h *head, written bool) []*pin {
+// openPins begins a read transaction for each cut of a head that has just been committed. Only the flusher calls it,
+// before it writes anything else: the transaction shows the state at exactly the cut.
+func (s *Shard) openPins(h *head) []*pin {
 	s.mu.RLock()
 	room := MaxViews - len(s.pins)
 	ids := make([]string, 0, len(h.cuts))
@@ -86,11 +84,7 @@ func (s *Shard) openPins(h *head, written bool) []*pin {
 			s.log.Warn("cut cannot be pinned", "cut", id, "err", err)
 			continue
 		}
-		p := &pin{id: id, pos: h.state.applied, file: s.file, tx: tx, meta: s.file.last.Load(), stands: h.state.applied}
-		if !written {
-			p.stands, p.state = s.durable.applied, &h.state
-		}
-		pins = append(pins, p)
+		pins = append(pins, &pin{id: id, pos: h.state.applied, file: s.file, tx: tx, meta: s.file.last.Load()})
 	}
 	return pins
 }

@@ -52,7 +52,6 @@ type Shard struct {
 	flushes uint64
 
 	memory    atomic.Int64 // of the heads, as the budget knows it
-	waiters   atomic.Int32 // in Flush
 	relieving atomic.Bool  // the budget wants a flush
 
 	// Apply's own.
@@ -112,8 +111,6 @@ func (s *Shard) Err() error {
 
 // Flush brings everything applied before the call to disk.
 func (s *Shard) Flush(ctx context.Context) (Durable, error) {
-	s.waiters.Add(1)
-	defer s.waiters.Add(-1)
 	s.mu.Lock()
 	target := s.state.applied.Index
 	for s.durable.applied.Index < target {

@@ -30,9 +30,6 @@ func (v *View) State() (b []byte, err error) {
 		if err != nil {
 			return v.pin.file.damage(err)
 		}
-		if v.pin.state != nil {
-			s = *v.pin.state
-		}
 		t := takeover{s, v.shard.o.Window}
 		b = t.encode()
 		return nil

@@ -62,9 +62,6 @@ func (s *stable) read() (VoteRecord, error) {
 func (s *stable) SetUint64(key []byte, val uint64) error {
 	switch string(key) {
 	case keyCurrentTerm:
-		if s.remembered(val) {
-			return nil
-		}
 		return s.write(func(r *VoteRecord) { r.CurrentTerm = max(r.CurrentTerm, val) })
 	case keyLastVoteTerm:
 		s.mu.Lock()
@@ -75,16 +72,6 @@ func (s *stable) SetUint64(key []byte, val uint64) error {
 		return s.Set(key, binary.BigEndian.AppendUint64(nil, val))
 	}
 	return fmt.Errorf("vote of group %d has no %q", s.group, key)
-}
-
-// remembered reports whether what is durable says that term already: raft sets the one that it has just read whenever it is
-// started. Of a replica that has neither a record nor a generation to keep, term 0 says nothing.
-func (s *stable) remembered(term uint64) bool {
-	r, ok, err := s.v.Record(s.group)
-	if err == nil && !ok {
-		return term == 0 && s.generation == 0
-	}
-	return err == nil && r.CurrentTerm >= term && r.Lineage == s.lineage && r.Generation == s.generation
 }
 
 func (s *stable) Set(key, val []byte) error {
