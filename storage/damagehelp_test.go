@@ -12,6 +12,9 @@ func (f *file) change(t testing.TB, fn func(tx *bolt.Tx) error) {
 	txid := 0
 	err := f.db.Update(func(tx *bolt.Tx) error {
 		txid = tx.ID()
+		if err := f.guides(tx); err != nil { // a commit may have come just now
+			return err
+		}
 		return fn(tx)
 	})
 	if err == nil {
