@@ -58,12 +58,13 @@ type scene struct {
 	root      func() (digest.ID, error)
 	described int // questions, without those that are made while a server catches up or is proven
 	proofs    int
+	roots     map[string]int                                   // questions for a root, by node
 	asked     func(node membership.NodeID, group uint32) error // nil: nothing hinders an answer
 }
 
 func newScene(t *testing.T, voters ...string) *scene {
 	t.Helper()
-	s := &scene{hosts: make(map[string]*raftgroup.Host), runs: make(map[string]membership.ServerID)}
+	s := &scene{hosts: make(map[string]*raftgroup.Host), runs: make(map[string]membership.ServerID), roots: make(map[string]int)}
 	birth := &membership.Birth{Group: testGroup, Lineage: "6f1c8a3e-0000-4000-8000-000000000007", Epoch: 1}
 	doors := make(map[string]*raft.InmemTransport)
 	for _, name := range voters {
@@ -199,10 +200,11 @@ func (s *scene) Describe(ctx context.Context, node membership.NodeID, group uint
 }
 
 // Root implements Peers.
-func (s *scene) Root(context.Context, membership.NodeID, uint32, string) (digest.ID, error) {
+func (s *scene) Root(_ context.Context, node membership.NodeID, _ uint32, _ string) (digest.ID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.proofs++
+	s.roots[node.Name]++
 	return s.root()
 }
 
@@ -235,6 +237,24 @@ func TestHoldersOfASettledGroupAreAskedNowAndThen(t *testing.T) {
 		s.await(t, "the new id of n2 is a member", recheck+time.Second, func() bool {
 			members, _, err := s.lead.Members()
 			return err == nil && len(members) == 3 && members[2] == raftgroup.Member{ID: again("n2", 1)}
+		})
+	})
+}
+
+// The others tell their roots at the cut of a proof too: else a group would show that two of its three are equal.
+func TestAllTellTheirRootsAtTheCutOfAProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, "n1", "n2")
+		s.change(func() {
+			s.assigned.Nodes = append(s.assigned.Nodes, id("n3").NodeID)
+			s.runs["n3"] = id("n3")
+			s.root = func() (digest.ID, error) { return digest.ID{1}, nil }
+		})
+		time.Sleep(time.Hour)
+		s.change(func() {
+			if s.roots["n3"] != maxDiffering || s.roots["n2"] != maxDiffering || s.roots["n1"] != 0 {
+				t.Errorf("roots were asked of %v, want %d of n2 and n3 each", s.roots, maxDiffering)
+			}
 		})
 	})
 }

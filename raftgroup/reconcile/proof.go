@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -95,6 +96,8 @@ func (l *Loop) prove(ctx context.Context, g *raftgroup.Group, target membership.
 		defer cancel()
 		_, _ = g.End(ending, cutID)
 	}()
+	witnessed := l.witness(ctx, g, target, cutID)
+	defer witnessed()
 	own, _, err := g.Root(ctx, cutID)
 	if err != nil {
 		return err
@@ -112,6 +115,29 @@ func (l *Loop) prove(ctx context.Context, g *raftgroup.Group, target membership.
 		return fmt.Errorf("%s does not answer after its proof: %w", target, err)
 	}
 	return stillIs(target, answer.Server)
+}
+
+// witnessLimit bounds the wait for the roots of those that are not proven.
+const witnessLimit = time.Second
+
+// witness has the other members tell their roots at the cut of a proof, for their rows: so a group shows whether all are equal. They
+// decide nothing here. What it returns waits for them.
+func (l *Loop) witness(ctx context.Context, g *raftgroup.Group, target membership.ServerID, cutID string) (wait func()) {
+	members, _, err := g.Members()
+	if err != nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, witnessLimit)
+	var asked sync.WaitGroup
+	for _, m := range members {
+		if m.ID.NodeID != target.NodeID && m.ID.NodeID != g.Self().NodeID {
+			asked.Go(func() { _, _ = l.peers.Root(ctx, m.ID.NodeID, g.ID(), cutID) })
+		}
+	}
+	return func() {
+		asked.Wait()
+		cancel()
+	}
 }
 
 // stillIs refuses a proof of a server that its node has given up meanwhile.
