@@ -180,7 +180,7 @@ func TestScrubReadsAllInSteps(t *testing.T) {
 	scrub := func(each func()) (r Inspection, steps int) {
 		t.Helper()
 		for cursor := ""; cursor != "" || steps == 0; steps++ {
-			next, step, err := s.Scrub(t.Context(), cursor, 64<<10)
+			next, step, err := s.Scrub(t.Context(), cursor, 16<<10)
 			if err != nil {
 				t.Fatal(err)
 			}

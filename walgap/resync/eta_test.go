@@ -31,10 +31,11 @@ func (g *giveWay) work(cost time.Duration, spread bool) {
 // steps is a share that changes at times.
 func steps(list ...float64) func(time.Duration) float64 { // share, second, share, second, ..., share
 	return func(at time.Duration) float64 {
-		for len(list) > 1 && at.Seconds() >= list[1] {
-			list = list[2:]
+		now := list
+		for len(now) > 1 && at.Seconds() >= now[1] {
+			now = now[2:]
 		}
-		return list[0]
+		return now[0]
 	}
 }
 
