@@ -123,9 +123,12 @@ func (f *Fence) Err() error {
 }
 
 // Drain waits until no entry from before the fence is on its way.
-func (f *Fence) Drain(ctx context.Context) error {
+func (f *Fence) Drain(ctx context.Context) error { return f.await(ctx, f.q.drained()) }
+
+// await waits for quiet while the fence is held.
+func (f *Fence) await(ctx context.Context, quiet <-chan struct{}) error {
 	select {
-	case <-f.q.drained():
+	case <-quiet:
 		return nil
 	case <-f.done:
 		if err := f.Err(); err != nil {

@@ -24,17 +24,7 @@ func (f *Fence) seal(ctx context.Context) error {
 	if quiet == nil {
 		return nil
 	}
-	select {
-	case <-quiet:
-		return nil
-	case <-f.done:
-		if err := f.Err(); err != nil {
-			return err
-		}
-		return ErrFenceExpired
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return f.await(ctx, quiet)
 }
 
 // step begins what goes past the queue, once no fence is sealed; false: the group
