@@ -13,14 +13,37 @@ import (
 // A vote that cannot be written is refused by Raft itself.
 type failStop struct {
 	raft.StableStore
-	runs atomic.Bool // whether Raft's own goroutine writes, not the one that starts it
+	begun atomic.Bool // whether the constructor has written its term, once: what follows is the loop's
 }
+
+// unwritten is what a start that cannot write its term panics with: Raft would
+// do so too, with a text.
+type unwritten struct{ error }
 
 // SetUint64 implements raft.StableStore.
 func (s *failStop) SetUint64(key []byte, value uint64) error {
+	inLoop := s.begun.Swap(true)
 	err := s.StableStore.SetUint64(key, value)
-	if err != nil && s.runs.Load() {
+	switch {
+	case err == nil:
+		return nil
+	case inLoop:
 		runtime.Goexit()
 	}
-	return err
+	panic(unwritten{err})
+}
+
+// start runs Raft's constructor, which writes the term once more before any
+// goroutine of its own runs, and gives what could not be written as an error.
+func (s *failStop) start(construct func() (*raft.Raft, error)) (node *raft.Raft, err error) {
+	defer func() {
+		switch failure := recover().(type) {
+		case nil:
+		case unwritten:
+			node, err = nil, failure.error
+		default:
+			panic(failure)
+		}
+	}()
+	return construct()
 }

@@ -2,6 +2,7 @@ package raftgroup
 
 import (
 	"errors"
+	"io"
 	"sync"
 	"testing"
 
@@ -11,17 +12,24 @@ import (
 // brokenStore is a StableStore whose disk has failed.
 type brokenStore struct{ raft.StableStore }
 
-func (brokenStore) SetUint64([]byte, uint64) error { return errors.New("input/output error") }
+var errBrokenStore = errors.New("input/output error")
+
+func (brokenStore) SetUint64([]byte, uint64) error { return errBrokenStore }
 
 // A disk that fails under a term ends Raft's loop, not the process: that is
 // Fatal's part, which has a line to say first. Before the loop runs, it is an
 // error of the start.
 func TestTermThatCannotBeWrittenEndsOnlyTheLoop(t *testing.T) {
-	s := &failStop{StableStore: brokenStore{}}
-	if err := s.SetUint64([]byte("CurrentTerm"), 2); err == nil {
-		t.Error("the start does not learn of it")
+	s := &failStop{StableStore: brokenStore{raft.NewInmemStore()}}
+	entries := raft.NewInmemStore()
+	config := raft.DefaultConfig()
+	config.LocalID, config.LogOutput = "n1", io.Discard
+	_, transport := raft.NewInmemTransport("n1")
+	if _, err := s.start(func() (*raft.Raft, error) {
+		return raft.NewRaft(config, &raft.MockFSM{}, entries, s, raft.NewInmemSnapshotStore(), transport)
+	}); !errors.Is(err, errBrokenStore) {
+		t.Errorf("a start whose term cannot be written: %v", err)
 	}
-	s.runs.Store(true)
 	var loop sync.WaitGroup
 	returned := false
 	loop.Go(func() {

@@ -130,12 +130,13 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
 	config.NotifyCh = in.notify
 	votes := &failStop{StableStore: p.votes}
-	node, err := raft.NewRaft(config, in.fsm, in.logs, votes, p.snapshots, guardedTransport{p.transport, p.transport.(raft.WithPreVote)})
+	node, err := votes.start(func() (*raft.Raft, error) {
+		return raft.NewRaft(config, in.fsm, in.logs, votes, p.snapshots, guardedTransport{p.transport, p.transport.(raft.WithPreVote)})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
 	}
 	in.raft = node
-	votes.runs.Store(true)
 	p.entries.SetFloor(in.floor) // until here nothing may be compacted
 	in.proposer = &proposer{
 		submit:   newTurns(),
