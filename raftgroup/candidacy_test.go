@@ -179,7 +179,9 @@ func TestDeposedLeaderIsElectedAgainBesideACandidate(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.net.isolate(late.Self().Name, false)
-		await(t, "the old leader hears of the term", 5*time.Second, func() bool { return !old.IsLeader() })
+		await(t, "the old leader hears of the term", 5*time.Second, func() bool { // it steps down first, then notes the term
+			return !old.IsLeader() && old.Status().Term == late.Status().Term
+		})
 		standings := append(old.host.LedBy(membership.NodeID{}), late.host.LedBy(membership.NodeID{})...)
 		if len(standings) != 2 || standings[0].CurrentTerm != standings[1].CurrentTerm {
 			t.Fatalf("they stand as %+v", standings)

@@ -1,8 +1,8 @@
 package raftgroup
 
 import (
+	"fmt"
 	"runtime"
-	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -13,37 +13,37 @@ import (
 // A vote that cannot be written is refused by Raft itself.
 type failStop struct {
 	raft.StableStore
-	begun atomic.Bool // whether the constructor has written its term, once: what follows is the loop's
+	// Raft's constructor writes the term that it has read once more, and panics
+	// where that fails, on its caller's goroutine. newFailStop has written it:
+	// the first write is left out.
+	begun bool
 }
 
-// unwritten is what a start that cannot write its term panics with: Raft would
-// do so too, with a text.
-type unwritten struct{ error }
+// keyCurrentTerm is Raft's name of the term (raft.go, keyCurrentTerm).
+var keyCurrentTerm = []byte("CurrentTerm")
 
-// SetUint64 implements raft.StableStore.
+// newFailStop gives the store to one raft.NewRaft.
+func newFailStop(votes raft.StableStore) (*failStop, error) {
+	term, err := votes.GetUint64(keyCurrentTerm)
+	if err != nil && err.Error() != "not found" {
+		return nil, fmt.Errorf("read the term: %w", err)
+	}
+	if err := votes.SetUint64(keyCurrentTerm, term); err != nil {
+		return nil, fmt.Errorf("write the term: %w", err)
+	}
+	return &failStop{StableStore: votes}, nil
+}
+
+// SetUint64 implements raft.StableStore. The constructor calls it first, then
+// Raft's own goroutine alone.
 func (s *failStop) SetUint64(key []byte, value uint64) error {
-	inLoop := s.begun.Swap(true)
-	err := s.StableStore.SetUint64(key, value)
-	switch {
-	case err == nil:
+	if !s.begun {
+		s.begun = true
 		return nil
-	case inLoop:
+	}
+	err := s.StableStore.SetUint64(key, value)
+	if err != nil {
 		runtime.Goexit()
 	}
-	panic(unwritten{err})
-}
-
-// start runs Raft's constructor, which writes the term once more before any
-// goroutine of its own runs, and gives what could not be written as an error.
-func (s *failStop) start(construct func() (*raft.Raft, error)) (node *raft.Raft, err error) {
-	defer func() {
-		switch failure := recover().(type) {
-		case nil:
-		case unwritten:
-			node, err = nil, failure.error
-		default:
-			panic(failure)
-		}
-	}()
-	return construct()
+	return nil
 }

@@ -129,10 +129,11 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	config := in.timersNow().raftConfig(self)
 	config.Logger = &raftLogger{log: in.log, repeats: &h.repeats}
 	config.NotifyCh = in.notify
-	votes := &failStop{StableStore: p.votes}
-	node, err := votes.start(func() (*raft.Raft, error) {
-		return raft.NewRaft(config, in.fsm, in.logs, votes, p.snapshots, guardedTransport{p.transport, p.transport.(raft.WithPreVote)})
-	})
+	votes, err := newFailStop(p.votes)
+	if err != nil {
+		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
+	}
+	node, err := raft.NewRaft(config, in.fsm, in.logs, votes, p.snapshots, guardedTransport{p.transport, p.transport.(raft.WithPreVote)})
 	if err != nil {
 		return nil, fmt.Errorf("start raft of group %d: %w", group, err)
 	}
