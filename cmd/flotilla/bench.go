@@ -57,8 +57,8 @@ flotilla bench check --size 1GB`,
 
 func benchFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "db", Value: "bench", Usage: "database that is written to"},
-		&cli.StringFlag{Name: "collection", Value: "readings", Usage: "collection that is written to"},
+		&cli.StringFlag{Name: "db", Value: "bench", Usage: "database that is written to, before a read too"},
+		&cli.StringFlag{Name: "collection", Value: "readings", Usage: "collection of it"},
 		&cli.StringFlag{Name: "duration", Value: "10s", Usage: "how long is measured"},
 		&cli.StringFlag{Name: "warmup", Value: "2s", Usage: "how long runs before that"},
 		&cli.IntFlag{Name: "connections", Usage: "gRPC connections, spread over all nodes", DefaultText: "16 for write, one a node for read"},

@@ -52,7 +52,7 @@ func open(c *cli.Context) (*session, error) {
 	}
 	client, err := apiclient.New(addresses(c), timeout)
 	if err != nil {
-		return nil, usagef("--addr: %v", err)
+		return nil, usagef("%s: %v", sourceOfAddresses(c), err)
 	}
 	s := &session{api: client, timeout: timeout}
 	s.print = printer{w: c.App.Writer, format: c.String("output"), colour: colours(c.App.Writer)}
@@ -74,6 +74,14 @@ func addresses(c *cli.Context) []string {
 		return splitAddresses(given...)
 	}
 	return environmentAddresses()
+}
+
+// sourceOfAddresses names where addresses came from.
+func sourceOfAddresses(c *cli.Context) string {
+	if len(c.StringSlice("addr")) > 0 {
+		return "--addr"
+	}
+	return "FLOTILLA_ADDR"
 }
 
 func environmentAddresses() []string { return splitAddresses(os.Getenv("FLOTILLA_ADDR")) }

@@ -52,7 +52,7 @@ func report(ctx context.Context, line commandLine, err error, s streams) int {
 	code := exitCode(ctx, err)
 	text := err.Error()
 	if code == exitInterrupted {
-		text = "interrupted"
+		text = interrupted(err)
 	}
 	if _, judged := errors.AsType[verdict](err); code == exitUsage && !judged {
 		text += "; see " + line.name() + " --help"
@@ -61,6 +61,29 @@ func report(ctx context.Context, line commandLine, err error, s streams) int {
 		fmt.Fprintf(s.err, "%s: %s\n", line.name(), text)
 	}
 	return code
+}
+
+// stillTrue is an error with what holds although the command has ended: a job that goes on, a write whose outcome is not
+// known. Who interrupts is told that, and not the error.
+type stillTrue struct {
+	text string
+	err  error
+}
+
+func (e stillTrue) Error() string { return e.text + ": " + e.err.Error() }
+
+func (e stillTrue) Unwrap() error { return e.err }
+
+// interrupted is what who interrupts is told.
+func interrupted(err error) string {
+	const text = "interrupted"
+	if e, ok := errors.AsType[stillTrue](err); ok {
+		return text + ": " + e.text
+	}
+	if e, ok := errors.AsType[*api.Error](err); (ok && e.Code.Unknown()) || errors.Is(err, apiclient.ErrSent) {
+		return text + ": " + apiclient.ErrSent.Error()
+	}
+	return text
 }
 
 // exitCode is the one mapping from errors to codes.

@@ -19,6 +19,11 @@ func TestEveryHelpEndsWithExamplesThatParse(t *testing.T) {
 		if code != exitOK || !found || !strings.Contains(examples, "flotilla "+path[0]) || errs.Len() > 0 {
 			t.Errorf("%v --help: code %d, stderr %q, ends with %q", path, code, &errs, examples)
 		}
+		for line := range strings.Lines(out.String()) {
+			if strings.TrimRight(line, " \n") != strings.TrimSuffix(line, "\n") {
+				t.Errorf("%v --help: spaces end the line %q", path, line)
+			}
+		}
 		for _, words := range exampleCommands(examples) {
 			line, err := arrange(newApp(s), words)
 			if err != nil {

@@ -44,16 +44,16 @@ func (s *session) follow(ctx context.Context, jobs []*finishedJob, show *jobBoar
 			return goesOn(open, ctx.Err())
 		}
 		if _, unreachable := errors.AsType[*apiclient.UnreachableError](err); !unreachable || time.Since(answered) > s.timeout {
-			return err
+			return goesOn(open, err)
 		}
 	}
 }
 
 func goesOn(open []*finishedJob, err error) error {
 	if len(open) == 1 {
-		return fmt.Errorf("job %s goes on (flotilla job %s): %w", open[0].ID, open[0].ID, err)
+		return stillTrue{fmt.Sprintf("job %s goes on (flotilla job %s)", open[0].ID, open[0].ID), err}
 	}
-	return fmt.Errorf("%d jobs go on (flotilla jobs): %w", len(open), err)
+	return stillTrue{fmt.Sprintf("%d jobs go on (flotilla jobs)", len(open)), err}
 }
 
 func openJobs(jobs []*finishedJob) (open []*finishedJob) {

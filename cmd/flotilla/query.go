@@ -206,7 +206,9 @@ func (s *session) copyAnswer(ctx context.Context, r apiclient.Request) error {
 	}
 	defer answer.Close()
 	end := &lastByte{w: s.print.w}
-	if _, err := io.Copy(end, answer); err != nil {
+	if _, err := io.Copy(end, answer); end.err != nil {
+		return end.err
+	} else if err != nil {
 		return fmt.Errorf("the answer broke off: %w", err)
 	}
 	if end.b != '\n' && end.b != 0 {
@@ -233,13 +235,16 @@ func (s *session) wholeAnswer(ctx context.Context, r apiclient.Request) ([]byte,
 }
 
 type lastByte struct {
-	w io.Writer
-	b byte
+	w   io.Writer
+	b   byte
+	err error // of w: the answer is not to blame
 }
 
 func (l *lastByte) Write(b []byte) (int, error) {
 	if len(b) > 0 {
 		l.b = b[len(b)-1]
 	}
-	return l.w.Write(b)
+	n, err := l.w.Write(b)
+	l.err = err
+	return n, err
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,6 +26,7 @@ func startVerb(s streams) *cli.Command {
 			if err != nil {
 				return err
 			}
+			signal.Ignore(syscall.SIGPIPE) // who reads its lines may go before it does: it goes on, and ends as it should
 			switch err := node.Run(c.Context, cfg); {
 			case errors.Is(err, node.ErrFixed):
 				return usageError{err.Error()}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
 const (
@@ -48,22 +49,20 @@ func only(groups []uint32) *uint32 {
 	return &groups[0]
 }
 
-// eachGroup does something for every group, so many at a time. Who leaves before
-// its end makes room for another.
-func eachGroup(ctx context.Context, atOnce int, groups []uint32, do func(group uint32, leave func())) {
-	places := make(chan struct{}, atOnce)
+// eachGroup does something for every group, so many at a time. Who leaves its
+// seat while it waits makes room for another.
+func eachGroup(ctx context.Context, atOnce int, groups []uint32, do func(group uint32, seat *antientropy.Seat)) {
+	seats := antientropy.NewSeats(atOnce)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, group := range groups {
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
+		seat, err := seats.Take(ctx)
+		if err != nil {
 			return
 		}
 		wg.Go(func() {
-			leave := sync.OnceFunc(func() { <-places })
-			defer leave()
-			do(group, leave)
+			defer seat.Leave()
+			do(group, seat)
 		})
 	}
 }
@@ -86,7 +85,7 @@ func (g *Gateway) trim(ctx context.Context, groups []uint32, progress func(func(
 		Offline: []api.TrimReplica{}, Failed: []api.TrimReplica{}}
 	var mu sync.Mutex
 	leaderless := true // all that failed would not have with a leader
-	eachGroup(ctx, groupWorkers, groups, func(group uint32, _ func()) {
+	eachGroup(ctx, groupWorkers, groups, func(group uint32, _ *antientropy.Seat) {
 		part, retry := g.trimGroup(ctx, group)
 		mu.Lock()
 		result.Trimmed = append(result.Trimmed, part.Trimmed...)

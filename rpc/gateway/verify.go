@@ -64,11 +64,11 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 	if g.cfg.ChecksAtOnce > 0 {
 		atOnce = g.cfg.ChecksAtOnce
 	}
-	eachGroup(ctx, atOnce, r.Groups, func(group uint32, leave func()) {
+	eachGroup(ctx, atOnce, r.Groups, func(group uint32, seat *antientropy.Seat) {
 		o := optionsOf(r, func(bytes int64) {
 			progress(func(j *api.Job) { j.BytesDone, j.BlockedBy = j.BytesDone+bytes, g.heldBack() })
 		})
-		o.Repairing = leave // repairs that hang do not keep the other groups waiting
+		o.Seat = seat // repairs that hang do not keep the other groups waiting
 		report, err := g.CheckGroup(ctx, group, o)
 		if err != nil {
 			return // the job ends

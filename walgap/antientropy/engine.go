@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 )
 
@@ -39,14 +38,14 @@ func New(config Config) (*Engine, error) {
 // could not be checked is in the report, which is valid with an error too.
 func (e *Engine) Check(ctx context.Context, group uint32, o Options) (Report, error) {
 	began := time.Now()
-	if told := o.Repairing; told != nil {
-		o.Repairing = sync.OnceFunc(told)
+	release, err := e.groups.take(ctx, group, o.Seat.Leave) // who has it may be at its repairs
+	if err == nil {
+		defer release()
+		err = o.Seat.Return(ctx)
 	}
-	release, err := e.groups.take(ctx, group, o.Repairing) // who has it may be at its repairs
 	if err != nil {
 		return Report{Group: group, Unchecked: "ended before it began", Passing: true, Began: began, Ended: time.Now()}, err
 	}
-	defer release()
 	var sum Report // of what the attempts have read
 	for attempt := 1; ; attempt++ {
 		c := &check{

@@ -23,10 +23,6 @@ func (c *check) repair(ctx context.Context) {
 			if len(charges) == 0 {
 				break
 			}
-			if c.options.Repairing != nil {
-				c.options.Repairing()
-				c.options.Repairing = nil
-			}
 			if sound = c.attempt(ctx, b, plan, charges); !sound {
 				break
 			}
@@ -118,8 +114,9 @@ func (r *Repair) keep(on charge, self string) {
 	}
 }
 
-// mend has one replica repaired, and checks it at a later cut.
+// mend has one replica repaired, and checks it at a later cut. What waits for others keeps no seat from them.
 func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) error {
+	c.options.Seat.Leave()
 	waiting, cancel := context.WithTimeout(ctx, turnBound)
 	defer cancel()
 	release, err := c.engine.nodes.take(waiting, b.Node, nil)
@@ -136,6 +133,9 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 	defer cancel()
 	if err := c.cluster().Repair(bounded, c.group, b.Node, plan); err != nil {
 		return fmt.Errorf("repair: %w", err)
+	}
+	if err := c.options.Seat.Return(ctx); err != nil {
+		return err
 	}
 	for attempt := 1; ; attempt++ {
 		again, err := c.recheck(ctx, b, charges, attempt == maxAttempts)

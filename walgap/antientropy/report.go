@@ -25,10 +25,10 @@ type Options struct {
 	Repair bool // what is wrong is repaired, by cuts in the log whatever the mode is
 	// Progress is told of bytes that replicas have read. Nil: nobody.
 	Progress func(bytes int64)
-	// Repairing is told, once, that the check itself is over, and that what follows are repairs, which may wait for each
-	// other; or that it waits for another check of its group, which may be at that. Whoever bounds checks need not count
-	// it any more. Nil: nobody.
-	Repairing func()
+	// Seat is the check's among those of whoever bounds them, who takes it, and leaves it in the end. The check leaves it
+	// while it only waits: for another check of its group, and for repairs, which have bounds of their own and may hang;
+	// and comes back to one before it asks or reads anything more. Nil: nobody bounds it.
+	Seat *Seat
 }
 
 // Report is the result of a check of one group.

@@ -17,8 +17,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -44,14 +46,11 @@ type Client struct {
 func New(addresses []string, timeout time.Duration) (*Client, error) {
 	c := &Client{timeout: timeout}
 	for _, a := range addresses {
-		if !strings.Contains(a, "://") {
-			a = "http://" + a
+		base, err := baseOf(a)
+		if err != nil {
+			return nil, err
 		}
-		u, err := url.Parse(a)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return nil, fmt.Errorf("address %q is not host:port", strings.TrimPrefix(a, "http://"))
-		}
-		c.bases = append(c.bases, strings.TrimSuffix(u.String(), "/"))
+		c.bases = append(c.bases, base)
 	}
 	if len(c.bases) == 0 {
 		return nil, errors.New("no address of a node")
@@ -85,15 +84,22 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type UnreachableError struct {
 	Addresses []string
 	Err       error // of the last address
+	Sent      bool  // a change was sent: it may be carried out all the same
 }
 
 func (e *UnreachableError) Error() string {
 	text := fmt.Sprintf("no node answers at %s: %v", strings.Join(e.Addresses, ", "), e.Err)
-	if errors.Is(e.Err, errNoHTTP) || errors.Is(e.Err, errHangsUp) {
+	switch {
+	case e.Sent:
+		return text + "; " + ErrSent.Error()
+	case errors.Is(e.Err, errNoHTTP), errors.Is(e.Err, errHangsUp):
 		return text
 	}
 	return text + " (is one running? give --addr or FLOTILLA_ADDR)"
 }
+
+// ErrSent is wrapped where the caller ended a change that a node may have: look whether it was carried out.
+var ErrSent = errors.New("the request was sent: it may be carried out, look before it is repeated")
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
@@ -158,6 +164,10 @@ func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 		}
 	}
 	var last error
+	var sent atomic.Bool
+	if changes(r) {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	}
 	for i, base := range c.bases {
 		answer, err := c.patiently(ctx, c.patience(r, i), func(ctx context.Context) (*http.Response, error) {
 			return c.send(ctx, base, r, payload)
@@ -170,10 +180,20 @@ func (c *Client) Stream(ctx context.Context, r Request) (io.ReadCloser, error) {
 			break
 		}
 	}
+	why := reason(last)
+	maybe := sent.Load() && !errors.Is(why, errNoHTTP)
 	if errors.Is(ctx.Err(), context.Canceled) {
+		if maybe {
+			return nil, fmt.Errorf("%w: %w", ErrSent, ctx.Err())
+		}
 		return nil, ctx.Err()
 	}
-	return nil, &UnreachableError{Addresses: c.bases, Err: reason(last)}
+	return nil, &UnreachableError{Addresses: c.bases, Err: why, Sent: maybe}
+}
+
+// changes reports whether a request may change anything: a plan does not.
+func changes(r Request) bool {
+	return r.Method != "" && r.Method != http.MethodGet && r.Query.Get("dry_run") != "true"
 }
 
 func (c *Client) send(ctx context.Context, base string, r Request, payload []byte) (*http.Response, error) {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,8 +60,39 @@ func TestChangeThatMayHaveArrivedIsNotRepeated(t *testing.T) {
 	second := serve(t, func(w http.ResponseWriter, _ *http.Request) { asked.Add(100) })
 	c := newClient(t, time.Minute, breaks, second)
 	_, err := c.Do(t.Context(), Request{Method: http.MethodPost, Path: "/"})
-	if _, ok := errors.AsType[*UnreachableError](err); !ok || asked.Load() != 1 {
+	if e, ok := errors.AsType[*UnreachableError](err); !ok || asked.Load() != 1 || !e.Sent || !strings.Contains(e.Error(), ErrSent.Error()) {
 		t.Errorf("asked %d, %v", asked.Load(), err)
+	}
+}
+
+// Of a change that got no answer it is said whether it may be carried out.
+func TestChangeThatMayBeCarriedOutIsSaidToBe(t *testing.T) {
+	took, release := make(chan struct{}), make(chan struct{})
+	silent := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	taking := serve(t, func(http.ResponseWriter, *http.Request) { close(took); <-release })
+	defer close(release)
+	plan := url.Values{"dry_run": {"true"}}
+	for name, test := range map[string]struct {
+		address string
+		request Request
+		sent    bool
+	}{
+		"SentAndSilent": {silent, Request{Method: http.MethodDelete, Path: "/"}, true},
+		"NeverSent":     {refusing(t), Request{Method: http.MethodDelete, Path: "/"}, false},
+		"Plan":          {silent, Request{Method: http.MethodPost, Path: "/", Query: plan}, false},
+		"Read":          {silent, Request{Path: "/"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newClient(t, 50*time.Millisecond, test.address).Do(t.Context(), test.request)
+			if e, ok := errors.AsType[*UnreachableError](err); !ok || e.Sent != test.sent {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() { <-took; interrupt() }() // ends with the request
+	if _, err := newClient(t, time.Minute, taking).Do(ctx, Request{Method: http.MethodPost, Path: "/"}); !errors.Is(err, ErrSent) || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
 
@@ -121,8 +154,13 @@ func TestListJoinsPagesAndLeavesASinglePageAsItCame(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	for address, ok := range map[string]bool{"127.0.0.1:7601": true, "http://h:1": true, "https://h": true, "": false, "http://": false, "ftp://h:1": false} {
-		if _, err := New([]string{address}, time.Second); (err == nil) != ok {
+	for address, ok := range map[string]bool{
+		"127.0.0.1:7601": true, "db1:7601": true, ":7601": true, "[::1]:7601": true, "http://h:1": true, "https://h": true, "https://h/proxy/": true,
+		"": false, "http://": false, "ftp://h:1": false, "db1": false, "127.0.0.1": false, "::1:7601": false, "h:http": false,
+		"127.0.0.1:99999": false, "127.0.0.1:0": false, "127.0.0.1:": false, "127.0.0.1:-1": false, "http://h:99999": false, "http://h:": false,
+		"h:1/?x=1": false, "http://h:1/#x": false, "a b:1": false, "h:1:2": false,
+	} {
+		if _, err := New([]string{"h:1", address}, time.Second); (err == nil) != ok || !ok && !strings.Contains(err.Error(), strconv.Quote(address)) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -153,7 +191,7 @@ func serveInMemory(handlers map[string]http.HandlerFunc) (dial func(context.Cont
 	var servers []*http.Server
 	for host, handler := range handlers {
 		l, s := &memory{make(chan net.Conn), make(chan struct{})}, &http.Server{Handler: handler}
-		listeners[host+":80"], servers = l, append(servers, s)
+		listeners[host+":1"], servers = l, append(servers, s)
 		serving.Go(func() { _ = s.Serve(l) }) // ends with Close
 	}
 	dial = func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -188,7 +226,7 @@ func TestNodeThatHangsIsPassedBy(t *testing.T) {
 		})
 		defer stop()
 		defer close(over)
-		c, err := New([]string{"hangs", "up", "up"}, 3*time.Second)
+		c, err := New([]string{"hangs:1", "up:1", "up:1"}, 3*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

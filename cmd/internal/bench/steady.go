@@ -35,6 +35,27 @@ type Spell struct {
 	P99Ms   float64        `json:"p99_ms"`
 	MaxMs   float64        `json:"max_ms"`
 	Errors  map[string]int `json:"errors"`
+
+	latency histogram
+}
+
+func newSpell(seconds float64, latency histogram, failures map[string]int) Spell {
+	return Spell{Seconds: seconds, Writes: int64(latency.total), P50Ms: milliseconds(latency.quantile(0.5)),
+		P99Ms: milliseconds(latency.quantile(0.99)), MaxMs: milliseconds(latency.max), Errors: maps.Clone(failures), latency: latency}
+}
+
+// Join takes spells of one kind, seen by turns with another, for one: its quantiles are those of all their writes.
+func Join(spells ...Spell) Spell {
+	var latency histogram
+	seconds, failures := 0.0, map[string]int{}
+	for i := range spells {
+		latency.merge(&spells[i].latency)
+		seconds += spells[i].Seconds
+		for why, n := range spells[i].Errors {
+			failures[why] += n
+		}
+	}
+	return newSpell(seconds, latency, failures)
 }
 
 // StartSteady begins to write points, perSecond writes a second and at most inFlight of them at once, until Stop.
@@ -83,8 +104,7 @@ func (s *Steady) Mark() Spell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	spell := Spell{Seconds: now.Sub(s.since).Seconds(), Writes: int64(s.latency.total), P50Ms: milliseconds(s.latency.quantile(0.5)),
-		P99Ms: milliseconds(s.latency.quantile(0.99)), MaxMs: milliseconds(s.latency.max), Errors: maps.Clone(s.failures)}
+	spell := newSpell(now.Sub(s.since).Seconds(), s.latency, s.failures)
 	s.latency, s.since = histogram{}, now
 	clear(s.failures)
 	return spell

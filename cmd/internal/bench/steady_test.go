@@ -44,3 +44,18 @@ func TestSteadyLoadSeesAStallInFull(t *testing.T) {
 		}
 	})
 }
+
+// Of 90 fast writes and 10 slow ones the 95th percentile is slow, however they are spread over spells.
+func TestJoinedSpellsCountAllWrites(t *testing.T) {
+	spell := func(n int, took time.Duration) Spell {
+		var h histogram
+		for range n {
+			h.add(took)
+		}
+		return newSpell(1, h, map[string]int{"timeout": 1})
+	}
+	joined := Join(spell(90, time.Millisecond), spell(10, 100*time.Millisecond))
+	if joined.Writes != 100 || joined.Seconds != 2 || joined.P50Ms > 1.1 || joined.P99Ms < 99 || joined.MaxMs != 100 || joined.Errors["timeout"] != 2 {
+		t.Errorf("joined: %+v", joined)
+	}
+}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/cmd/internal/node/syncing"
@@ -23,21 +22,9 @@ func (n *Node) newSyncs() *syncing.Syncs {
 	})
 }
 
-// witnessLimit bounds the wait for a replica's root at the cut of a copy.
-const witnessLimit = 30 * time.Second
-
-// witness has the replicas of a group tell their roots at the cut of a copy, so that the group shows whether they are equal
-// without a check of its own: their digests are mostly known, and what is read for those that are not is what the next check
-// need not read. Replicas that differ are checked at once.
+// witness has the replicas of a group tell their roots at the cut of a copy.
 func (n *Node) witness(group uint32, cut, except string) {
-	n.errands.send(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, witnessLimit)
-		defer cancel()
-		if equal := n.gateway.RootsAt(ctx, group, cut, except); !equal {
-			n.log.Warn("replicas differ at the cut of a copy", "group", group)
-			n.checks.Suspects.Check(group)
-		}
-	})
+	n.errands.send(func(ctx context.Context) { n.checks.Suspects.Witness(ctx, group, cut, except) })
 }
 
 // room is how many bytes a copy may write before the reserve is touched.

@@ -26,8 +26,10 @@ const (
 	repairs = 6
 	// pacedRate is what deep checks are held to while the rate is measured, in bytes/s of a node.
 	pacedRate = 8 << 20
-	// foregroundLeast is how long the load is watched during deep checks, at least.
-	foregroundLeast = 10 * time.Second
+	// foregroundTurns and foregroundSpell: the load is watched without and with deep checks by turns, each time for so long
+	// at least. A machine that others use too changes within seconds: one spell of either kind says little.
+	foregroundTurns = 5
+	foregroundSpell = 4 * time.Second
 	rateSetting     = "storage.anti_entropy.rate"
 )
 
@@ -162,23 +164,34 @@ func (r *rig) repairJob(ctx context.Context, group uint32, since time.Time) (byt
 	return bytes, ms, nil
 }
 
-// playForeground checks all groups deeply, again and again, while 1,000 writes a second go on; then once at a rate.
+// playForeground checks all groups deeply, again and again, while 1,000 writes a second go on, by turns with the writes alone;
+// then once at a rate.
 func playForeground(ctx context.Context, r *rig, l *ledger) error {
-	load, before, end, err := r.steady(ctx)
+	load, first, end, err := r.steady(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
 	deep := api.VerifyRequest{Mode: api.ModeAdvancedVerify, Deep: true}
 	var read, ms int64
-	for began := time.Now(); time.Since(began) < foregroundLeast; {
-		result, err := r.verifyWith(ctx, deep)
-		if err != nil {
-			return err
+	alone, beside := []bench.Spell{first}, []bench.Spell(nil)
+	for turn := range foregroundTurns {
+		if turn > 0 {
+			if err := sleep(ctx, foregroundSpell); err != nil {
+				return err
+			}
+			alone = append(alone, load.Mark())
 		}
-		read, ms = read+result.BytesRead, ms+result.DurationMs
+		for began := time.Now(); time.Since(began) < foregroundSpell; {
+			result, err := r.verifyWith(ctx, deep)
+			if err != nil {
+				return err
+			}
+			read, ms = read+result.BytesRead, ms+result.DurationMs
+		}
+		beside = append(beside, load.Mark())
 	}
-	during := load.Mark()
+	before, during := bench.Join(alone...), bench.Join(beside...)
 	l.add("foreground", "p99 before a deep check", "ms", before.P99Ms)
 	l.add("foreground", "p99 during a deep check", "ms", during.P99Ms)
 	l.add("foreground", "p99 during a deep check against before", "x", during.P99Ms/before.P99Ms)

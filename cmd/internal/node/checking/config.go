@@ -36,10 +36,12 @@ type Votes interface {
 }
 
 // Checks makes checks, and keeps what is known of their groups: the gateway does. Proofs are the groups' last ones that
-// this node has heard of. Note makes an event that every node sees.
+// this node has heard of. RootsAt has replicas tell their roots at a cut, and reports whether they are equal. Note makes an
+// event that every node sees.
 type Checks interface {
 	CheckGroup(ctx context.Context, group uint32, o antientropy.Options) (antientropy.Report, error)
 	Proofs() map[uint32]api.Time
+	RootsAt(ctx context.Context, group uint32, cut, except string) (equal bool)
 	Note(kind string, group *uint32, node, format string, args ...any)
 }
 

@@ -18,21 +18,23 @@ const (
 // Schedule has the groups checked that this node leads, each within the interval.
 type Schedule struct {
 	config *Config
-	done   chan scheduled // of checks that ended, or have come to their repairs
+	seats  *antientropy.Seats
+	done   chan scheduled // of checks that ended
+	left   chan struct{}  // holds a token when one has left its seat
 
 	turns map[uint32]*antientropy.Turn // of the groups that are led here; Run's own
-	busy  map[uint32]bool              // of the checks under way: whether it counts as one; Run's own
+	busy  map[uint32]bool              // the checks under way, those that wait for repairs too; Run's own
 }
 
 type scheduled struct {
 	group   uint32
-	repairs bool // it goes on with repairs, which have bounds of their own, and counts as a check no more
 	equal   bool
 	passing bool // only the moment was wrong
 }
 
 func newSchedule(c *Config) *Schedule {
-	return &Schedule{config: c, done: make(chan scheduled, checksAtOnce), turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
+	return &Schedule{config: c, seats: antientropy.NewSeats(checksAtOnce), done: make(chan scheduled, checksAtOnce), left: make(chan struct{}, 1),
+		turns: make(map[uint32]*antientropy.Turn), busy: make(map[uint32]bool)}
 }
 
 // Run begins checks until ctx ends, and waits for those that it has begun.
@@ -47,7 +49,7 @@ func (s *Schedule) Run(ctx context.Context) {
 			s.begin(ctx, &wg, antientropy.Due(now, settings, s.free()))
 		}
 		wait := schedulePoll
-		if next := antientropy.NextDue(now, settings, s.free()); !next.IsZero() && s.checking() < checksAtOnce {
+		if next := antientropy.NextDue(now, settings, s.free()); !next.IsZero() && !s.seats.Full() {
 			wait = min(wait, max(time.Until(next), time.Millisecond))
 		}
 		timer := time.NewTimer(wait)
@@ -57,6 +59,7 @@ func (s *Schedule) Run(ctx context.Context) {
 			return
 		case d := <-s.done:
 			s.ended(d)
+		case <-s.left:
 		case <-timer.C:
 		}
 		timer.Stop()
@@ -66,22 +69,13 @@ func (s *Schedule) Run(ctx context.Context) {
 // begin begins the checks that there is room for.
 func (s *Schedule) begin(ctx context.Context, wg *sync.WaitGroup, due []uint32) {
 	for _, group := range due {
-		if s.checking() >= checksAtOnce {
+		seat := s.seats.Try()
+		if seat == nil {
 			return
 		}
 		s.busy[group] = true
-		wg.Go(func() { s.check(ctx, group) })
+		wg.Go(func() { s.check(ctx, group, seat) })
 	}
-}
-
-// checking counts the checks under way that have not come to their repairs.
-func (s *Schedule) checking() (n int) {
-	for _, counts := range s.busy {
-		if counts {
-			n++
-		}
-	}
-	return n
 }
 
 // look notes what is led here now, and what is known of its proofs.
@@ -101,7 +95,7 @@ func (s *Schedule) look(now time.Time) {
 		t.Proof = proofs[g.ID()].Time
 	}
 	for group := range s.turns {
-		if _, busy := s.busy[group]; !led[group] && !busy {
+		if !led[group] && !s.busy[group] {
 			delete(s.turns, group)
 		}
 	}
@@ -111,31 +105,29 @@ func (s *Schedule) look(now time.Time) {
 func (s *Schedule) free() []antientropy.Turn {
 	turns := make([]antientropy.Turn, 0, len(s.turns))
 	for group, t := range s.turns {
-		if _, busy := s.busy[group]; !busy {
+		if !s.busy[group] {
 			turns = append(turns, *t)
 		}
 	}
 	return turns
 }
 
-func (s *Schedule) check(ctx context.Context, group uint32) {
-	tell := func(d scheduled) {
+func (s *Schedule) check(ctx context.Context, group uint32, seat *antientropy.Seat) {
+	seat.Left = func() {
 		select {
-		case s.done <- d:
-		case <-ctx.Done():
+		case s.left <- struct{}{}:
+		default: // Run looks anyway
 		}
 	}
-	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{
-		Quick: true, Repair: true, Repairing: func() { tell(scheduled{group: group, repairs: true}) },
-	})
-	tell(scheduled{group: group, equal: err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), passing: r.Passing})
+	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{Quick: true, Repair: true, Seat: seat})
+	seat.Leave()
+	select {
+	case s.done <- scheduled{group: group, equal: err == nil && r.Unchecked == "" && (r.Equal || r.Repaired), passing: r.Passing}:
+	case <-ctx.Done():
+	}
 }
 
 func (s *Schedule) ended(d scheduled) {
-	if d.repairs {
-		s.busy[d.group] = false
-		return
-	}
 	delete(s.busy, d.group)
 	t := s.turns[d.group]
 	if t == nil {

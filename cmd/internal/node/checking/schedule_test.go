@@ -2,6 +2,7 @@ package checking
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,69 +36,90 @@ func TestEndOfAScheduledCheck(t *testing.T) {
 // checksOf makes checks.
 type checksOf struct {
 	Checks
-	check func(antientropy.Options) (antientropy.Report, error)
+	check func(group uint32, o antientropy.Options) (antientropy.Report, error)
 }
 
-func (c checksOf) CheckGroup(_ context.Context, _ uint32, o antientropy.Options) (antientropy.Report, error) {
-	return c.check(o)
+func (c checksOf) CheckGroup(_ context.Context, group uint32, o antientropy.Options) (antientropy.Report, error) {
+	return c.check(group, o)
 }
 
-// Repairs that hang take no place from checks: as many begin as there is room for among those that check.
-func TestRepairsTakeNoPlaceFromScheduledChecks(t *testing.T) {
+// seated counts the checks that work, which are not to be more than there are seats.
+type seated struct {
+	t          *testing.T
+	most       int32
+	now, begun atomic.Int32
+}
+
+func (w *seated) work(until <-chan struct{}) {
+	if n := w.now.Add(1); n > w.most {
+		w.t.Errorf("%d checks at once", n)
+	}
+	w.begun.Add(1)
+	<-until
+	w.now.Add(-1)
+}
+
+// Repairs that hang take no seat from checks: as many begin as there are seats. Those whose repairs end at last, all of them
+// at once, wait for a seat like any other before they go on.
+func TestRepairsTakeNoSeatFromScheduledChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repair, end := make(chan struct{}), make(chan struct{})
-		s := newSchedule(&Config{Checks: checksOf{check: func(o antientropy.Options) (antientropy.Report, error) {
-			if _, broken := <-repair; broken {
-				o.Repairing()
+		repaired, end := make(chan struct{}), make(chan struct{})
+		w := &seated{t: t, most: checksAtOnce}
+		s := newSchedule(&Config{Checks: checksOf{check: func(group uint32, o antientropy.Options) (antientropy.Report, error) {
+			if group < 2*checksAtOnce {
+				o.Seat.Leave()
+				<-repaired
+				if err := o.Seat.Return(t.Context()); err != nil {
+					return antientropy.Report{}, err
+				}
 			}
-			<-end
+			w.work(end)
 			return antientropy.Report{Equal: true}, nil
 		}}})
 		var due []uint32
-		for group := range uint32(3 * checksAtOnce) {
+		for group := range uint32(4 * checksAtOnce) {
 			s.turns[group] = &antientropy.Turn{Group: group}
 			due = append(due, group)
 		}
 		var wg sync.WaitGroup
-		s.begin(t.Context(), &wg, due)
-		for range checksAtOnce {
-			repair <- struct{}{}
+		for range 4 {
+			s.begin(t.Context(), &wg, slices.DeleteFunc(slices.Clone(due), func(group uint32) bool { return s.busy[group] }))
+			synctest.Wait()
 		}
-		if len(s.busy) != checksAtOnce || len(s.free()) != 2*checksAtOnce {
-			t.Errorf("%d checks, %d free", len(s.busy), len(s.free()))
+		if len(s.busy) != 3*checksAtOnce || len(s.free()) != checksAtOnce || w.begun.Load() != checksAtOnce || len(s.left) != 1 {
+			t.Errorf("%d under way, %d free, %d check, %d were told", len(s.busy), len(s.free()), w.begun.Load(), len(s.left))
 		}
-		for range checksAtOnce {
-			s.ended(<-s.done)
+		close(repaired)
+		synctest.Wait()
+		if n := w.begun.Load(); n != checksAtOnce {
+			t.Errorf("%d have begun", n)
 		}
-		if len(s.free()) != 2*checksAtOnce {
-			t.Errorf("a group that is repaired is to be checked again: %d are free", len(s.free()))
-		}
-		s.begin(t.Context(), &wg, due[checksAtOnce:])
-		if len(s.busy) != 2*checksAtOnce || s.checking() != checksAtOnce {
-			t.Errorf("%d under way, %d check", len(s.busy), s.checking())
-		}
-		close(repair)
 		close(end)
-		for range 2 * checksAtOnce {
+		for range 3 * checksAtOnce {
 			s.ended(<-s.done)
 		}
-		if wg.Wait(); len(s.busy) > 0 || s.turns[0].Tried.IsZero() {
-			t.Errorf("%d are left", len(s.busy))
+		if wg.Wait(); len(s.busy) > 0 || s.turns[0].Tried.IsZero() || s.seats.Full() || w.begun.Load() != 3*checksAtOnce {
+			t.Errorf("%d are left, %d were made", len(s.busy), w.begun.Load())
 		}
 	})
 }
 
 // So it is with those of suspect replicas.
-func TestRepairsTakeNoPlaceFromChecksOfSuspects(t *testing.T) {
+func TestRepairsTakeNoSeatFromChecksOfSuspects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		repaired, end := make(chan struct{}), make(chan struct{})
+		w := &seated{t: t, most: repairsAtOnce}
 		s := newSuspects(nil)
-		var begun atomic.Int32
-		s.make = func(ctx context.Context, group uint32, repairing func()) {
-			if begun.Add(1); group < 5 {
-				repairing()
+		s.make = func(ctx context.Context, group uint32, seat *antientropy.Seat) {
+			if group < 5 {
+				seat.Leave()
+				<-repaired
+				if seat.Return(ctx) != nil {
+					return
+				}
 			}
-			<-ctx.Done()
+			w.work(end)
 		}
 		for group := range uint32(20) {
 			s.queue <- group
@@ -105,8 +127,18 @@ func TestRepairsTakeNoPlaceFromChecksOfSuspects(t *testing.T) {
 		over := make(chan struct{})
 		go func() { defer close(over); s.Run(ctx) }()
 		synctest.Wait()
-		if n := begun.Load(); n != 5+repairsAtOnce {
-			t.Errorf("%d were begun", n)
+		if n := w.begun.Load(); n != repairsAtOnce || len(s.queue) != 20-5-repairsAtOnce {
+			t.Errorf("%d have begun, %d wait", n, len(s.queue))
+		}
+		close(repaired)
+		synctest.Wait()
+		if n := w.begun.Load(); n != repairsAtOnce {
+			t.Errorf("%d have begun", n)
+		}
+		close(end)
+		synctest.Wait()
+		if n := w.begun.Load(); n != 20 {
+			t.Errorf("%d were made", n)
 		}
 		cancel()
 		<-over

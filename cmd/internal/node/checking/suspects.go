@@ -11,8 +11,8 @@ import (
 
 const (
 	// repairsAtOnce bounds the checks that this node makes at once of groups whose
-	// replica here is suspect, until they come to their repairs: of those the engine
-	// of the checks has as many under way.
+	// replica here is suspect, but for the waits for their repairs: of those the
+	// engine of the checks has as many under way.
 	repairsAtOnce = 2
 	// maxSuspects bounds those that wait; who finds no room is told of again.
 	maxSuspects = 4096
@@ -23,7 +23,7 @@ const (
 // takes the path of every check, at once, and does not wait for the next one.
 type Suspects struct {
 	config *Config
-	make   func(ctx context.Context, group uint32, repairing func()) // a check with repair
+	make   func(ctx context.Context, group uint32, seat *antientropy.Seat) // a check with repair
 	queue  chan uint32
 
 	mu      sync.Mutex
@@ -66,21 +66,19 @@ func (s *Suspects) Check(group uint32) {
 func (s *Suspects) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	places := make(chan struct{}, repairsAtOnce)
+	seats := antientropy.NewSeats(repairsAtOnce)
 	for {
-		select {
-		case <-ctx.Done():
+		seat, err := seats.Take(ctx)
+		if err != nil {
 			return
-		case places <- struct{}{}:
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case group := <-s.queue:
-			leave := sync.OnceFunc(func() { <-places })
 			wg.Go(func() {
-				defer leave()
-				s.make(ctx, group, leave)
+				defer seat.Leave()
+				s.make(ctx, group, seat)
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				delete(s.waiting, group)
@@ -89,7 +87,7 @@ func (s *Suspects) Run(ctx context.Context) {
 	}
 }
 
-func (s *Suspects) one(ctx context.Context, group uint32, repairing func()) {
+func (s *Suspects) one(ctx context.Context, group uint32, seat *antientropy.Seat) {
 	g, err := s.config.Group(group)
 	if err != nil {
 		return
@@ -97,7 +95,7 @@ func (s *Suspects) one(ctx context.Context, group uint32, repairing func()) {
 	if what, some := g.Suspicion(); some {
 		s.config.Checks.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
 	}
-	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{Repair: true, Repairing: repairing})
+	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{Repair: true, Seat: seat})
 	switch {
 	case err != nil:
 	case r.Equal || r.Repaired:
