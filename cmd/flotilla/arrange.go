@@ -261,8 +261,8 @@ func nearestFlag(name string, flags []cli.Flag) string {
 
 // wrongValue rewords what urfave/cli says of a value that does not parse.
 func wrongValue(_ *cli.Context, err error, _ bool) error {
-	text := err.Error()
-	text = strings.ReplaceAll(text, "for flag -", "for flag --")
+	text := strings.ReplaceAll(err.Error(), "for flag -", "for -") // of a switch, it leaves the word out
+	text = strings.ReplaceAll(text, "for -", "for flag --")
 	return usagef("%s", text)
 }
 

@@ -155,6 +155,8 @@ func arity(c *cli.Context, low, high int) error {
 		return usagef("takes no argument, got %q", c.Args().First())
 	case high >= 0 && n > high:
 		return usagef("takes %s, got %q too", c.Command.ArgsUsage, c.Args().Get(high))
+	case slices.Contains(c.Args().Slice(), ""): // the empty variable of a script
+		return usagef("an argument is empty: needs %s", c.Command.ArgsUsage)
 	}
 	return nil
 }

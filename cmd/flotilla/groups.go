@@ -45,6 +45,9 @@ func listGroups(c *cli.Context) error {
 	if err := arity(c, 0, 0); err != nil {
 		return err
 	}
+	if err := refuseEmpty(c, "state", "node", "top"); err != nil {
+		return err
+	}
 	order, err := groupOrder(c.String("top"))
 	if err != nil {
 		return err

@@ -91,6 +91,9 @@ func listJobs(c *cli.Context) error {
 // jobQuery reads the flags that narrow the list.
 func jobQuery(c *cli.Context) (url.Values, error) {
 	query := url.Values{}
+	if err := refuseEmpty(c, "kind", "group", "target"); err != nil {
+		return nil, err
+	}
 	if v := c.String("kind"); v != "" && !slices.Contains(api.JobKinds, v) {
 		return nil, usagef("--kind %q is not one of %s", v, strings.Join(api.JobKinds, ", "))
 	}

@@ -96,6 +96,36 @@ func page(values url.Values) (limit int, token string, err error) {
 	return limit, values.Get("page_token"), nil
 }
 
+// checkKeys refuses a key of a body's object that is not known as it is written,
+// or that is there twice: encoding/json takes any case, and the last of two. A
+// body that cannot be read is left to who reads it.
+func checkKeys(body []byte, known []string) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		key, ok := token.(string)
+		if err != nil || !ok {
+			return nil
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil
+		}
+		switch {
+		case seen[key]:
+			return api.E(api.InvalidArgument, "give it once", "key %q is given twice", key)
+		case !slices.Contains(known, key):
+			return unknownName("key", key, known)
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
 // maxAdminBody bounds the body of a request that carries no points.
 const maxAdminBody = 1 << 20
 
@@ -109,13 +139,12 @@ func object(w http.ResponseWriter, r *http.Request, v any, known ...string) erro
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil
 	}
+	if err := checkKeys(b, known); err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			name, _ = strconv.Unquote(name)
-			return unknownName("key", name, known)
-		}
 		hint := "send an object with the keys " + strings.Join(known, ", ")
 		if len(known) == 0 {
 			hint = "send no body, or {}"

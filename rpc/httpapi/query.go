@@ -49,14 +49,14 @@ func addBody(w http.ResponseWriter, r *http.Request, values url.Values) error {
 	if err := lineproto.ExactJSON(body); err != nil {
 		return api.E(api.InvalidArgument, "send UTF-8, and surrogates in pairs", "the body cannot be read: %v", err)
 	}
+	if err := checkKeys(body, queryNames); err != nil {
+		return err
+	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(body, &m); err != nil {
 		return api.E(api.InvalidArgument, "an object with the keys "+strings.Join(queryNames, ", "), "the body cannot be read").Because(err)
 	}
 	for name, raw := range m {
-		if !slices.Contains(queryNames, name) {
-			return unknownName("key", name, queryNames)
-		}
 		if _, twice := values[name]; twice {
 			return api.E(api.InvalidArgument, "give it once", "%q is in the URL and in the body", name)
 		}

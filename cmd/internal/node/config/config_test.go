@@ -83,7 +83,7 @@ func TestRefusals(t *testing.T) {
 		{"NoValue", "name:\n", nil, "flotilla.yaml:1: name: has no value"},
 		{"ListForASingleValue", "name: [a, b]\n", nil, "name: takes a single value"},
 		{"MapForASingleValue", "name:\n  a: b\n", nil, "name: takes a single value"},
-		{"ScalarForASection", "storage: 5\n", nil, `flotilla.yaml:1: unknown key "storage"`},
+		{"ScalarForASection", "storage: 5\n", nil, `flotilla.yaml:1: storage is a section: its keys are written below it`},
 		{"NotAMap", "- a\n- b\n", nil, "flotilla.yaml:1: the file is not a list of keys and values"},
 		{"BrokenYAML", "name: [a\n", nil, "flotilla.yaml: line 1"},
 		{"TwoDocuments", "name: a\n---\nname: b\n", nil, "more than one YAML document"},

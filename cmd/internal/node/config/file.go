@@ -59,7 +59,7 @@ func (f *fileReader) section(prefix string, node *yaml.Node) error {
 		if prefix == "" {
 			return fmt.Errorf("%s:%d: the file is not a list of keys and values", f.name, node.Line)
 		}
-		return fmt.Errorf("%s:%d: unknown key %q%s", f.name, node.Line, prefix, Nearest(prefix))
+		return fmt.Errorf("%s:%d: %s is a section: its keys are written below it, as %s.KEY, or as `config print` shows", f.name, node.Line, prefix, prefix)
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
