@@ -106,10 +106,7 @@ func TestI2DeposedLeaderHearsAHigherTerm(t *testing.T) {
 		c := newTestCluster(t, 3, nil)
 		c.bear(3, 7)
 		old := c.leader(7)
-		index := put(t, old, "dev", 1, 1)
-		for i := range 3 { // who lacks an entry is elected by nobody
-			await(t, "everybody has the write", time.Minute, func() bool { return c.group(i, 7).Shard().Applied().Index >= index })
-		}
+		c.applied(7, put(t, old, "dev", 1, 1)) // who lacks an entry is elected by nobody
 		c.net.setMute(old.Self().Name) // Raft's messages are lost, ours pass
 		for i := range 3 {
 			if g := c.group(i, 7); g != old {
