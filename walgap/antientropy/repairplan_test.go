@@ -201,10 +201,8 @@ func TestLeavesOfOneReplicaAreMendedFromSeveral(t *testing.T) {
 		w.replicas[2].rotten[leaves[0]], w.replicas[2].rotten[leaves[1]] = true, true
 		o := mending
 		o.Deep = true
-		told := 0
-		o.Repairing = func() { told++ }
-		if r := w.check(o); !r.Equal || !r.Repaired || r.FindingsTotal != 4 || w.calls["repair"] != 4 || told != 1 {
-			t.Errorf("%d repairs, told of %d times, %+v", w.calls["repair"], told, r)
+		if r := w.check(o); !r.Equal || !r.Repaired || r.FindingsTotal != 4 || w.calls["repair"] != 4 {
+			t.Errorf("%d repairs, %+v", w.calls["repair"], r)
 		}
 	})
 }
@@ -250,12 +248,12 @@ func TestARepairThatNobodyConfirmsHasFailed(t *testing.T) {
 	})
 }
 
-// A repair that waits for others gives up in time, and the check has told before that it is one no more.
+// A repair that waits for others gives up in time, and has no seat among the checks meanwhile.
 func TestARepairWaitsForOthersABoundedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3)
 		w.replicas[1].data[leaves[0]], w.replicas[1].data[leaves[1]] = 77, 78
-		e, told := w.engine(), 0
+		e, left := w.engine(), 0
 		for range DefaultPerNode {
 			release, err := e.nodes.take(t.Context(), "n2", nil)
 			if err != nil {
@@ -264,13 +262,15 @@ func TestARepairWaitsForOthersABoundedTime(t *testing.T) {
 			defer release()
 		}
 		o := mending
-		o.Repairing = func() { told++ }
+		o.Seat = NewSeats(1).Try()
+		o.Seat.Left = func() { left++ }
 		r, err := e.Check(t.Context(), 7, o)
-		if took := r.Ended.Sub(r.Began); err != nil || r.Repaired || !r.Passing || r.Findings[0].Action != RepairFailed || took > turnBound+time.Minute || told != 1 {
-			t.Errorf("after %v, told %d times: %+v %v", took, told, r, err)
+		if took := r.Ended.Sub(r.Began); err != nil || r.Repaired || !r.Passing || r.Findings[0].Action != RepairFailed || took > turnBound+time.Minute || left != 1 {
+			t.Errorf("after %v, left %d times: %+v %v", took, left, r, err)
 		}
 		w.after(r)
-		o = Options{Repair: true, Repairing: func() { t.Error("a check without repairs is said to have some") }}
+		o = Options{Repair: true, Seat: NewSeats(1).Try()}
+		o.Seat.Left = func() { t.Error("a check without repairs leaves its seat") }
 		w.replicas[1].data = maps.Clone(w.truth)
 		w.check(o)
 	})

@@ -165,6 +165,14 @@ func (c *Cluster) SetStuck(group uint32, node string) {
 	l.stuck[node] = true
 }
 
+// SetLineage has a replica say that its root is of another lineage of the group.
+func (c *Cluster) SetLineage(group uint32, node, lineage string) {
+	l := c.log(group)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.says[node] = lineage
+}
+
 // OnTrimPlan sets what replicas tell of their logs.
 func (c *Cluster) OnTrimPlan(f func(node string, group uint32, plan gateway.TrimPlan) (gateway.TrimPlan, error)) {
 	c.mu.Lock()

@@ -1,6 +1,7 @@
 package fakecluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,10 +31,11 @@ type groupLog struct {
 	lineage string
 	first   map[string]uint64 // of the log of a replica that was trimmed
 	stuck   map[string]bool
+	says    map[string]string // lineages that replicas say to be of, where it is another
 }
 
 func newGroupLog(tb testing.TB, group uint32, leader string, nodes []string, dir string) *groupLog {
-	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, first: map[string]uint64{}, stuck: map[string]bool{}, lineage: fmt.Sprintf("lineage-%d", group)}
+	l := &groupLog{group: group, leader: leader, shards: map[string]*storage.Shard{}, first: map[string]uint64{}, stuck: map[string]bool{}, says: map[string]string{}, lineage: fmt.Sprintf("lineage-%d", group)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
@@ -200,7 +202,10 @@ func (r replica) rootOf(ctx context.Context, v *storage.View) (gateway.Root, err
 	defer v.Close()
 	root, _, err := v.Root(ctx)
 	at := v.Index()
-	return gateway.Root{Index: at.Index, Term: at.Term, Lineage: r.l.lineage, Root: root.String(), Bytes: 1}, err
+	r.l.mu.Lock()
+	lineage := cmp.Or(r.l.says[r.n.Name], r.l.lineage)
+	r.l.mu.Unlock()
+	return gateway.Root{Index: at.Index, Term: at.Term, Lineage: lineage, Root: root.String(), Bytes: 1}, err
 }
 
 func (r replica) CurrentRoot(ctx context.Context) (gateway.Root, error) {
