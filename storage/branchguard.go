@@ -19,20 +19,17 @@ const maxTreeDepth = 32
 
 var errPage = errors.New("page is not what was committed")
 
-// guides makes sure that a transaction begins on pages that are known, and on the page of the buckets that was committed.
+// guides makes sure that a transaction begins on pages that are known. The page of the buckets is looked at where a bucket is
+// looked for.
 func (f *file) guides(tx *bolt.Tx) error {
 	shown := uint64(tx.ID())
 	if tx.Writable() {
 		shown--
 	}
-	if f.sums.Load().txid.Load() < shown { // if it is above, a commit came between
-		if err := f.learnPages(tx, shown); err != nil {
-			return err
-		}
+	if f.sums.Load().txid.Load() >= shown { // above: a commit came between
+		return nil
 	}
-	p := f.pages(tx)
-	p.page(p.root)
-	return nil
+	return f.learnPages(tx, shown)
 }
 
 // check makes sure that a page is what it was, and looks closely at one that is not known, before it learns it.

@@ -33,13 +33,13 @@ type cursor interface {
 // bucket is nil where there is none of that name.
 func (f *file) bucket(tx *bolt.Tx, name []byte) *bucket {
 	b := &bucket{pages: f.pages(tx)}
-	if tx.Writable() {
+	list := pageCursor{pages: b.pages, root: b.pages.root}
+	k, v := list.Seek(name)
+	if tx.Writable() { // only now: bbolt goes by the page of the buckets too
 		if b.bolt = tx.Bucket(name); b.bolt == nil {
 			return nil
 		}
 	}
-	list := pageCursor{pages: b.pages, root: b.pages.root}
-	k, v := list.Seek(name)
 	if b.absent = !bytes.Equal(k, name) || len(v) < bucketHeadBytes; b.absent {
 		if b.bolt == nil {
 			return nil
@@ -186,6 +186,7 @@ func (c *writeCursor) First() (k, v []byte) {
 // Last moves to the last record.
 func (c *writeCursor) Last() (k, v []byte) {
 	if b := c.bucket; !b.absent {
+		b.pages.forget()
 		at := b.committed()
 		last, _ := at.Last()
 		c.around(last)

@@ -111,7 +111,7 @@ func (f *file) learnPages(tx *bolt.Tx, shown uint64) error {
 	m := f.mapped(tx)
 	root := uint64(tx.Cursor().Bucket().Root())
 	var err error
-	if known != 0 && known+1 == shown {
+	if known != 0 { // it is of the commit before: each begins by learning that one
 		err = (&pageChange{mapped: m, sums: sums}).learn(root)
 	} else {
 		sums = new(pageSums) // whoever reads an older commit learns its pages anew, as they come
