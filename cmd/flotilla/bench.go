@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
 	"github.com/flotilla-db/flotilla/rpc/api"
+	"github.com/flotilla-db/flotilla/storage"
 )
 
 // benchSeed is fixed: the same command writes the same points again, and the store does not grow by repetition.
@@ -116,6 +118,9 @@ func runBench(c *cli.Context, s streams, connect connector, measure func(context
 	}
 	if err := refuseEmpty(c, "db", "collection", "duration"); err != nil {
 		return err
+	}
+	if err := errors.Join(storage.ValidateDatabase(c.String("db")), storage.ValidateCollection(c.String("collection"))); err != nil {
+		return usageError{firstOf(err).Error()}
 	}
 	for _, bound := range []struct {
 		flag string

@@ -101,6 +101,9 @@ func write(c *cli.Context, s streams) error {
 	}}
 	err = loader.run(c.Context, reader)
 	show.end()
+	if options.Format == lineproto.FormatLine && !c.IsSet("format") {
+		loader.report.guessed = true
+	}
 	return finishWrite(session, s, &loader.report, err)
 }
 
@@ -188,6 +191,8 @@ func finishWrite(session *session, s streams, r *writeReport, err error) error {
 		return printErr
 	case r.Refused > 0 && r.Written > 0:
 		return verdict{exitPartial, "refused: " + counted(r.Refused, "line")}
+	case r.Refused > 0 && r.guessed:
+		return verdict{exitError, "every line was refused; they were read as line protocol: --format csv or ndjson reads others"}
 	case r.Refused > 0:
 		return verdict{exitError, "every line was refused"}
 	}
@@ -201,6 +206,8 @@ type writeReport struct {
 	Unknown int64         `json:"unknown"` // points whose outcome is not known
 	Unsent  *int64        `json:"unsent_from_line"`
 	Lines   []refusedLine `json:"lines"`
+
+	guessed bool // nobody said that it is line protocol
 }
 
 type refusedLine struct {

@@ -203,8 +203,12 @@ func TestInvalidPointsNeverLeaveTheClient(t *testing.T) {
 	c.SetDown("n1", true)
 	bad := at(1, 1)
 	bad.Device = ""
-	_, err := cl.Write(t.Context(), []client.Point{at(1, 1), bad})
+	_, err := cl.Write(t.Context(), []client.Point{bad, at(1, 1), bad})
 	code(t, err, api.InvalidPoints)
+	const text = "2 of 3 points are invalid, nothing was written; the first: device is empty (1 to 256 bytes of UTF-8) (correct or leave out the points that are listed)"
+	if e := api.AsError(err); len(e.Points) != 2 || e.Points[1].Index != 2 || err.Error() != text {
+		t.Errorf("%v: %+v", err, e.Points)
+	}
 	c.SetDown("n1", false)
 	twice := at(1, 1)
 	twice.Fields = append(twice.Fields, twice.Fields[0])

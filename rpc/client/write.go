@@ -65,20 +65,26 @@ func (c *Client) Write(ctx context.Context, points []Point) (Written, error) {
 }
 
 // validate refuses here what the node would refuse, and what the packed form
-// cannot carry.
+// cannot carry: with the node's words, and all points that are wrong.
 func validate(points []Point) error {
+	var bad []api.PointError
+	count := 0
 	for i := range points {
-		if err := storage.ValidatePoint(&points[i], storage.DefaultLimits); err != nil {
-			hint := ""
-			if invalid, ok := errors.AsType[*storage.InvalidError](err); ok {
-				hint = invalid.Hint
-			}
-			e := api.E(api.InvalidPoints, hint, "point %d: %v", i, err)
-			e.Points = []api.PointError{{Index: i, ID: points[i].Device, Reason: err.Error()}}
-			return e
+		err := storage.ValidatePoint(&points[i], storage.DefaultLimits)
+		if err == nil {
+			continue
+		}
+		if count++; len(bad) < api.MaxPointErrors {
+			bad = append(bad, api.PointError{Index: i, ID: points[i].Device, Reason: err.Error()})
 		}
 	}
-	return nil
+	if count == 0 {
+		return nil
+	}
+	e := api.E(api.InvalidPoints, "correct or leave out the points that are listed", "%d of %d points are invalid, nothing was written; the first: %s",
+		count, len(points), bad[0].Reason)
+	e.Points = bad
+	return e
 }
 
 func allTimed(points []Point) bool {

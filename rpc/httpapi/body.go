@@ -39,6 +39,23 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return b, nil
 }
 
+// noBody refuses a GET or a DELETE whose body says anything: it is not read, and
+// whoever names devices there would delete, or be given, all of them.
+func noBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength == 0 || (r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete) {
+		return nil
+	}
+	body, err := readBody(w, r, maxAdminBody)
+	if err != nil {
+		return err
+	}
+	switch strings.TrimSpace(string(body)) {
+	case "", "{}", "null":
+		return nil
+	}
+	return api.E(api.InvalidArgument, "give parameters in the URL; nothing was done", "a %s takes no body", r.Method)
+}
+
 // decoded wraps the body by its Content-Encoding.
 func decoded(body io.Reader, encoding string) (io.Reader, func(), error) {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {

@@ -163,7 +163,11 @@ func (h *Handler) handle(pattern string, r route) {
 			h.fail(w, req, api.E(api.MethodNotAllowed, "use "+allow, "%s does not take %s", req.URL.Path, req.Method))
 			return
 		}
-		if err := do(w, req); err != nil {
+		err := noBody(w, req)
+		if err == nil {
+			err = do(w, req)
+		}
+		if err != nil {
 			h.fail(w, req, err)
 		}
 	})

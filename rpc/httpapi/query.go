@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -54,7 +55,11 @@ func addBody(w http.ResponseWriter, r *http.Request, values url.Values) error {
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(body, &m); err != nil {
-		return api.E(api.InvalidArgument, "an object with the keys "+strings.Join(queryNames, ", "), "the body cannot be read").Because(err)
+		hint := "an object with the keys " + strings.Join(queryNames, ", ")
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return api.E(api.InvalidArgument, hint, "the body is a JSON %s, no object", wrong.Value)
+		}
+		return api.E(api.InvalidArgument, hint, "the body cannot be read").Because(err)
 	}
 	for name, raw := range m {
 		if _, twice := values[name]; twice {
