@@ -10,8 +10,8 @@ import (
 // *pageError is damage of structure.
 //
 // What it holds every page against: its own head and layout (boltpage.go); the key that leads to it, which is its first;
-// the order of all keys; and every page below the end belongs to exactly one thing: a meta, the freelist, a bucket, or
-// nothing (then it is on the freelist).
+// the order of all keys; the sum that is remembered of it; and every page below the end belongs to exactly one thing: a meta,
+// the freelist, a bucket, or nothing (then it is on the freelist).
 type fileWalk struct {
 	disk    *disk
 	meta    boltMeta
@@ -19,8 +19,8 @@ type fileWalk struct {
 	free    bitmap // pages on the freelist
 	frees   int
 	buckets map[string]bucketAt
-	odd     []string              // what is not as bbolt writes it, where nobody reads it
-	each    func(*boltPage) error // is given every page of keys that is read; nil: nobody wants them
+	odd     []string  // what is not as bbolt writes it, where nobody reads it
+	sums    *pageSums // that every page of keys has to have; nil: they are not known
 }
 
 // bucketAt is where a bucket begins: at a page, or inside a page of the root.
@@ -49,11 +49,11 @@ func (w *fileWalk) note(s string, a ...any) {
 }
 
 // startWalk reads the freelist and the list of buckets.
-func startWalk(d *disk, meta boltMeta) (*fileWalk, error) {
+func startWalk(d *disk, meta boltMeta, sums *pageSums) (*fileWalk, error) {
 	if meta.pages < 4 || meta.pages > 1<<40/uint64(d.pageSize) {
 		return nil, badPage(meta.txid%2, "%d pages", meta.pages)
 	}
-	w := &fileWalk{disk: d, meta: meta, owned: newBitmap(meta.pages), free: newBitmap(meta.pages), buckets: make(map[string]bucketAt)}
+	w := &fileWalk{disk: d, meta: meta, sums: sums, owned: newBitmap(meta.pages), free: newBitmap(meta.pages), buckets: make(map[string]bucketAt)}
 	w.owned.set(0)
 	w.owned.set(1)
 	if err := w.readFreelist(); err != nil {
@@ -115,10 +115,10 @@ func (w *fileWalk) take(r *pagesRead) error {
 			}
 			w.owned.set(id)
 		}
-		if w.each == nil || p.flags == pageFreelist {
+		if w.sums == nil || p.flags == pageFreelist {
 			continue
 		}
-		if err := w.each(&p); err != nil {
+		if err := w.sums.meet(p.id, p.bytes); err != nil {
 			return err
 		}
 	}

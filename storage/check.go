@@ -39,12 +39,10 @@ func (f *file) check(ctx context.Context, deep bool) error {
 }
 
 func (f *file) checkPages(ctx context.Context, r *reader, meta boltMeta, deep bool) error {
-	w, err := startWalk(f.openDisk(meta.pageSize, false, func(int) error { return ctx.Err() }), meta)
+	w, err := startWalk(f.openDisk(meta.pageSize, false, func(int) error { return ctx.Err() }), meta, f.sums.Load())
 	if err != nil {
 		return err
 	}
-	sums := f.sums.Load()
-	w.each = func(p *boltPage) error { return sums.meet(p.id, p.bytes) }
 	names := make(recordMap)
 	head := bucketMeta
 	if _, stage := w.buckets[string(bucketStage)]; stage {

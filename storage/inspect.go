@@ -35,7 +35,7 @@ type Inspection struct {
 }
 
 // Inspect reads everything that the view reaches from the disk, past the system's memory where it lets us: pages, keys,
-// checksums and digests, and whether the file is still the one that was written last. It ends at damage of structure, which
+// checksums and digests, and whether the file, and each page of keys, is still the one that was written last. It ends at damage of structure, which
 // ends the shard too (Options.Damaged); leaves with blocks that fail are distrusted (Options.BadLeaf), and it goes on.
 // pace is told after every piece read, and of no bytes between small pieces of work; it may wait, and its error ends the
 // inspection. nil: none.
@@ -135,7 +135,7 @@ func (p *pass) frame() (err error) {
 	if err := p.otherMeta(); err != nil {
 		return err
 	}
-	p.walk, err = startWalk(p.disk, p.meta)
+	p.walk, err = startWalk(p.disk, p.meta, p.file.sums.Load())
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (f *file) lostNewer(older boltMeta) (bool, error) {
 		}
 	}
 	d := f.openDisk(older.pageSize, false, nil)
-	w, err := startWalk(d, older)
+	w, err := startWalk(d, older, nil)
 	if err != nil {
 		return false, err
 	}
