@@ -57,6 +57,7 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 	ctx, cancel := in.whileOpen()
 	defer cancel()
 	for begun := time.Now(); ; {
+		changed := in.gaps.changed()
 		c, err := in.askContains(ctx, peer, entry)
 		switch {
 		case err == nil && c.here && c.currentTerm > req.Term:
@@ -89,6 +90,8 @@ func (in *instance) gap(peer membership.ServerID, req *raft.InstallSnapshotReque
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
+		case <-changed:
+			timer.Stop()
 		case <-in.stop:
 			timer.Stop()
 			return fmt.Errorf("group %d: %w", in.group, ErrClosed)
@@ -114,6 +117,7 @@ type gapAlarm struct {
 	mu     sync.Mutex
 	gaps   []Gap                            // guarded by mu
 	closed map[membership.ServerID]closedAt // guarded by mu; the last answer of success
+	woken  chan struct{}                    // guarded by mu; nil: nobody waits
 }
 
 type closedAt struct {
@@ -168,6 +172,27 @@ func (a *gapAlarm) standing() []Gap {
 	defer a.mu.Unlock()
 	a.gaps = slices.DeleteFunc(a.gaps, func(g Gap) bool { return time.Since(g.last) > gapLife })
 	return slices.Clone(a.gaps)
+}
+
+// changed is closed when the peers are to be asked again.
+func (a *gapAlarm) changed() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.woken == nil {
+		a.woken = make(chan struct{})
+	}
+	return a.woken
+}
+
+// wake has all peers asked again: one of them has just started, installed perhaps,
+// or another record is listed.
+func (a *gapAlarm) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.woken != nil {
+		close(a.woken)
+		a.woken = nil
+	}
 }
 
 func (a *gapAlarm) clear() {

@@ -341,6 +341,9 @@ func (g *Group) start(w Want, damage error) error {
 	if d.Action == ActionRenew {
 		g.host.config.Logger.Warn("replica comes back under a new generation", "group", g.id, "server", g.self, "why", d.Why)
 	}
+	if d.Action != ActionBootstrap && !in.held() {
+		in.hearCommitted()
+	}
 	return nil
 }
 

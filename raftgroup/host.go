@@ -325,6 +325,14 @@ func (h *Host) Handle(_ context.Context, _ membership.NodeID, method Method, pay
 			}
 		}
 		return s.append(nil), nil
+	case MethodCommitted:
+		var n commitNotice
+		if len(questions) == 1 {
+			if in := h.serverOf(questions[0]); in != nil {
+				n = in.committed()
+			}
+		}
+		return n.append(nil), nil
 	}
 	return nil, fmt.Errorf("method %d is not one of raftgroup's", method)
 }

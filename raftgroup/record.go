@@ -109,6 +109,7 @@ func (in *instance) holdRecord(d storage.Durable, h *heldRecord) (release func()
 		in.records.end(h)
 		return nil, in.notLeading()
 	}
+	in.gaps.wake() // whom Raft waits for with another record it has to meet with this one
 	return func() { in.records.end(h) }, nil
 }
 

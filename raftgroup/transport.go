@@ -49,6 +49,8 @@ const (
 	MethodStanding
 	// MethodContains asks whether one replica has an entry for good.
 	MethodContains
+	// MethodCommitted asks one replica what is committed, if it leads.
+	MethodCommitted
 )
 
 // Caller asks another node. The error says nothing of whether it was executed:

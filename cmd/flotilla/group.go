@@ -99,7 +99,9 @@ func groupHead(g *api.Group, job *api.Job) string {
 	return text + "\n\n"
 }
 
-// rootsOf says what the replicas' last roots tell: only those of one index can be compared.
+// rootsOf says what the replicas' last roots tell: only those of one index can be compared. A root is remembered by the
+// process that told it, and on purpose not kept for the next one, whose files may be others: a replica that has started since
+// tells none until it is compared again, and that is said.
 func rootsOf(g *api.Group) string {
 	at, roots, known := uint64(0), map[string]int{}, 0
 	for i := range g.Replicas {
@@ -112,15 +114,30 @@ func rootsOf(g *api.Group) string {
 			known++
 		}
 	}
+	hint := fmt.Sprintf(" (flotilla verify %d compares them)", g.GroupID)
 	switch {
 	case known == 0:
-		return "no roots yet (flotilla verify " + fmt.Sprint(g.GroupID) + " compares them)"
+		return "no roots yet" + hint
 	case len(roots) > 1:
 		return fmt.Sprintf("roots DIFFER at %d", at)
 	case known == len(g.Replicas):
 		return fmt.Sprintf("roots equal on all %s at %d", counted(known, "replica"), at)
 	}
-	return fmt.Sprintf("roots equal on %d of %s at %d", known, counted(len(g.Replicas), "replica"), at)
+	text := fmt.Sprintf("roots equal on %d of %s at %d", known, counted(len(g.Replicas), "replica"), at)
+	if started := startedSince(g.Replicas); len(started) > 0 {
+		text += fmt.Sprintf(", none told since its start by %s%s", strings.Join(started, ", "), hint)
+	}
+	return text
+}
+
+// startedSince are the nodes whose replicas run and have told no root yet.
+func startedSince(replicas []api.Replica) (nodes []string) {
+	for i := range replicas {
+		if r := &replicas[i]; r.Root == nil && r.State == api.ReplicaReady {
+			nodes = append(nodes, r.Node)
+		}
+	}
+	return nodes
 }
 
 func replicasTable(g *api.Group) *table {

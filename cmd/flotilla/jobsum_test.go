@@ -116,13 +116,17 @@ func TestABarForEachGroupThatRunsAndOneOfAll(t *testing.T) {
 }
 
 func TestRootsAreComparedAtOneIndex(t *testing.T) {
-	root := func(r string, at uint64) api.Replica { return api.Replica{Root: &r, RootIndex: &at} }
+	root := func(r string, at uint64) api.Replica {
+		return api.Replica{Root: &r, RootIndex: &at, State: api.ReplicaReady}
+	}
+	started, offline := api.Replica{Node: "n3", State: api.ReplicaReady}, api.Replica{Node: "n2", State: api.ReplicaOffline}
 	for want, replicas := range map[string][]api.Replica{
-		"roots equal on all 3 replicas at 9":             {root("a", 9), root("a", 9), root("a", 9)},
-		"roots DIFFER at 9":                              {root("a", 9), root("b", 9), root("a", 3)},
-		"roots equal on 2 of 3 replicas at 9":            {root("b", 3), root("a", 9), root("a", 9)},
-		"roots equal on 1 of 2 replicas at 5":            {root("b", 5), {}},
-		"no roots yet (flotilla verify 7 compares them)": {{}, {}},
+		"roots equal on all 3 replicas at 9":  {root("a", 9), root("a", 9), root("a", 9)},
+		"roots DIFFER at 9":                   {root("a", 9), root("b", 9), root("a", 3)},
+		"roots equal on 2 of 3 replicas at 9": {root("b", 3), root("a", 9), root("a", 9)},
+		"roots equal on 1 of 2 replicas at 5": {root("b", 5), offline},
+		"roots equal on 1 of 3 replicas at 5, none told since its start by n3 (flotilla verify 7 compares them)": {root("b", 5), offline, started},
+		"no roots yet (flotilla verify 7 compares them)":                                                         {{}, {}},
 	} {
 		if got := rootsOf(&api.Group{GroupID: 7, Replicas: replicas}); got != want {
 			t.Errorf("got %s, want %s", got, want)

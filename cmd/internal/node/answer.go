@@ -15,7 +15,7 @@ import (
 // answer when they are there. Handlers run only once streams are accepted, which is
 // after every part is there.
 func (n *Node) answer() {
-	for _, m := range []raftmux.Method{methodTerms, methodStanding, raftmux.Method(raftgroup.MethodContains)} {
+	for _, m := range []raftmux.Method{methodTerms, methodStanding, methodContains, methodCommitted} {
 		n.mux.Handle(m, n.withHost(func(ctx context.Context, h *raftgroup.Host, from membership.NodeID, b []byte) ([]byte, error) {
 			return h.Handle(ctx, from, raftgroup.Method(m), b)
 		}))

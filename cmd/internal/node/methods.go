@@ -11,6 +11,8 @@ import (
 const (
 	methodTerms                    = raftmux.Method(raftgroup.MethodTerms)
 	methodStanding                 = raftmux.Method(raftgroup.MethodStanding)
+	methodContains                 = raftmux.Method(raftgroup.MethodContains)
+	methodCommitted                = raftmux.Method(raftgroup.MethodCommitted)
 	methodFailover  raftmux.Method = 8
 	methodReconcile raftmux.Method = 9
 	methodDirectory raftmux.Method = 10
