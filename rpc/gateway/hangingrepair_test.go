@@ -14,15 +14,32 @@ import (
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
-// mender has repairs of a node begun as a test likes.
+// mender has repairs of a node be jobs that a test drives.
 type mender struct {
 	gateway.Examiner
-	begin func() (api.Job, error)
+	jobs  func() *gateway.Jobs
+	drive func(row *gateway.Row)
 }
 
 func (x *mender) Repair(context.Context, uint32, antientropy.Repair) (api.Job, bool, error) {
-	j, err := x.begin()
-	return j, err == nil, err
+	row, err := x.jobs().Open(api.Job{Kind: api.JobRepair}, nil, func() {})
+	if err != nil {
+		return api.Job{}, false, err
+	}
+	x.drive(row)
+	return row.Job(), true, nil
+}
+
+// mending is a cluster with points, in which the repairs of n3 are driven. checks: at once; 0: as many as elsewhere.
+func mending(t *testing.T, checks int, drive func(row *gateway.Row)) (c *fakecluster.Cluster) {
+	t.Helper()
+	c = fakecluster.New(t, fakecluster.Options{Configure: func(n int, cfg *gateway.Config) {
+		if cfg.ChecksAtOnce = checks; n == 2 {
+			cfg.Examiner = &mender{cfg.Examiner, func() *gateway.Jobs { return c.Nodes[2].Gateway.Jobs() }, drive}
+		}
+	}})
+	fill(t, c, 20, 10)
+	return c
 }
 
 // The wait for a repair's job ends when that comes no further, and says why; one that does is waited for, and one that
@@ -54,22 +71,7 @@ func TestARepairThatHangsIsNotWaitedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := &mender{}
-				c := fakecluster.New(t, fakecluster.Options{Configure: func(n int, cfg *gateway.Config) {
-					if n == 2 {
-						x.Examiner, cfg.Examiner = cfg.Examiner, x
-					}
-				}})
-				jobs := c.Nodes[2].Gateway.Jobs()
-				x.begin = func() (api.Job, error) {
-					row, err := jobs.Open(api.Job{Kind: api.JobRepair}, nil, func() {})
-					if err != nil {
-						return api.Job{}, err
-					}
-					go tt.drive(row)
-					return row.Job(), nil
-				}
-				fill(t, c, 20, 10)
+				c := mending(t, 0, func(row *gateway.Row) { go tt.drive(row) })
 				c.Damage(3, "n3", []storage.Point{point("a", 1, 77)})
 				began := time.Now()
 				r, err := c.Nodes[0].Gateway.CheckGroup(t.Context(), 3, antientropy.Options{Repair: true})
@@ -95,22 +97,7 @@ func TestHangingRepairsStarveNoVerify(t *testing.T) {
 	for name, deep := range map[string]bool{"by roots": false, "deep": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x := &mender{}
-				c := fakecluster.New(t, fakecluster.Options{Configure: func(n int, cfg *gateway.Config) {
-					if cfg.ChecksAtOnce = 2; n == 2 {
-						x.Examiner, cfg.Examiner = cfg.Examiner, x
-					}
-				}})
-				jobs := c.Nodes[2].Gateway.Jobs()
-				x.begin = func() (api.Job, error) {
-					row, err := jobs.Open(api.Job{Kind: api.JobRepair}, nil, func() {})
-					if err != nil {
-						return api.Job{}, err
-					}
-					row.Change(func(j *api.Job) { j.Status = api.StatusStalled })
-					return row.Job(), nil
-				}
-				fill(t, c, 20, 10)
+				c := mending(t, 2, func(row *gateway.Row) { row.Change(func(j *api.Job) { j.Status = api.StatusStalled }) })
 				hangs := map[uint32]bool{0: true, 1: true, 3: true, 4: true}
 				for group := range hangs { // none that n3 leads
 					c.Damage(group, "n3", []storage.Point{point("a", 1, 77)})
