@@ -109,11 +109,19 @@ func (s *session) deleteInDatabase(ctx context.Context, database string, from, t
 	}
 	defer sdk.Close()
 	if err := sdk.Delete(ctx, database, "", nil, from, to); err != nil {
-		return err
+		return maybeDone(err)
 	}
 	return s.print.print([]byte("{}"), func() (*table, error) {
 		return &table{verdict: "deleted"}, nil
 	})
+}
+
+// maybeDone is the error of a change by gRPC: of one that may be carried out, who interrupts it is told that.
+func maybeDone(err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code.Unknown() {
+		return stillTrue{apiclient.ErrSent.Error(), err}
+	}
+	return err
 }
 
 // refuseEmpty: the empty variable of a script must not delete more than its author meant.

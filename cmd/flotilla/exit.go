@@ -80,7 +80,7 @@ func interrupted(err error) string {
 	if e, ok := errors.AsType[stillTrue](err); ok {
 		return text + ": " + e.text
 	}
-	if e, ok := errors.AsType[*api.Error](err); (ok && e.Code.Unknown()) || errors.Is(err, apiclient.ErrSent) {
+	if errors.Is(err, apiclient.ErrSent) {
 		return text + ": " + apiclient.ErrSent.Error()
 	}
 	return text

@@ -25,7 +25,8 @@ func TestInterruptTellsWhatMayStillHappen(t *testing.T) {
 		"Wait":    {goesOn([]*finishedJob{job}, ctx.Err()), "flotilla: interrupted: job verify-n1-1 goes on (flotilla job verify-n1-1)\n"},
 		"Jobs":    {goesOn([]*finishedJob{job, job}, ctx.Err()), "flotilla: interrupted: 2 jobs go on (flotilla jobs)\n"},
 		"Change":  {fmt.Errorf("%w: %w", apiclient.ErrSent, ctx.Err()), maybe},
-		"Write":   {fmt.Errorf("lines 1 to 2: %w", api.E(api.OutcomeUnknown, "read back", "no answer in time")), maybe},
+		"Delete":  {maybeDone(api.E(api.OutcomeUnknown, "read back", "no answer in time")), maybe},
+		"Refused": {maybeDone(api.E(api.NotApplied, "retry", "the delete was not sent in time")), "flotilla: interrupted\n"},
 		"Read":    {ctx.Err(), "flotilla: interrupted\n"},
 		"NotSent": {api.E(api.NotApplied, "retry", "the write was not sent in time"), "flotilla: interrupted\n"},
 	} {

@@ -185,6 +185,8 @@ func finishWrite(session *session, s streams, r *writeReport, err error) error {
 	}
 	printErr := session.print.print(body, func() (*table, error) { return r.table(), nil })
 	switch {
+	case err != nil && r.Unknown > 0:
+		return stillTrue{"the outcome of " + counted(r.Unknown, "point") + " is unknown", err}
 	case err != nil:
 		return err
 	case printErr != nil:
