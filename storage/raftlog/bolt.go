@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +33,8 @@ type Bolt struct {
 	path func(group uint32) string
 	o    BoltOptions
 
-	failing sync.Once
+	failing   sync.Once
+	unapplied atomic.Int64 // bytes of entries in memory
 
 	mu     sync.Mutex // guards what follows
 	known  map[uint32]bool
@@ -106,7 +108,7 @@ func (b *Bolt) openFile(group uint32) (*boltLog, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	l := &boltLog{engine: b, group: group, writer: make(chan struct{}, 1)}
+	l := newBoltLog(b, group)
 	b.mu.Lock()
 	stuck := b.stuck[group]
 	b.mu.Unlock()

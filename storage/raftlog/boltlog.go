@@ -24,6 +24,8 @@ type boltLog struct {
 	wanted uint64        // the writer's own: compaction was asked up to here
 	using  sync.RWMutex  // held by reads; to change store in a log that is read
 
+	unapplied unapplied
+
 	mu          sync.RWMutex // guards the rest; held for memory only
 	first, last uint64       // 0, 0: empty
 	state       boltState
@@ -31,6 +33,12 @@ type boltLog struct {
 	scanned     bool          // nothing has touched the log since Open has read all of it
 	bad         *CorruptError // found by that
 	lost        *CorruptError // the file is damaged as a whole: see boltlost.go
+}
+
+func newBoltLog(b *Bolt, group uint32) *boltLog {
+	l := &boltLog{engine: b, group: group, writer: make(chan struct{}, 1)}
+	l.unapplied.total = &b.unapplied
+	return l
 }
 
 func (l *boltLog) lock() error {
@@ -150,14 +158,25 @@ func (l *boltLog) GetLog(i uint64, log *raft.Log) error {
 		return err
 	}
 	err := l.get(i, log)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) && l.engine.o.OnCorrupt != nil {
-		l.engine.o.OnCorrupt(corrupt)
+	if l.tell(err) && l.unapplied.get(i, log) {
+		return nil
 	}
 	return err
 }
 
-// get reads and checks an entry.
+// tell tells the owner of an entry that cannot be read.
+func (l *boltLog) tell(err error) bool {
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) {
+		return false
+	}
+	if l.engine.o.OnCorrupt != nil {
+		l.engine.o.OnCorrupt(corrupt)
+	}
+	return true
+}
+
+// get reads and checks an entry of the file.
 func (l *boltLog) get(i uint64, log *raft.Log) error {
 	if lost := l.isLost(); lost != nil {
 		return raft.ErrLogNotFound // it has no entries: Check says why
@@ -208,6 +227,7 @@ func (l *boltLog) StoreLogs(logs []*raft.Log) error {
 	if err := l.write("append", func() error { return l.store.StoreLogs(sealed) }); err != nil {
 		return err
 	}
+	l.unapplied.keep(logs...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.first == 0 {
@@ -249,9 +269,6 @@ func (l *boltLog) Bytes() int64 {
 	return l.bytes
 }
 
-// SetApplied does nothing: this engine keeps no entry in memory.
-func (l *boltLog) SetApplied(func() uint64) {}
-
 func (l *boltLog) Check() error {
 	if lost := l.isLost(); lost != nil {
 		return lost
@@ -283,6 +300,7 @@ func (l *boltLog) Close() error {
 	}
 	l.writer <- struct{}{} // a write under way ends first
 	defer l.unlock()
+	l.unapplied.drop(0, ^uint64(0))
 	err := l.shut()
 	l.engine.mu.Lock()
 	defer l.engine.mu.Unlock()

@@ -87,7 +87,7 @@ func newBoltStore(path string) (*raftboltdb.BoltStore, error) {
 // lose makes a lost log of one that could not be opened.
 func (l *boltLog) lose(cause error) *boltLog {
 	l.engine.o.Logger.Error("log is lost", "group", l.group, "path", l.engine.path(l.group), "error", cause)
-	lost := &boltLog{engine: l.engine, group: l.group, writer: make(chan struct{}, 1)}
+	lost := newBoltLog(l.engine, l.group)
 	lost.broken.Store(true)
 	lost.lost = &CorruptError{Group: l.group, Index: 1, TailUnknown: true, Where: l.engine.path(l.group), Reason: cause.Error()}
 	return lost

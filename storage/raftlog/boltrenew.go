@@ -79,7 +79,7 @@ func (l *boltLog) renew(path string) error {
 	})
 }
 
-// copyTo writes state and entries to a file of another name. Each entry passes its CRC.
+// copyTo writes state and entries to a file of another name. Each entry passes its CRC, or is in memory still.
 func (l *boltLog) copyTo(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -92,9 +92,10 @@ func (l *boltLog) copyTo(path string) error {
 	var batch []*raft.Log
 	for i := l.first; i != 0 && i <= l.last && err == nil; i++ {
 		log := new(raft.Log)
-		if err = l.get(i, log); err != nil {
+		if err = l.get(i, log); err != nil && !l.unapplied.get(i, log) {
 			break
 		}
+		err = nil
 		if batch = append(batch, sealBolt(log)); len(batch) == renewBatch || i == l.last {
 			err = to.StoreLogs(batch)
 			batch = batch[:0]

@@ -69,6 +69,7 @@ func (l *boltLog) finishReset() error {
 	if err := l.deleteAll(l.first, l.last); err != nil {
 		return err
 	}
+	l.unapplied.drop(0, ^uint64(0))
 	state := l.state
 	state.pending = false
 	if err := l.store.Set(boltStateKey, state.encode()); err != nil {
@@ -99,6 +100,7 @@ func (l *boltLog) truncate(d deletion) error {
 	from, to := l.first, min(l.last, d.first-1)
 	if d.next > 0 {
 		from, to = d.next, l.last
+		defer l.unapplied.drop(from, to)
 	}
 	if from == l.first && to == l.last {
 		s := l.state

@@ -44,8 +44,8 @@ type Log interface {
 	// SetSnapshotIndex sets the index of the snapshot record, which tells compaction from truncation.
 	// Nil (and the state after Open) is index 0: every deletion is a truncation.
 	SetSnapshotIndex(index func() uint64)
-	// SetApplied sets the index that the state machine has applied. The shared engine keeps entries above
-	// it in memory (bounded), so that rot on disk is repaired from there. Optional.
+	// SetApplied sets the index that the state machine has applied. Entries above it are kept in memory (bounded),
+	// so that rot on disk does not keep Raft from them, and is repaired from there. Optional.
 	SetApplied(index func() uint64)
 
 	// Compact deletes what an earlier compaction wanted to delete and the floor kept.

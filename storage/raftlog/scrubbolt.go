@@ -80,7 +80,10 @@ func (l *boltLog) Scrub(ctx context.Context, from uint64, maxBytes int64) (next 
 		err := l.get(i, &log)
 		if errors.As(err, &corrupt) { // or it is being trimmed
 			l.writer <- struct{}{}
-			err = l.GetLog(i, &log) // tells OnCorrupt
+			if err = l.ready(); err == nil {
+				err = l.get(i, &log)
+			}
+			l.tell(err)
 			l.unlock()
 		}
 		switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
 	"github.com/flotilla-db/flotilla/storage"
+	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
 // scarred is the text that every point of these tests carries: rot looks for it
@@ -97,6 +98,36 @@ func (s *rotScene) rotShard(t *testing.T, node int, group uint32) {
 		}
 		off += 1 + next
 	}
+}
+
+// holds is what the file of a replica holds, leaf by leaf, read from its bytes.
+func (c *Cluster) holds(node int, group uint32) []digest.Entry {
+	c.t.Helper()
+	g, ok := c.Group(node, group)
+	if !ok || g.Shard() == nil {
+		c.t.Errorf("group %d does not run on %s", group, c.nodes[node].Name)
+		return nil
+	}
+	v, err := g.Shard().Look(c.t.Context())
+	if err != nil {
+		c.t.Errorf("group %d on %s: %v", group, c.nodes[node].Name, err)
+		return nil
+	}
+	defer v.Close()
+	states, err := v.States(c.t.Context(), true, nil)
+	if err != nil {
+		c.t.Errorf("group %d on %s: %v", group, c.nodes[node].Name, err)
+	}
+	var list []digest.Entry
+	for _, l := range states {
+		if l.Err != nil {
+			c.t.Errorf("group %d on %s: %v", group, c.nodes[node].Name, l.Err)
+		}
+		if l.Points > 0 {
+			list = append(list, l.Entry)
+		}
+	}
+	return list
 }
 
 // verify runs a check through a node, and waits for its end.

@@ -118,36 +118,6 @@ func (s *classScene) flush() {
 	}
 }
 
-// holds is what the file of a replica holds, leaf by leaf, read from its bytes.
-func (s *classScene) holds(node int, group uint32) []digest.Entry {
-	s.t.Helper()
-	g, ok := s.Group(node, group)
-	if !ok || g.Shard() == nil {
-		s.t.Errorf("group %d does not run on %s", group, s.nodes[node].Name)
-		return nil
-	}
-	v, err := g.Shard().Look(s.t.Context())
-	if err != nil {
-		s.t.Errorf("group %d on %s: %v", group, s.nodes[node].Name, err)
-		return nil
-	}
-	defer v.Close()
-	states, err := v.States(s.t.Context(), true, nil)
-	if err != nil {
-		s.t.Errorf("group %d on %s: %v", group, s.nodes[node].Name, err)
-	}
-	var list []digest.Entry
-	for _, l := range states {
-		if l.Err != nil {
-			s.t.Errorf("group %d on %s: %v", group, s.nodes[node].Name, l.Err)
-		}
-		if l.Points > 0 {
-			list = append(list, l.Entry)
-		}
-	}
-	return list
-}
-
 // unchanged makes sure that a replica holds what all held in the beginning.
 func (s *classScene) unchanged(what string, node int, group uint32) {
 	s.t.Helper()

@@ -187,9 +187,10 @@ var logDamages = []logDamage{
 
 // A byte of the log or of the votes goes bad on a node that runs: a deep check names
 // node and kind, and nobody else; what memory holds is written anew, what it does
-// not hold the shard does; nothing that was acked is missing.
+// not hold the shard does; nothing that was acked is missing. Then bytes go bad at
+// random, on nodes that run and that are down.
 func TestDamagedLogsAndVotesAreFoundByADeepCheck(t *testing.T) {
-	Run(t, 5*time.Minute, func(t *testing.T) {
+	Run(t, time.Duration(5*times(t))*time.Minute, func(t *testing.T) {
 		s := newLogScene(t)
 		last := make(map[string]uint64)
 		each := func(f func(what string, group uint32, i int)) {
@@ -258,5 +259,6 @@ func TestDamagedLogsAndVotesAreFoundByADeepCheck(t *testing.T) {
 		if _, err := s.CompareRoots(); err != nil {
 			t.Error(err)
 		}
+		s.flipAtRandom(2)
 	})
 }
