@@ -13,16 +13,11 @@ func TestDamageOfBranchPagesIsMetBeforeTheyAreFollowed(t *testing.T) {
 	random := rand.New(rand.NewPCG(31, 32))
 	for i := range rounds(120) {
 		class := []string{"branch head", "branch element", "branch key", "bucket root"}[i%4]
-		s := p.openCopy(t)
-		at := p.classes[class][random.IntN(len(p.classes[class]))]
-		flip := byte(1 << random.IntN(8))
-		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
+		s, what := p.openFlipped(t, class, random, 1<<random.IntN(8))
 		if err := s.file.lookAtAll("look"); !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s, byte %d ^ %#x: %v", class, at, flip, err)
+			t.Errorf("%s: %v", what, err)
 		}
-		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-			t.Error(err)
-		}
+		abandon(t, s)
 	}
 }
 
@@ -48,9 +43,7 @@ func TestBranchThatLeadsBackIsNotFollowed(t *testing.T) {
 			} else if !errors.Is(err, ErrDamaged) {
 				t.Errorf("page %d: %v", at/pageSize, err)
 			}
-			if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-				t.Error(err)
-			}
+			abandon(t, s)
 		}
 	}
 	if branches == 0 {

@@ -3,8 +3,6 @@ package storage
 import (
 	"encoding/binary"
 	"testing"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // withoutLast is a leaf page without its last record, as bbolt would have written it.
@@ -54,10 +52,7 @@ func TestRecordThatIsGoneWithoutATraceIsFound(t *testing.T) {
 		for _, in := range [][]byte{bucketBlocks, bucketDigests, bucketSeries} {
 			s := p.openCopy(t)
 			standStill(s)
-			var list []leafRange
-			if err := s.file.view("find", func(tx *bolt.Tx) error { list = leafRanges(s.file.bucket(tx, in)); return nil }); err != nil {
-				t.Fatal(err)
-			}
+			list := leavesOf(t, s, in)
 			for i, l := range list {
 				whole := append([]byte(nil), l.page...)
 				at := int64(l.id) * int64(len(whole))

@@ -108,17 +108,8 @@ func useDamaged(t *testing.T, o Options, want contents, what string) string {
 	}
 	rows, reads := 0, error(nil)
 	for series, points := range want {
-		err := s.Scan(context.Background(), Query{Series: series, From: MinTime, To: NoEnd}, func(_ Series, c *blocks.Columns) error {
-			for row, at := range c.Times {
-				for name, v := range c.Row(row) {
-					if points[at][name] != v {
-						t.Errorf("%s: %v at %d, %s is %v", what, series, at, name, v)
-					}
-				}
-			}
-			rows += c.Len()
-			return nil
-		})
+		n, err := scanAgainst(t, s, what, series, points)
+		rows += n
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: scan: %v", what, err)
 		}

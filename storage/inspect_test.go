@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -133,24 +132,9 @@ func TestDamageOfEveryClassIsFound(t *testing.T) {
 func (p *pristine) try(t *testing.T, class string, at int, flip byte, random *rand.Rand) {
 	t.Helper()
 	what := fmt.Sprintf("%s: byte %d ^ %#x", class, at, flip)
-	o := p.o
-	o.Path, o.InitialMmapSize = filepath.Join(t.TempDir(), "shard.db"), 4<<20
-	if err := os.WriteFile(o.Path, p.bytes, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := OpenShard(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := p.openCopy(t)
 	defer s.Abandon()
-	f, err := os.OpenFile(o.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte{p.bytes[at] ^ flip}, int64(at)); err != nil {
-		t.Fatal(err)
-	}
+	writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
 	p.serves(t, s, what+", before", nil)
 	r := inspect(t, s)
 	live := !slices.Contains(bytemap.Harmless, class)
@@ -192,22 +176,28 @@ func (p *pristine) right(t *testing.T, r Inspection, what string) {
 	}
 }
 
+// scanAgainst reads the points of a series: those that are served are right. rows is how many were.
+func scanAgainst(t *testing.T, s *Shard, what string, series Series, points map[int64]map[string]blocks.Value) (rows int, err error) {
+	t.Helper()
+	err = s.Scan(t.Context(), Query{Series: series, From: MinTime, To: NoEnd}, func(_ Series, c *blocks.Columns) error {
+		for row, at := range c.Times {
+			for name, v := range c.Row(row) {
+				if points[at][name] != v {
+					t.Errorf("%s: %v at %d, %s is %v", what, series, at, name, v)
+				}
+			}
+		}
+		rows += c.Len()
+		return nil
+	})
+	return rows, err
+}
+
 // serves reads every point: what is served is right, and it is complete where the leaves are not known to be bad.
 func (p *pristine) serves(t *testing.T, s *Shard, what string, bad []BadLeaf) {
 	t.Helper()
 	for series, points := range p.want {
-		rows := 0
-		err := s.Scan(t.Context(), Query{Series: series, From: MinTime, To: NoEnd}, func(_ Series, c *blocks.Columns) error {
-			for row, at := range c.Times {
-				for name, v := range c.Row(row) {
-					if points[at][name] != v {
-						t.Errorf("%s: %v at %d, %s is %v", what, series, at, name, v)
-					}
-				}
-			}
-			rows += c.Len()
-			return nil
-		})
+		rows, err := scanAgainst(t, s, what, series, points)
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", what, err)
 		}

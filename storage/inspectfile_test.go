@@ -47,6 +47,23 @@ func writeOver(t *testing.T, path string, at int64, b []byte) {
 	}
 }
 
+// openFlipped is openCopy, with bits of a random byte of a class flipped then.
+func (p *pristine) openFlipped(t *testing.T, class string, random *rand.Rand, bits byte) (s *Shard, what string) {
+	t.Helper()
+	s = p.openCopy(t)
+	at := p.classes[class][random.IntN(len(p.classes[class]))]
+	writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ bits})
+	return s, fmt.Sprintf("%s, byte %d ^ %#x", class, at, bits)
+}
+
+// abandon abandons a shard that may have been found to be damaged.
+func abandon(t *testing.T, s *Shard) {
+	t.Helper()
+	if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}
+
 // TestDamageAtRandomOffsetsIsFound: whatever lies there, live or not.
 func TestDamageAtRandomOffsetsIsFound(t *testing.T) {
 	p := newPristine(t)

@@ -171,9 +171,7 @@ func TestDamagedKeysAreNotWrittenOnwards(t *testing.T) {
 			compare(t, fmt.Sprintf("byte %d ^ %#x", at, flip), readAll(t, s, false), want)
 			s.file.knows(t)
 		}
-		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-			t.Error(err)
-		}
+		abandon(t, s)
 	}
 	if found == 0 || found == rounds(40) {
 		t.Errorf("%d of %d were met", found, rounds(40))
@@ -282,9 +280,7 @@ func TestWhoWritesLooksAtPagesFirst(t *testing.T) {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-			t.Error(err)
-		}
+		abandon(t, s)
 	}
 }
 

@@ -2,13 +2,10 @@ package storage
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
 	"testing"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
@@ -24,29 +21,16 @@ func standStill(s *Shard) {
 // indexPage is the first leaf page of the index of series, and how many bytes of it are in use.
 func indexPage(t *testing.T, s *Shard) (at int64, page []byte) {
 	t.Helper()
-	if err := s.file.view("find the index", func(tx *bolt.Tx) error {
-		m := s.file.mapped(tx)
-		id := uint64(tx.Bucket(bucketSeries).Root())
-		for {
-			b, err := m.page(id)
-			if err != nil {
-				return err
-			}
-			if binary.NativeEndian.Uint16(b[8:]) == pageLeaf {
-				p, err := pageHead(id, b)
-				if err != nil {
-					return err
-				}
-				_, used, err := p.elements(nil)
-				at, page = int64(id)*int64(m.pageSize), slices.Clone(b[:used])
-				return err
-			}
-			id = binary.NativeEndian.Uint64(b[pageHeadBytes+8:])
-		}
-	}); err != nil {
+	first := leavesOf(t, s, bucketSeries)[0]
+	p, err := pageHead(first.id, first.page)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return at, page
+	_, used, err := p.elements(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(first.id) * int64(len(first.page)), slices.Clone(first.page[:used])
 }
 
 // TestEveryByteOfTheIndexOfSeries: whichever bit of it flips, a list of series, and a read of a collection, is whole or the

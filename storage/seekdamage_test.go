@@ -24,11 +24,7 @@ func TestWalksEndOverDamagedKeys(t *testing.T) {
 	damaged := 0
 	for i := range rounds(160) {
 		class := []string{"block key", "branch key", "branch element", "leaf element"}[i%4]
-		s := p.openCopy(t)
-		offsets := p.classes[class]
-		at := offsets[random.IntN(len(offsets))]
-		flip := byte(1 + random.IntN(255))
-		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
+		s, what := p.openFlipped(t, class, random, byte(1+random.IntN(255)))
 		steps := 0
 		step := func() error {
 			if steps++; steps > 20*len(p.want)*len(p.entries) {
@@ -45,14 +41,12 @@ func TestWalksEndOverDamagedKeys(t *testing.T) {
 			return err
 		})
 		if errors.Is(err, tooMany) || err != nil && !errors.Is(err, ErrDamaged) {
-			t.Errorf("%s, byte %d ^ %#x: after %d steps: %v", class, at, flip, steps, err)
+			t.Errorf("%s: after %d steps: %v", what, steps, err)
 		}
 		if err != nil {
 			damaged++
 		}
-		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-			t.Error(err)
-		}
+		abandon(t, s)
 	}
 	t.Log(damaged, "walks met the damage")
 }
@@ -108,21 +102,15 @@ func TestListOfSeriesIsWholeOrDamaged(t *testing.T) {
 	found := make(map[string]int)
 	for i := range rounds(240) {
 		class := []string{"series key", "bucket root", "inline bucket", "leaf head", "leaf element", "branch element"}[i%6]
-		s := p.openCopy(t)
-		offsets := p.classes[class]
-		at := offsets[random.IntN(len(offsets))]
-		flip := byte(1 + random.IntN(255))
-		writeOver(t, s.o.Path, int64(at), []byte{p.bytes[at] ^ flip})
+		s, what := p.openFlipped(t, class, random, byte(1+random.IntN(255)))
 		got, err := s.Series("db", "c")
 		switch {
 		case errors.Is(err, ErrDamaged):
 			found[class]++
 		case err != nil || !slices.Equal(got, want):
-			t.Errorf("%s, byte %d ^ %#x: %d of %d series, %v", class, at, flip, len(got), len(want), err)
+			t.Errorf("%s: %d of %d series, %v", what, len(got), len(want), err)
 		}
-		if err := s.Abandon(); err != nil && !errors.Is(err, ErrDamaged) {
-			t.Error(err)
-		}
+		abandon(t, s)
 	}
 	if found["series key"] != rounds(240)/6 {
 		t.Errorf("found: %v", found)
@@ -134,21 +122,8 @@ func TestListOfSeriesIsWholeOrDamaged(t *testing.T) {
 func TestListOfSeriesIsCounted(t *testing.T) {
 	p := newPristine(t)
 	s := p.openCopy(t)
-	var leaf uint64
-	if err := s.file.view("find the index", func(tx *bolt.Tx) error {
-		m := s.file.mapped(tx)
-		for leaf = uint64(tx.Bucket(bucketSeries).Root()); leaf != 0; { // 0: it lies in the page of the buckets
-			page, err := m.page(leaf)
-			if err != nil || binary.NativeEndian.Uint16(page[8:]) == pageLeaf {
-				return err
-			}
-			leaf = binary.NativeEndian.Uint64(page[pageHeadBytes+8:])
-		}
-		return nil
-	}); err != nil || leaf == 0 {
-		t.Fatalf("page %d: %v", leaf, err)
-	}
-	at := int64(leaf)*int64(binary.NativeEndian.Uint32(p.bytes[metaAt+8:])) + 10
+	first := leavesOf(t, s, bucketSeries)[0]
+	at := int64(first.id)*int64(len(first.page)) + 10
 	count := binary.NativeEndian.Uint16(p.bytes[at:]) - 1
 	writeOver(t, s.o.Path, at, binary.NativeEndian.AppendUint16(nil, count))
 	if got, err := s.Series("db", "c"); !errors.Is(err, ErrDamaged) {

@@ -31,6 +31,15 @@ func leafRanges(b *bucket) (list []leafRange) {
 	return list
 }
 
+// leavesOf are the leaf pages of a bucket of a shard.
+func leavesOf(t *testing.T, s *Shard, name []byte) (list []leafRange) {
+	t.Helper()
+	if err := s.file.view("find", func(tx *bolt.Tx) error { list = leafRanges(s.file.bucket(tx, name)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // spoiledLeaf is what a leaf page of the list may be instead: the bytes that change, and where in the page.
 func spoiledLeaf(l *leafRange) map[string]func() (at int, b byte) {
 	key := func(i int, b byte) func() (int, byte) {
@@ -216,10 +225,7 @@ func TestWhoWalksOverAllPagesLooksFirst(t *testing.T) {
 	s := p.openCopy(t)
 	standStill(s)
 	s.file.onDamaged = nil
-	var list []leafRange
-	if err := s.file.view("find", func(tx *bolt.Tx) error { list = leafRanges(s.file.bucket(tx, bucketBlocks)); return nil }); err != nil {
-		t.Fatal(err)
-	}
+	list := leavesOf(t, s, bucketBlocks)
 	errUnseen := errors.New("it was gone by")
 	for name, walk := range map[string]func() error{
 		"drop": func() error {
