@@ -100,7 +100,7 @@ func (g *Gateway) serveJobs(ctx context.Context, m jobRequest) ([]byte, error) {
 		g.jobs.await(limited, m.ID, m.Seen)
 		cancel()
 	}
-	list := m.Only.of(g.jobs.list(m.ID))
+	list := g.jobs.asked(m.ID, m.Only)
 	if !m.Paged {
 		return json.Marshal(jobReply{Jobs: list})
 	}
@@ -153,6 +153,9 @@ func (g *Gateway) askJobs(ctx context.Context, method Method, request jobRequest
 // askNodeJobs asks one node, answer after answer. What it gave is valid with an error
 // too.
 func (g *Gateway) askNodeJobs(ctx context.Context, to membership.NodeID, method Method, q jobRequest) (all jobReply, err error) {
+	if method == MethodJobs && to == g.cfg.Self { // its own are not sent through JSON and back
+		return jobReply{Jobs: g.jobs.asked(q.ID, q.Only)}, nil
+	}
 	q.Paged = true
 	for range maxJobAnswers {
 		limited, cancel := context.WithTimeout(ctx, reportTimeout)

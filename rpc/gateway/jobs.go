@@ -252,16 +252,24 @@ func (js *Jobs) movedLocked() {
 }
 
 // list gives the jobs of this node, or the one with that id.
-func (js *Jobs) list(id string) []api.Job {
+func (js *Jobs) list(id string) []api.Job { return js.asked(id, JobFilter{}) }
+
+// asked is list of those that a filter keeps.
+func (js *Jobs) asked(id string, only JobFilter) (out []api.Job) {
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	if id == "" {
-		return js.listLocked()
+	if id != "" {
+		if j, ok := js.jobs[id]; ok && only.Keeps(j) {
+			out = append(out, js.shownLocked(j))
+		}
+		return out
 	}
-	if j, ok := js.jobs[id]; ok {
-		return []api.Job{js.shownLocked(j)}
+	for _, j := range js.jobs {
+		if only.Keeps(j) {
+			out = append(out, js.shownLocked(j))
+		}
 	}
-	return nil
+	return out
 }
 
 // byGroup gives the running job of each group that has one.
