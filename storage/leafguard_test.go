@@ -223,6 +223,7 @@ func TestFlippedKeysAreNeverServed(t *testing.T) {
 					f.flip(t, class, at, byte(1+random.IntN(255)))
 				}
 			}
+			t.Logf("%s, %s: %d bytes, %d flips so far", name, class, len(offsets), f.flips)
 		}
 		t.Logf("%s: %d flips, wrong in silence: %v, met by no question: %v", name, f.flips, f.silent, f.unasked)
 		if wrong, met, err := f.q.wrong(s); len(wrong) > 0 || met > 0 || err != nil {
