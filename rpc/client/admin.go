@@ -16,6 +16,11 @@ const jobPoll = 100 * time.Millisecond
 func document[T any](ctx context.Context, c *Client, changes bool, call func(context.Context, *conn) (*pb.Document, error)) (T, error) {
 	var out T
 	err := c.do(ctx, changes, func(ctx context.Context, n *conn) error {
+		if changes {
+			if err := n.connected(ctx); err != nil {
+				return err
+			}
+		}
 		m, err := call(ctx, n)
 		if err != nil {
 			return err

@@ -197,6 +197,9 @@ func (c *Client) Delete(ctx context.Context, database, collection string, device
 		return api.E(api.InvalidArgument, "name the devices, or give nil to mean all of them", "the list of devices is empty")
 	}
 	return c.do(ctx, true, func(ctx context.Context, n *conn) error {
+		if err := n.connected(ctx); err != nil {
+			return err
+		}
 		_, err := n.api.Delete(ctx, &pb.DeleteRequest{Database: database, Collection: collection, Devices: devices, From: from, To: to})
 		return err
 	})
