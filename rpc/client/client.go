@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,6 +123,9 @@ func New(o Options) (*Client, error) {
 	c.dial = append(dial, o.Dial...)
 	for range o.Connections { // the addresses in turn, so that calls go round them
 		for _, addr := range o.Addrs {
+			if err := c.checkAddr(addr); err != nil {
+				return nil, errors.Join(fmt.Errorf("new client: %w", err), c.Close())
+			}
 			n, err := c.newConn(addr)
 			if err != nil {
 				return nil, errors.Join(err, c.Close())
@@ -133,6 +137,17 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// checkAddr refuses what no node can be reached at; gRPC would try it until the
+// caller's time is over. Addresses of another kind are gRPC's, and Connect's its
+// own.
+func (c *Client) checkAddr(addr string) error {
+	scheme, _, other := strings.Cut(addr, "://")
+	if c.o.Connect != nil || strings.HasPrefix(addr, "unix:") || (other && scheme != "http" && scheme != "https") {
+		return nil
+	}
+	return api.CheckHostPort(addr)
 }
 
 func (c *Client) newConn(addr string) (*conn, error) {

@@ -294,6 +294,21 @@ func TestNoAddressIsRefused(t *testing.T) {
 	}
 }
 
+func TestAddressesThatCannotBeOnesAreRefused(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:7600": true, "db1:7600": true, "[::1]:7600": true, "dns:///db1:7600": true, "unix:/run/x": true, "passthrough:///n1": true,
+		"": false, "db1": false, "127.0.0.1:0": false, "127.0.0.1:99999": false, "http://127.0.0.1:7601": false, "::1:7600": false,
+	} {
+		cl, err := client.New(client.Options{Addrs: []string{"127.0.0.1:1", addr}})
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", addr, err)
+		}
+		if err == nil {
+			cl.Close()
+		}
+	}
+}
+
 func BenchmarkWriteStream(b *testing.B) {
 	c := fakecluster.New(b, fakecluster.Options{})
 	names := map[string]*fakecluster.Node{}

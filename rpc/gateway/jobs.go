@@ -308,6 +308,9 @@ func noJob(id string, silent []string) error {
 
 // GetJob finds one job.
 func (g *Gateway) GetJob(ctx context.Context, id string) (api.Job, error) {
+	if id == "" { // which asks for all of them
+		return api.Job{}, noJob(id, nil)
+	}
 	if jobs := g.jobs.list(id); len(jobs) > 0 {
 		return jobs[0], nil
 	}

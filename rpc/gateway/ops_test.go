@@ -172,7 +172,9 @@ func TestJobsOfAllNodesNewestFirstAndKeptOverRestarts(t *testing.T) {
 	if got := listed(fakecluster.New(t, fakecluster.Options{JobsDir: dir})); !slices.Equal(got, ids) {
 		t.Fatalf("after a restart %v, want %v", got, ids)
 	}
-	_, err := c.Nodes[0].Gateway.GetJob(t.Context(), "verify-n1-nope")
+	_, err := c.Nodes[0].Gateway.GetJob(t.Context(), "")
+	wantCode(t, err, api.JobNotFound)
+	_, err = c.Nodes[0].Gateway.GetJob(t.Context(), "verify-n1-nope")
 	wantCode(t, err, api.JobNotFound)
 	_, err = c.Nodes[0].Gateway.Trim(t.Context(), nil)
 	wantCode(t, err, api.NotReady)

@@ -2,10 +2,10 @@ package apiclient
 
 import (
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 	"strings"
+
+	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
 // baseOf turns what somebody gave as the address of a node into the URL that paths are appended to: host:port, or a
@@ -13,8 +13,8 @@ import (
 func baseOf(address string) (string, error) {
 	text := address
 	if !strings.Contains(address, "://") {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return "", fmt.Errorf("address %q is not host:port", address)
+		if err := api.CheckHostPort(address); err != nil {
+			return "", err
 		}
 		text = "http://" + address
 	}
@@ -24,9 +24,8 @@ func baseOf(address string) (string, error) {
 		return "", fmt.Errorf("address %q is not host:port", address)
 	case u.RawQuery != "", u.Fragment != "":
 		return "", fmt.Errorf("address %q has more than a host, a port and a path", address)
-	}
-	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	case u.Port() != "" || strings.HasSuffix(u.Host, ":"):
+		if api.CheckHostPort(u.Host) != nil {
 			return "", fmt.Errorf("address %q has no port within 1 and 65535", address)
 		}
 	}
