@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/hashicorp/raft"
 )
@@ -89,7 +90,7 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 			return
 		}
 		if check.result() != TermConfirmed {
-			if sleep(ctx, birthProbe) != nil {
+			if pause.For(ctx, birthProbe) != nil {
 				return
 			}
 			continue
@@ -97,13 +98,13 @@ func (in *instance) birthCampaign(voters []membership.ServerID) {
 		// The doors are open. Everybody sees that at about the same time, so the
 		// ranks are counted from here: two candidates at once elect nobody.
 		crowd := 1 + in.births.Load()/birthCrowd
-		if sleep(ctx, time.Duration(rank)*time.Duration(crowd)*birthRank) != nil {
+		if pause.For(ctx, time.Duration(rank)*time.Duration(crowd)*birthRank) != nil {
 			return
 		}
 		if in.awaitsBirth() && in.campaign(ctx, membership.ServerID{}, birthTerm) == nil {
 			return
 		}
-		if sleep(ctx, birthProbe) != nil {
+		if pause.For(ctx, birthProbe) != nil {
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 )
 
@@ -108,7 +109,7 @@ func (h *Host) takeOut(group uint32, act func(*Group)) {
 // ended. If nobody takes it in time, Raft elects without this replica.
 func (g *Group) giveUpLead(ctx context.Context) {
 	for g.IsLeader() {
-		if err := g.TransferLeadership(ctx, membership.ServerID{}, handOverPause); !errors.Is(err, ErrFenced) || sleep(ctx, handOverAgain) != nil {
+		if err := g.TransferLeadership(ctx, membership.ServerID{}, handOverPause); !errors.Is(err, ErrFenced) || pause.For(ctx, handOverAgain) != nil {
 			return
 		}
 	}

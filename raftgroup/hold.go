@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/hashicorp/raft"
 )
@@ -262,7 +263,7 @@ func (in *instance) handOver() {
 	defer cancel()
 	for in.held() && in.raft.State() == raft.Leader {
 		in.giveUp(ctx)
-		if sleep(ctx, heldHandOver) != nil {
+		if pause.For(ctx, heldHandOver) != nil {
 			return
 		}
 	}

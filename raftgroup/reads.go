@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/hashicorp/raft"
 )
@@ -30,7 +31,7 @@ type readGate struct {
 // its FSM had applied a command of its term: what the shard then holds includes
 // every write that was acked before the call.
 func (in *instance) barrier(ctx context.Context) error {
-	pause := readRetryFirst
+	wait := readRetryFirst
 	for {
 		term, ok := in.leads()
 		if !ok || in.held() {
@@ -51,10 +52,10 @@ func (in *instance) barrier(ctx context.Context) error {
 		if check.result() == TermConfirmed {
 			return nil
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return fmt.Errorf("read of group %d: %w: %w", in.group, ErrNoQuorum, err)
 		}
-		pause = min(2*pause, readRetryMax)
+		wait = min(2*wait, readRetryMax)
 	}
 }
 
@@ -126,19 +127,4 @@ func (in *instance) joinCheck(term uint64) *termCheck {
 	in.reads.current = c
 	in.reads.lanes.ask(queries)
 	return c
-}
-
-// sleep pauses, or returns the reason why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

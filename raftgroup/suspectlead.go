@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // A suspect replica keeps its vote, and leads only where nobody else can: no
@@ -46,11 +48,11 @@ func (in *instance) passOn() {
 		defer in.handsOver.Store(false)
 		ctx, cancel := in.whileOpen()
 		defer cancel()
-		for pause := suspectHandOverFirst; in.isSuspect.Load() && in.raft.State() == raft.Leader; pause = min(2*pause, suspectHandOverMax) {
+		for wait := suspectHandOverFirst; in.isSuspect.Load() && in.raft.State() == raft.Leader; wait = min(2*wait, suspectHandOverMax) {
 			limited, done := context.WithTimeout(ctx, damageHandOver)
 			in.giveUp(limited)
 			done()
-			if sleep(ctx, pause) != nil {
+			if pause.For(ctx, wait) != nil {
 				return
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/hashicorp/raft"
 )
@@ -153,7 +154,7 @@ func (g *Group) bringLevel(ctx context.Context, in *instance, target membership.
 		if last, term := in.lastEntry(); term == in.raft.CurrentTerm() && s.lastIndex >= last {
 			return nil
 		}
-		if err := sleep(ctx, transferPoll); err != nil {
+		if err := pause.For(ctx, transferPoll); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/pb"
 )
@@ -57,7 +58,7 @@ func (c *Client) do(ctx context.Context, changes bool, call func(context.Context
 		}
 		e := errorOf(err, changes && mayHaveRun(err))
 		again := e.Code.Retryable() || !changes && e.Code.Unknown()
-		if !again || c.o.RetryFor < 0 || !pause(ctx, attempt) {
+		if !again || c.o.RetryFor < 0 || !backOff(ctx, attempt) {
 			return e
 		}
 	}
@@ -81,7 +82,7 @@ func (c *Client) doRead(ctx context.Context, call func(*conn) error) error {
 			ctx, cancel = context.WithDeadline(ctx, begun.Add(c.o.RetryFor))
 			defer cancel()
 		}
-		if !pause(ctx, attempt) {
+		if !backOff(ctx, attempt) {
 			return e
 		}
 	}
@@ -97,18 +98,11 @@ func mayHaveRun(err error) bool {
 	return false
 }
 
-// pause waits before the next attempt; false when ctx ends first.
-func pause(ctx context.Context, attempt int) bool {
+// backOff waits before the next attempt; false when ctx ends first.
+func backOff(ctx context.Context, attempt int) bool {
 	d := maxPause
 	if attempt < 6 {
 		d = firstPause << attempt
 	}
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, d/2+rand.N(d/2)) == nil
 }

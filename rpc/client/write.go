@@ -54,7 +54,7 @@ func (c *Client) Write(ctx context.Context, points []Point) (Written, error) {
 			unknown = e
 			again = !c.o.NoRetryUnknown && allTimed(points)
 		}
-		if again && c.o.RetryFor >= 0 && pause(ctx, attempt) {
+		if again && c.o.RetryFor >= 0 && backOff(ctx, attempt) {
 			continue
 		}
 		if unknown != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -104,7 +105,7 @@ func (c checkCluster) awaitJob(ctx context.Context, group uint32, node, id strin
 		case time.Since(heard) > repairSilence:
 			return fmt.Errorf("job %s: %w", id, err)
 		}
-		if !staged && time.Since(asked) < repairPause && !pause(ctx, repairPause) {
+		if !staged && time.Since(asked) < repairPause && pause.For(ctx, repairPause) != nil {
 			return fmt.Errorf("job %s goes on: %w", id, ctx.Err())
 		}
 	}

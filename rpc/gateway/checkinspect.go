@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
 )
 
@@ -60,7 +61,7 @@ func (c checkCluster) Inspect(ctx context.Context, group uint32, cut, node strin
 			if lost++; !transient(err) || lost > inspectSilence || ctx.Err() != nil {
 				return antientropy.Inspected{}, err
 			}
-			if !pause(ctx, maxPause) {
+			if pause.For(ctx, maxPause) != nil {
 				return antientropy.Inspected{}, ctx.Err()
 			}
 		}

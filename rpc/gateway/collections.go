@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
@@ -45,7 +46,7 @@ func (g *Gateway) ListCollections(ctx context.Context, database string) ([]api.C
 	open := slices.Sorted(maps.Keys(t.Assignments))
 	var why error
 	for attempt := 0; len(open) > 0; attempt++ {
-		if attempt > 0 && !pause(ctx, backOff(attempt)) {
+		if attempt > 0 && pause.For(ctx, backOff(attempt)) != nil {
 			return nil, api.E(api.Unavailable, "retry", "%d groups did not answer", len(open)).Because(why).InGroup(open[0])
 		}
 		open, why = g.askCollections(ctx, t, database, open, attempt, names)

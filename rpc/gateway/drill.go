@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/walgap/antientropy"
@@ -193,7 +194,7 @@ func (g *Gateway) drillChecks(ctx context.Context, r DrillRequest, w *drillWatch
 			}
 			result.Why = whyUnhealthy(&row)
 		}
-		if !pause(ctx, drillPause) {
+		if pause.For(ctx, drillPause) != nil {
 			return ctx.Err()
 		}
 	}

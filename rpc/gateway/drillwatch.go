@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
@@ -60,7 +61,7 @@ func (w *drillWatch) repaired(at time.Time) {
 func (w *drillWatch) run(ctx context.Context) {
 	for !w.isDetected() {
 		w.look(ctx)
-		if !pause(ctx, drillPoll) {
+		if pause.For(ctx, drillPoll) != nil {
 			return
 		}
 	}

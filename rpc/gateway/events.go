@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
@@ -137,7 +138,7 @@ func (g *Gateway) TellEvents(ctx context.Context) {
 			return
 		case <-g.events.wake:
 		}
-		if !pause(ctx, tellPause) {
+		if pause.For(ctx, tellPause) != nil {
 			return
 		}
 		told := g.events.take()

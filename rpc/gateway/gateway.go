@@ -154,15 +154,3 @@ func (t *Table) node(name string) (membership.NodeID, bool) {
 	n, ok := t.Nodes[name]
 	return n.NodeID, ok
 }
-
-// pause waits d or until ctx ends; false when it ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
@@ -86,7 +87,7 @@ func askLeader[T any](ctx context.Context, g *Gateway, group uint32, method Meth
 	failed := ""
 	err = errNoHolder
 	for attempt := 0; ; attempt++ {
-		if attempt > 0 && !pause(ctx, backOff(attempt)) {
+		if attempt > 0 && pause.For(ctx, backOff(attempt)) != nil {
 			return value, "", noLeader(group).Because(err)
 		}
 		to, ok := g.route(g.cfg.Directory.Table(), group, attempt, failed)

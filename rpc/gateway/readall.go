@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/pb"
@@ -159,7 +160,7 @@ func (r *reading) run(ctx context.Context) error {
 		if len(r.open) == 0 {
 			return nil
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil || attempt > 0 && !pause(ctx, backOff(attempt)) {
+		if time.Now().After(deadline) || ctx.Err() != nil || attempt > 0 && pause.For(ctx, backOff(attempt)) != nil {
 			return r.giveUp(ctx)
 		}
 	}

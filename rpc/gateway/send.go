@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
 )
@@ -73,7 +74,7 @@ func (g *Gateway) deliverRound(ctx context.Context, parts []*part, deadline time
 		if hinted && attempt == 0 {
 			continue // every part knows where to go now
 		}
-		if !pause(ctx, backOff(attempt)) || time.Until(deadline) < lastTry {
+		if pause.For(ctx, backOff(attempt)) != nil || time.Until(deadline) < lastTry {
 			return false
 		}
 	}

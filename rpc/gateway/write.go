@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/storage"
 )
@@ -150,7 +151,7 @@ func (g *Gateway) ensureGroups(ctx context.Context, t *Table, parts []*part, dea
 		if err == nil {
 			return nil
 		}
-		if !pause(ctx, backOff(attempt)) {
+		if pause.For(ctx, backOff(attempt)) != nil {
 			return api.E(api.NoLeader, "retry; see `flotilla nodes`",
 				"%d groups could not be assigned to nodes in time, nothing was applied", len(missing)).Because(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"go.uber.org/goleak"
@@ -110,7 +111,7 @@ func (r *replica) Fetch(ctx context.Context, q Request, to Receiver) error {
 		if r.speed > 0 {
 			wait += time.Duration(float64(len(b)) / r.speed * 1e9)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := pause.For(ctx, wait); err != nil {
 			return err
 		}
 		return leaves.Message(ctx, bytes.NewReader(b), len(b))
@@ -119,16 +120,6 @@ func (r *replica) Fetch(ctx context.Context, q Request, to Receiver) error {
 		return err
 	}
 	return leaves.End()
-}
-
-// sleep is in virtual time.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // stage is a sink that verifies, as storage's does.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // Config is what an Engine works with.
@@ -63,22 +65,10 @@ func (e *Engine) Check(ctx context.Context, group uint32, o Options) (Report, er
 		case ctx.Err() != nil:
 			r.Equal, r.Unchecked, r.Passing = false, "the check was ended", true
 			return r, ctx.Err()
-		case c.last || pause(ctx, retryPause<<attempt) != nil:
+		case c.last || pause.For(ctx, retryPause<<attempt) != nil:
 			r.Equal, r.Unchecked, r.Passing = false, fmt.Sprintf("%d attempts: %v", attempt, interrupted), true
 			return r, ctx.Err()
 		}
 		c.logger.Debug("a check was interrupted and is made again", "attempt", attempt, "reason", interrupted)
-	}
-}
-
-// pause waits, or returns why not.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
 	}
 }

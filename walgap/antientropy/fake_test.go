@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
@@ -377,7 +378,7 @@ func (w *world) Repair(ctx context.Context, group uint32, node string, r Repair)
 	w.allowed(h, r)
 	instead := w.repaired
 	w.mu.Unlock()
-	err := pause(ctx, time.Second)
+	err := pause.For(ctx, time.Second)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy[node]--

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // hold makes a cut, and keeps its views alive until end, which ends them whatever became of ctx. The context that it
@@ -66,7 +68,7 @@ func (c *check) endCut(ctx context.Context, id string) {
 		if err == nil {
 			return
 		}
-		if attempt == maxAttempts || pause(bounded, retryPause<<attempt) != nil {
+		if attempt == maxAttempts || pause.For(bounded, retryPause<<attempt) != nil {
 			c.logger.Warn("the views of a check end by their time only", "cut", id, "error", err)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
 
@@ -143,7 +144,7 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 			c.adopt(again)
 			return again.cleared(b, charges)
 		}
-		if attempt == maxAttempts || ctx.Err() != nil || pause(ctx, retryPause<<attempt) != nil {
+		if attempt == maxAttempts || ctx.Err() != nil || pause.For(ctx, retryPause<<attempt) != nil {
 			return fmt.Errorf("check again: %w", err)
 		}
 	}
@@ -159,7 +160,7 @@ func (c *check) awaitFollower(ctx context.Context, node string) error {
 		if err == nil && !leads {
 			return nil
 		}
-		if pause(bounded, wait) != nil {
+		if pause.For(bounded, wait) != nil {
 			return errors.Join(errors.New("it has not handed its leadership over"), err, ctx.Err())
 		}
 	}

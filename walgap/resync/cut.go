@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // makeCut has the leader pin the group's state. A cut that would pause writes for too long is given up and tried again
@@ -39,7 +41,7 @@ func (j *job) makeCut(ctx context.Context) (Outcome, error) {
 			return 0, fmt.Errorf("make a cut: %w", err)
 		}
 		j.board.block(err.Error())
-		if err := pause(ctx, backoff(try, 200*time.Millisecond, 5*time.Second)); err != nil {
+		if err := pause.For(ctx, backoff(try, 200*time.Millisecond, 5*time.Second)); err != nil {
 			return 0, err
 		}
 	}

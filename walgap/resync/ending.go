@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -78,7 +79,7 @@ func (j *job) giveBack(ctx context.Context) error {
 			return nil
 		default:
 			j.board.block(err.Error())
-			if err := pause(ctx, endAgain); err != nil {
+			if err := pause.For(ctx, endAgain); err != nil {
 				return err
 			}
 		}
@@ -128,7 +129,7 @@ func (j *job) endLeases(ctx context.Context) error {
 			return nil
 		}
 		j.board.block(fmt.Sprintf("ends its leases, which run out in %v: %v", time.Until(over).Round(time.Second), err))
-		if err := pause(ctx, min(backoff(try, 100*time.Millisecond, 2*time.Second), max(time.Until(over), time.Millisecond))); err != nil {
+		if err := pause.For(ctx, min(backoff(try, 100*time.Millisecond, 2*time.Second), max(time.Until(over), time.Millisecond))); err != nil {
 			return err
 		}
 	}
@@ -158,7 +159,7 @@ func (j *job) announce(ctx context.Context) error {
 			j.log.Error("resync: the end of the job was not kept", "error", err)
 			return nil
 		}
-		if err := pause(ctx, endAgain); err != nil {
+		if err := pause.For(ctx, endAgain); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -225,7 +226,7 @@ func (v *fakeLedView) Root(ctx context.Context) (digest.ID, []digest.Entry, erro
 	v.l.w.mu.Lock()
 	slow := v.l.w.faults.listing
 	v.l.w.mu.Unlock()
-	if err := pause(ctx, slow); err != nil {
+	if err := pause.For(ctx, slow); err != nil {
 		return digest.ID{}, nil, err
 	}
 	list := v.v.data.entries()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -144,7 +145,7 @@ func (r *fakeReplica) Hold(ctx context.Context, owner string) (Held, error) {
 	r.w.mu.Lock()
 	slow := r.w.faults.slow
 	r.w.mu.Unlock()
-	if err := pause(ctx, slow+1); err != nil {
+	if err := pause.For(ctx, slow+1); err != nil {
 		return nil, err
 	}
 	r.w.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/flotilla-db/flotilla/walgap"
@@ -238,7 +239,7 @@ func (j *job) follow(life, ctx context.Context, from Stage, on Outcome, cause er
 	}
 	j.board.block(fmt.Sprintf("next try in %v: %v", wait, cause))
 	j.board.publish()
-	if pause(ctx, wait) != nil && life.Err() != nil {
+	if pause.For(ctx, wait) != nil && life.Err() != nil {
 		return t.To, life.Err()
 	}
 	return t.To, nil // a cancelled job learns of it in the stage

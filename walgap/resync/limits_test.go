@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -66,7 +67,7 @@ type queuedReplica struct {
 	wait time.Duration
 }
 
-func (q queuedReplica) Turn(ctx context.Context, _ string) error { return pause(ctx, q.wait) }
+func (q queuedReplica) Turn(ctx context.Context, _ string) error { return pause.For(ctx, q.wait) }
 
 func TestWaitingForATurnCostsNoAttempt(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
@@ -86,7 +87,7 @@ func TestJobThatWaitsForItsTurnIsCancelled(t *testing.T) {
 		r.queued = time.Hour
 		began := time.Now()
 		result, _ := r.once(request7(), func(e *Engine, _ context.CancelFunc) {
-			_ = pause(context.Background(), 10*time.Minute)
+			_ = pause.For(context.Background(), 10*time.Minute)
 			e.Cancel("job-1")
 		})
 		if result.Status != Cancelled || time.Since(began) > 11*time.Minute {

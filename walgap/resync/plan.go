@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -41,7 +42,7 @@ func (j *job) plan(ctx context.Context) (Outcome, error) {
 			return j.judged(ctx)
 		}
 		j.board.edit(func(r *Row) { r.Reason, r.BlockedBy = v.Reason, blockedOr(v) })
-		if err := pause(ctx, planAgain); err != nil {
+		if err := pause.For(ctx, planAgain); err != nil {
 			return 0, err
 		}
 	}

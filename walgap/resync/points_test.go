@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // everyPoint runs a test at each crash point of the table, in a world in which the job passes all of them.
@@ -189,7 +191,7 @@ func TestTwoJobsOfAGroupDoNotRunAtOnce(t *testing.T) {
 		r.stale(10)
 		r.faults.slow = time.Minute
 		result, _ := r.once(request7(), func(e *Engine, _ context.CancelFunc) {
-			_ = pause(t.Context(), time.Second)
+			_ = pause.For(t.Context(), time.Second)
 			other := request7()
 			other.ID = "job-2"
 			if got := e.Run(t.Context(), other); got.Status != Failed || got.Err == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -29,7 +30,7 @@ func (j *job) promote(ctx context.Context) (Outcome, error) {
 			return Passed, nil
 		}
 		j.board.block("the leader has not given the replica a vote")
-		if err := pause(ctx, backoff(try, voteSoon, voteEvery)); err != nil {
+		if err := pause.For(ctx, backoff(try, voteSoon, voteEvery)); err != nil {
 			return 0, err
 		}
 	}

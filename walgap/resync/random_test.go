@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"pgregory.net/rapid"
 )
@@ -119,7 +120,7 @@ func play(t *testing.T, gap func(*rig), script []happening) (failure string) {
 		for _, v := range r.violations {
 			notes.Errorf("%s", v)
 		}
-		_ = pause(t.Context(), 3*time.Minute) // what the script started ends
+		_ = pause.For(t.Context(), 3*time.Minute) // what the script started ends
 		failure = notes.text
 	})
 	return failure

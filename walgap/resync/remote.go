@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage/digest"
 )
@@ -110,7 +111,7 @@ func (r *remote) ask(ctx context.Context, q request, blocked func(string)) (*ans
 			return a, err
 		}
 		blocked(err.Error())
-		if err := pause(ctx, backoff(try, 100*time.Millisecond, 2*time.Second)); err != nil {
+		if err := pause.For(ctx, backoff(try, 100*time.Millisecond, 2*time.Second)); err != nil {
 			return nil, err
 		}
 	}
@@ -142,16 +143,4 @@ func (r *remote) manifest(ctx context.Context, cutID string, v *viewAnswer, firs
 // backoff doubles from first up to limit.
 func backoff(try int, first, limit time.Duration) time.Duration {
 	return min(first<<min(try, 16), limit)
-}
-
-// pause waits, unless the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -51,7 +52,7 @@ func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 		if why := waitsFor(p); why != "" {
 			j.board.block(why)
 		}
-		if err := pause(ctx, backoff(try, watchSoon, watchEvery)); err != nil {
+		if err := pause.For(ctx, backoff(try, watchSoon, watchEvery)); err != nil {
 			return 0, err
 		}
 	}
@@ -98,7 +99,7 @@ func (j *job) setGoal(ctx context.Context) error {
 			return err
 		}
 		j.board.block(err.Error())
-		if err := pause(ctx, backoff(try, 100*time.Millisecond, 2*time.Second)); err != nil {
+		if err := pause.For(ctx, backoff(try, 100*time.Millisecond, 2*time.Second)); err != nil {
 			return err
 		}
 	}

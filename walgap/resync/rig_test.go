@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage"
 )
 
@@ -187,7 +188,7 @@ func (r *rig) isOver(row Row) {
 // settle lets the log do what it can, and compares the replica with the truth at its index.
 func (r *rig) settle() {
 	r.t.Helper()
-	_ = pause(context.Background(), 3*time.Minute)
+	_ = pause.For(context.Background(), 3*time.Minute)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.target.advance()
@@ -266,7 +267,7 @@ func (f *fakeFetcher) Fetch(ctx context.Context, p FetchPlan, sink Sink, progres
 		if turn++; dead[name] {
 			continue
 		}
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
 			return result, err
 		}
 		w.mu.Lock()

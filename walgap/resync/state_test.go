@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
 	"github.com/flotilla-db/flotilla/walgap"
@@ -128,7 +129,7 @@ func TestForgottenCutLendsItsNameToNoOther(t *testing.T) {
 		r.once(request7(), nil)
 		forgotten := maps.Clone(r.views)
 		r.restart()
-		_ = pause(t.Context(), 2*leaseTTL) // nobody ends what was forgotten
+		_ = pause.For(t.Context(), 2*leaseTTL) // nobody ends what was forgotten
 		result := r.run(request7())
 		if len(forgotten) != 1 || len(r.views) != 2 {
 			t.Errorf("%d views before, %d in all: want one of each process", len(forgotten), len(r.views))
@@ -174,7 +175,7 @@ func TestAnotherJobBeginsWithNoStaging(t *testing.T) {
 		r.rows = nil
 		q := request7()
 		q.ID = "job-2"
-		_ = pause(t.Context(), 2*leaseTTL) // nobody ends what job-1 held
+		_ = pause.For(t.Context(), 2*leaseTTL) // nobody ends what job-1 held
 		result := r.run(q)
 		if r.mustBe(result, Done); result.Row.Report.BytesKept != 0 {
 			t.Fatalf("%+v", result.Row.Report)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
@@ -143,7 +144,7 @@ func (r *rig) moveIn(s Stage) {
 		r.elect(1 - r.leader)
 		if s == Hold {
 			go func() { // the second hold is quick
-				_ = pause(r.t.Context(), 20*time.Second)
+				_ = pause.For(r.t.Context(), 20*time.Second)
 				r.set(func() { r.faults.slow = 0 })
 			}()
 		}
@@ -162,7 +163,7 @@ func (r *rig) moveIn(s Stage) {
 // loseTime lets the renewals run, once.
 func (r *rig) loseTime() {
 	r.faults.fetch = nil
-	_ = pause(r.t.Context(), 20*time.Second)
+	_ = pause.For(r.t.Context(), 20*time.Second)
 }
 
 // fillAt makes the disk full in a stage.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/digest"
@@ -168,12 +169,12 @@ func TestResponderGivesBackWhatAJobThatAsksNoMoreHeld(t *testing.T) {
 		alive := r.good(opRenew)
 		alive.Renew.Record = true
 		for range 5 {
-			_ = pause(t.Context(), leaseTTL-time.Second)
+			_ = pause.For(t.Context(), leaseTTL-time.Second)
 			if _, err := r.ask(t, 0, n3, alive); err != nil || !holds(1) {
 				t.Fatal("it still asked: ", err)
 			}
 		}
-		_ = pause(t.Context(), leaseTTL+time.Second)
+		_ = pause.For(t.Context(), leaseTTL+time.Second)
 		responder := r.nodes[0].responder
 		responder.mu.Lock()
 		defer responder.mu.Unlock()
@@ -209,7 +210,7 @@ func TestRenewalBehindTheEndIsRefused(t *testing.T) {
 		if err := second(r.ask(t, 0, n3, end)); err != nil || len(r.leases) != 0 {
 			t.Fatal(err, r.leases)
 		}
-		_ = pause(t.Context(), 2*leaseTTL)
+		_ = pause.For(t.Context(), 2*leaseTTL)
 	})
 }
 

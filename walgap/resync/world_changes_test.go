@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/walgap"
 )
 
 // slowly has each leaf take some time.
 func (r *rig) slowly(each time.Duration) {
-	r.faults.fetch = func(string, int) error { return pause(r.t.Context(), each) }
+	r.faults.fetch = func(string, int) error { return pause.For(r.t.Context(), each) }
 }
 
 func TestLogIsNotTrimmedUnderALivingJob(t *testing.T) {
@@ -52,7 +53,7 @@ func TestLeasesOfATargetThatIsGoneForGoodRunOut(t *testing.T) {
 				t.Errorf("killed %v, %v, %v", killed, r.held, r.leases)
 			}
 		})
-		_ = pause(t.Context(), leaseTTL+leaseSlack)
+		_ = pause.For(t.Context(), leaseTTL+leaseSlack)
 		r.trim()
 		r.set(func() {
 			if r.first != r.last()+1 || len(r.held) != 0 {
@@ -156,12 +157,12 @@ func TestRenewalUnderWayDoesNotOutliveTheJob(t *testing.T) {
 				r.faults.lease = func() {
 					r.set(func() { r.faults.lease = nil })
 					r.cancel()
-					_ = pause(r.t.Context(), 3*time.Second)
+					_ = pause.For(r.t.Context(), 3*time.Second)
 				}
 			})
 		})
 		result := r.run(request7())
-		_ = pause(t.Context(), 5*time.Second)
+		_ = pause.For(t.Context(), 5*time.Second)
 		r.set(func() {
 			for id, l := range r.leases {
 				if time.Now().Before(l.deadline) {
@@ -429,7 +430,7 @@ func TestProcessThatEndsDuringABackoffReturnsAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, r *rig) {
 		r.leader = -1
 		result, _ := r.once(request7(), func(_ *Engine, die context.CancelFunc) {
-			_ = pause(t.Context(), 5*time.Minute+500*time.Millisecond)
+			_ = pause.For(t.Context(), 5*time.Minute+500*time.Millisecond)
 			die()
 		})
 		if result.Status != Interrupted {

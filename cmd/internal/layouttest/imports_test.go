@@ -17,6 +17,8 @@ const module = "github.com/flotilla-db/flotilla"
 // mayImport is the import direction: the packages of ours that each package may import. Imports only point down.
 // A row ending in "/..." holds for a subtree; the longest matching row counts. "*" is everything but cmd/flotilla.
 var mayImport = map[string][]string{
+	"internal/pause": {},
+
 	"storage":         {"storage/blocks", "storage/digest"},
 	"storage/blocks":  {},
 	"storage/bytemap": {},
@@ -32,29 +34,29 @@ var mayImport = map[string][]string{
 	"snapshot":          {"storage", "storage/blocks", "storage/digest"},
 	"snapshot/transfer": {"snapshot", "storage", "storage/blocks", "storage/digest"},
 
-	"raftgroup":     {"storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
-	"raftgroup/...": {"raftgroup", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
+	"raftgroup":     {"internal/pause", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
+	"raftgroup/...": {"internal/pause", "raftgroup", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
 
 	"walgap":             {},
-	"walgap/antientropy": {"storage/digest"},
-	"walgap/...":         {"walgap", "storage", "storage/blocks", "storage/digest", "snapshot", "snapshot/transfer", "membership"},
+	"walgap/antientropy": {"internal/pause", "storage/digest"},
+	"walgap/...":         {"internal/pause", "walgap", "storage", "storage/blocks", "storage/digest", "snapshot", "snapshot/transfer", "membership"},
 
 	"rpc/api":          {},
 	"rpc/pb":           {"storage/blocks", "rpc/api"},
 	"rpc/lineproto":    {"storage", "storage/blocks", "rpc/api"},
 	"rpc/raftmux":      {"membership"},
 	"rpc/leafstream":   {"membership", "storage/digest", "snapshot/transfer"},
-	"rpc/gateway":      {"storage", "storage/blocks", "storage/digest", "walgap/antientropy", "membership", "rpc/api", "rpc/pb"},
+	"rpc/gateway":      {"internal/pause", "storage", "storage/blocks", "storage/digest", "walgap/antientropy", "membership", "rpc/api", "rpc/pb"},
 	"rpc/server":       {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
 	"rpc/httpapi":      {"storage", "storage/blocks", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/lineproto"},
 	"rpc/metrics":      {"rpc/api", "rpc/gateway"},
-	"rpc/client":       {"storage", "storage/blocks", "rpc/api", "rpc/pb"},
+	"rpc/client":       {"internal/pause", "storage", "storage/blocks", "rpc/api", "rpc/pb"},
 	"rpc/internal/...": {"storage", "storage/blocks", "storage/digest", "walgap/antientropy", "membership", "rpc/api", "rpc/pb", "rpc/gateway", "rpc/server"},
 
 	"cmd/internal/node/config": {},
 	"cmd/internal/node/syncing": {"cmd/internal/node/config", "storage", "storage/digest", "raftgroup", "snapshot/transfer", "walgap",
 		"walgap/resync", "walgap/antientropy", "membership", "membership/directory", "rpc/api", "rpc/gateway", "rpc/leafstream", "rpc/raftmux"},
-	"cmd/internal/node/checking": {"cmd/internal/node/config", "storage", "storage/raftlog", "raftgroup", "snapshot/transfer",
+	"cmd/internal/node/checking": {"cmd/internal/node/config", "internal/pause", "storage", "storage/raftlog", "raftgroup", "snapshot/transfer",
 		"walgap/antientropy", "rpc/api", "rpc/gateway"},
 	"cmd/internal/version":   {},
 	"cmd/internal/apiclient": {"rpc/api"},

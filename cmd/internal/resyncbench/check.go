@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
@@ -42,7 +43,7 @@ func playQuiet(ctx context.Context, r *rig, l *ledger) error {
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, quietSpell); err != nil {
+	if err := pause.For(ctx, quietSpell); err != nil {
 		return err
 	}
 	to, err := r.spent(ctx)
@@ -177,7 +178,7 @@ func playForeground(ctx context.Context, r *rig, l *ledger) error {
 	alone, beside := []bench.Spell{first}, []bench.Spell(nil)
 	for turn := range foregroundTurns {
 		if turn > 0 {
-			if err := sleep(ctx, foregroundSpell); err != nil {
+			if err := pause.For(ctx, foregroundSpell); err != nil {
 				return err
 			}
 			alone = append(alone, load.Mark())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flotilla-db/flotilla/cmd/internal/bench"
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/client"
 	"github.com/flotilla-db/flotilla/storage"
 	"github.com/flotilla-db/flotilla/storage/blocks"
@@ -68,9 +69,9 @@ func (r *rig) steady(ctx context.Context) (load *bench.Steady, before bench.Spel
 		return nil, before, nil, err
 	}
 	end = func() { load.Stop(); closeAll() }
-	if err = sleep(ctx, loadWarmup); err == nil {
+	if err = pause.For(ctx, loadWarmup); err == nil {
 		load.Mark()
-		err = sleep(ctx, loadBefore)
+		err = pause.For(ctx, loadBefore)
 	}
 	if err != nil {
 		end()
@@ -131,15 +132,6 @@ func loadPoint(n int64) storage.Point {
 		Series: storage.Series{Database: database, Collection: "steady", Device: "steady-" + strconv.FormatInt(device, 10)},
 		Time:   start.Add(time.Duration(n/loadDevices) * time.Second).UnixNano(),
 		Fields: []storage.Field{{Name: fieldNames[0], Value: blocks.Float(float64(n))}},
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flotilla-db/flotilla/cmd/internal/apiclient"
 	"github.com/flotilla-db/flotilla/cmd/internal/fleet"
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/rpc/api"
 )
 
@@ -105,7 +106,7 @@ func (r *rig) job(ctx context.Context, path string, query url.Values, body, resu
 		return err
 	}
 	for !job.Final() {
-		if err := sleep(ctx, poll); err != nil {
+		if err := pause.For(ctx, poll); err != nil {
 			return err
 		}
 		if _, err := r.admin.Get(ctx, "/v1/admin/jobs/"+job.ID, nil, &job); err != nil {

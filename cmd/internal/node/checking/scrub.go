@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/pause"
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
 	"github.com/flotilla-db/flotilla/rpc/gateway"
@@ -112,7 +113,7 @@ func (s *Scrub) Run(ctx context.Context) {
 		if time.Since(s.saved) > scrubSave {
 			s.save(time.Now())
 		}
-		if !pause(ctx, max(wait, scrubYield)) {
+		if pause.For(ctx, max(wait, scrubYield)) != nil {
 			return
 		}
 	}
@@ -127,21 +128,6 @@ func (s *Scrub) make(ctx context.Context, step antientropy.ScrubStep) time.Durat
 		s.skip[step.Part] = time.Now().Add(scrubRetry)
 	}
 	return step.Pause(bytes, time.Since(began))
-}
-
-// pause waits; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // fresh asks for the size once in a while.
