@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -205,12 +206,13 @@ const jobReasonWidth = 24
 func jobsTable(l api.JobList) *table {
 	t := &table{columns: []column{
 		{heading: "ID"}, {heading: "GROUP", right: true}, {heading: "TARGET"}, {heading: "STATUS", colours: stateColours}, {heading: "STAGE"},
-		{heading: "VERDICT"}, {heading: "DONE", right: true}, {heading: "ETA", right: true}, {heading: "STARTED"}, {heading: "REASON", most: jobReasonWidth},
-		{heading: "KIND", wide: true}, {heading: "RATE", wide: true, right: true}, {heading: "FINISHED", wide: true}, {heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
+		{heading: "VERDICT"}, {heading: "DONE", right: true}, {heading: "ETA", right: true}, {heading: "AGE", right: true}, {heading: "REASON", most: jobReasonWidth},
+		{heading: "STARTED", wide: true}, {heading: "KIND", wide: true}, {heading: "RATE", wide: true, right: true}, {heading: "FINISHED", wide: true}, {heading: "MODE", wide: true}, {heading: "BYTES / PLANNED", wide: true, right: true}, {heading: "TIME / PLANNED", wide: true, right: true},
 		{heading: "LEAVES", wide: true}, {heading: "SOURCES", wide: true}, {heading: "ATTEMPT", wide: true, right: true}, {heading: "PAUSE", wide: true, right: true},
 		{heading: "LAST PROGRESS", wide: true}, {heading: "BLOCKED BY", wide: true}, {heading: "ERROR", wide: true}, {heading: "CODE", wide: true},
 		{heading: "QUEUED", wide: true, right: true},
 	}}
+	now := time.Now()
 	for i := range l.Jobs {
 		j := &l.Jobs[i]
 		done, rate, eta, code := absent, absent, absent, absent
@@ -227,8 +229,8 @@ func jobsTable(l api.JobList) *table {
 			code = string(*j.Code)
 		}
 		t.add(j.ID, groupCell(j), pointerCell(j.Target), j.Status, pointerCell(j.Stage), pointerCell(j.Verdict), done, eta,
-			timeCell(j.StartedAt), whyOf(j),
-			j.Kind, rate, timeCell(j.FinishedAt), pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(workedOf(j)), secondsCell(j.PlannedS)),
+			agoCell(j.StartedAt, now), whyOf(j),
+			timeCell(j.StartedAt), j.Kind, rate, timeCell(j.FinishedAt), pointerCell(j.Mode), against(bytesCell(j.BytesDone), bytesCell(j.PlannedBytes)), against(secondsCell(workedOf(j)), secondsCell(j.PlannedS)),
 			leavesCell(j), sourcesCell(j), countCell(j.Attempt), secondsCell(j.FenceMs/1000),
 			timeCell(j.LastProgressAt), pointerCell(j.BlockedBy), pointerCell(j.Error), code, secondsCell(j.QueuedS))
 	}

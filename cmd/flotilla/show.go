@@ -101,6 +101,23 @@ func ageCell(ms *int64) string {
 	return d.String()
 }
 
+// agoCell is how long ago a moment was, in its largest unit.
+func agoCell(t api.Time, now time.Time) string {
+	if t.IsZero() {
+		return absent
+	}
+	switch d := max(now.Sub(t.Time), 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	default:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+}
+
 // segment escapes one part of a path. Dots too: `..` is a valid name, and on its way it would take the part before it
 // along, so that a request about a collection became one about its database.
 func segment(s string) string { return strings.ReplaceAll(url.PathEscape(s), ".", "%2E") }
