@@ -19,6 +19,8 @@ type bucket struct {
 
 	near    nearby
 	deleted map[uint64]bool // leaf pages that records were deleted from: bbolt's cursors pass over those that are empty
+	gaps    [4]nearby       // each some of those beside each other, that were passed over: bbolt has them in memory
+	gapped  int             // which of the gaps gives way to another
 }
 
 // cursor is what walks over the records of a bucket: bolt.Cursor says how.
@@ -147,6 +149,58 @@ func (n *nearby) find(c *pageCursor, key []byte) {
 	n.low, n.high = c.bounds()
 }
 
+// join adds a leaf page to those beside it; false: it lies elsewhere.
+func (n *nearby) join(low, high []byte) bool {
+	switch {
+	case !n.begun:
+		return false
+	case n.has(low):
+	case n.high != nil && bytes.Equal(n.high, low):
+		n.high = high
+	case n.low != nil && bytes.Equal(n.low, high):
+		n.low = low
+	default:
+		return false
+	}
+	return true
+}
+
+// gap is what lies beside a page that records were deleted from and is known to be like it.
+func (b *bucket) gap(low, high []byte) *nearby {
+	for i := range b.gaps {
+		if g := &b.gaps[i]; g.join(low, high) {
+			return g
+		}
+	}
+	g := &b.gaps[b.gapped%len(b.gaps)]
+	b.gapped++
+	*g = nearby{begun: true, low: low, high: high}
+	return g
+}
+
+// onward goes on to the leaf page that bbolt comes to where a cursor stands on one, or passes over it.
+func (b *bucket) onward(at *pageCursor) {
+	for b.deleted[at.top().id] {
+		gap := b.gap(at.bounds())
+		if gap.high == nil {
+			return
+		}
+		at.descend(gap.high)
+	}
+}
+
+// backward is onward for who goes back.
+func (b *bucket) backward(at *pageCursor) {
+	for b.deleted[at.top().id] {
+		gap := b.gap(at.bounds())
+		if gap.low == nil {
+			return
+		}
+		at.descend(gap.low)
+		at.prevLeaf()
+	}
+}
+
 // writeCursor is bbolt's, which comes to no page that was not looked at: around where it stands, one step each way.
 type writeCursor struct {
 	bucket *bucket
@@ -161,12 +215,12 @@ func (c *writeCursor) around(key []byte) {
 	}
 	b.pages.forget()
 	at := b.committed()
-	for more := at.nextLeafOf(key); more && b.deleted[at.top().id]; {
-		more = at.nextLeaf()
+	if at.nextLeafOf(key) {
+		b.onward(&at)
 	}
 	c.near.find(&at, key)
-	for more := at.prevLeaf(); more && b.deleted[at.top().id]; {
-		more = at.prevLeaf()
+	if at.prevLeaf() {
+		b.backward(&at)
 	}
 }
 
@@ -183,13 +237,18 @@ func (c *writeCursor) First() (k, v []byte) {
 	return c.moved(c.bolt.First())
 }
 
-// Last moves to the last record.
+// Last moves to the last record. bbolt's own goes round for ever where this transaction has emptied all of several leaf pages.
 func (c *writeCursor) Last() (k, v []byte) {
-	if b := c.bucket; !b.absent {
+	if k, _ := c.First(); k == nil {
+		return nil, nil
+	}
+	if b := c.bucket; !b.absent && b.inline == nil {
 		b.pages.forget()
 		at := b.committed()
-		last, _ := at.Last()
-		c.around(last)
+		at.Last()
+		b.backward(&at)
+		low, _ := at.bounds()
+		c.around(low)
 	}
 	return c.moved(c.bolt.Last())
 }

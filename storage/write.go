@@ -327,7 +327,7 @@ func (w *headWrite) removeParts(prefix string, parts []part) error {
 // drop removes all parts of a pair, unreadable ones too (whose rows then stay in the totals).
 func (w *headWrite) drop(prefix string) error {
 	var keys [][]byte
-	c := w.blocks.Cursor()
+	c := w.reader.cursor
 	for k, v := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
 		keys = append(keys, slices.Clone(k))
 		w.totals.parts--
