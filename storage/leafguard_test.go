@@ -226,6 +226,7 @@ func TestFlippedKeysAreNeverServed(t *testing.T) {
 			t.Logf("%s, %s: %d bytes, %d flips so far", name, class, len(offsets), f.flips)
 		}
 		t.Logf("%s: %d flips, wrong in silence: %v, met by no question: %v", name, f.flips, f.silent, f.unasked)
+		s.forgive() // who reads by himself may have met the last flips late
 		if wrong, met, err := f.q.wrong(s); len(wrong) > 0 || met > 0 || err != nil {
 			t.Errorf("%s, put right again: %v, %d, %v", name, wrong, met, err)
 		}
