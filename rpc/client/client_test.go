@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -214,6 +215,22 @@ func TestInvalidPointsNeverLeaveTheClient(t *testing.T) {
 	twice.Fields = append(twice.Fields, twice.Fields[0])
 	_, err = cl.Write(t.Context(), []client.Point{twice})
 	code(t, err, api.InvalidPoints)
+}
+
+// A batch that no node takes never leaves the client: on its way it would break the stream of all callers.
+func TestBatchThatIsTooLargeIsNotSent(t *testing.T) {
+	c := fakecluster.New(t, fakecluster.Options{Nodes: 1})
+	cl := dial(t, c, client.Options{RetryFor: -1})
+	var batch []client.Point
+	for i := range 210 {
+		p := at(int64(i), 1)
+		p.Fields[0].Value = client.Text(strings.Repeat("x", 60_000))
+		batch = append(batch, p)
+	}
+	_, err := cl.Write(t.Context(), batch) // over 12 MB: more than a message may have
+	code(t, err, api.TooLarge)
+	_, err = cl.Write(t.Context(), batch[:100])
+	code(t, err, "")
 }
 
 func TestContextEndsACall(t *testing.T) {

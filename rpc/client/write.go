@@ -126,7 +126,12 @@ func writeStream(n pb.FlotillaClient) streamKind[pb.WriteRequest, pb.WriteResult
 
 // write is one attempt over one connection.
 func (n *conn) write(ctx context.Context, points []Point) (*pb.WriteResult, error) {
-	r, err := n.writes.do(ctx, &pb.WriteRequest{Packed: storage.AppendPut(nil, points), TimeoutMs: nodeTimeoutMs(ctx)}, nil)
+	packed := storage.AppendPut(nil, points)
+	if most := storage.DefaultLimits.BatchBytes; len(packed) > most {
+		// A message that the node does not take breaks the stream, and the writes of others on it.
+		return nil, api.E(api.TooLarge, "send several", "the batch has %d bytes, over %d: nothing was written", len(packed), most)
+	}
+	r, err := n.writes.do(ctx, &pb.WriteRequest{Packed: packed, TimeoutMs: nodeTimeoutMs(ctx)}, nil)
 	if l, ok := errors.AsType[*lostCall](err); ok {
 		return nil, lostWrite(l)
 	}
