@@ -336,6 +336,9 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 			return err
 		}
 		txid := uint64(tx.ID())
+		if err := f.listed(f.mapped(tx), txid-1); err != nil {
+			return err
+		}
 		err = tx.Commit()
 		tx = nil
 		if err != nil {
@@ -348,6 +351,7 @@ func (f *file) commit(op string, fn func(*bolt.Tx) error) error {
 	})
 	if err != nil && tx != nil {
 		f.rollback(tx)
+		err = errors.Join(err, f.guard(op, f.relisted))
 	}
 	return err
 }

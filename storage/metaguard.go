@@ -68,14 +68,8 @@ func (f *file) beginKnown() (*bolt.Tx, *boltMeta, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		txid := uint64(tx.ID())
-		if last := f.last.Load(); last != nil && last.txid == txid {
-			return tx, last, nil
-		}
-		for page := range uint64(2) { // its own, unless the file is a copy that bbolt has made
-			if m, err := f.readMeta(page, f.db.Info().PageSize); err == nil && m.txid == txid {
-				return tx, &m, nil
-			}
+		if m := f.metaOf(uint64(tx.ID())); m != nil {
+			return tx, m, nil
 		}
 		if f.last.Load() == nil {
 			f.end(tx)

@@ -17,6 +17,7 @@ type pageSums struct {
 	root   uint64        // the page of the buckets in that commit
 	live   bitmap        // pages of keys in that commit
 	chunks atomic.Pointer[[]*sumChunk]
+	list   atomic.Pointer[listSum]
 }
 
 // sumChunk has the sums of neighbouring pages; 0: unknown.
@@ -110,7 +111,10 @@ func (f *file) learnPages(tx *bolt.Tx, shown uint64) error {
 	}
 	m := f.mapped(tx)
 	root := uint64(tx.Cursor().Bucket().Root())
-	var err error
+	list, err := f.freelistSum(m, shown)
+	if err != nil {
+		return f.damage(err)
+	}
 	if known != 0 { // it is of the commit before: each begins by learning that one
 		err = (&pageChange{mapped: m, sums: sums}).learn(root)
 	} else {
@@ -121,6 +125,7 @@ func (f *file) learnPages(tx *bolt.Tx, shown uint64) error {
 		return f.damage(err)
 	}
 	sums.root = root
+	sums.list.Store(&list)
 	sums.txid.Store(shown)
 	f.sums.Store(sums)
 	return nil
