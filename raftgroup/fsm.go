@@ -34,6 +34,7 @@ type fsm struct {
 	mu          sync.Mutex
 	commandTerm uint64        // guarded by mu; term of the last applied command since the start
 	changed     chan struct{} // guarded by mu; closed and replaced when commandTerm changes
+	stirred     chan struct{} // guarded by mu; closed when entries were applied; nil: nobody waits
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -96,6 +97,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		f.observe(f.entries)
 	}
 	outcomes := f.shard.Apply(f.entries)
+	f.stir()
 	clear(f.entries) // let go of the data
 	responses := make([]any, len(logs))
 	failed := len(outcomes) != len(logs)

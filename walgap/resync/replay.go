@@ -29,7 +29,7 @@ func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 	if err := j.setGoal(ctx); err != nil {
 		return 0, err
 	}
-	first, done, began := uint64(0), false, time.Now()
+	first, done, told, began := uint64(0), false, false, time.Now()
 	for try := 0; ; try++ {
 		p, err := j.replica.Progress(ctx)
 		if err != nil {
@@ -52,10 +52,21 @@ func (j *job) watchReplay(ctx context.Context) (Outcome, error) {
 		if why := waitsFor(p); why != "" {
 			j.board.block(why)
 		}
-		if err := pause.For(ctx, backoff(try, watchSoon, watchEvery)); err != nil {
+		if told, err = j.awaitGoal(ctx, backoff(try, watchSoon, watchEvery), told); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// awaitGoal pauses, and no longer than until the goal is applied, where the replica tells that; it is asked until it has told.
+func (j *job) awaitGoal(ctx context.Context, d time.Duration, told bool) (bool, error) {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if a, tells := j.replica.(Applying); tells && !told && a.AwaitApplied(limited, j.goal) == nil {
+		return true, nil
+	}
+	<-limited.Done()
+	return told, context.Cause(ctx)
 }
 
 func waitsFor(p Progress) string {

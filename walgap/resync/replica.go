@@ -28,6 +28,12 @@ type Queued interface {
 	Turn(ctx context.Context, owner string) error
 }
 
+// Applying is a Replica that tells what it has applied as soon as it has.
+type Applying interface {
+	// AwaitApplied returns when index is applied. An error: the replica does not run, or has begun anew.
+	AwaitApplied(ctx context.Context, index uint64) error
+}
+
 // Leading is a Replica that may lead its group, and can hand that over.
 type Leading interface {
 	// StepAside returns when the replica leads no more; an error: nobody has taken over in bounded time.

@@ -84,6 +84,11 @@ func (r replica) Progress(context.Context) (resync.Progress, error) {
 	return p, nil
 }
 
+// AwaitApplied implements resync.Applying.
+func (r replica) AwaitApplied(ctx context.Context, index uint64) error {
+	return r.group.AwaitApplied(ctx, index)
+}
+
 // Contents implements resync.Replica.
 func (r replica) Contents(ctx context.Context) ([]digest.Entry, error) {
 	shard := r.group.Shard()
