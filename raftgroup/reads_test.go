@@ -107,7 +107,7 @@ func TestI2DeposedLeaderHearsAHigherTerm(t *testing.T) {
 		c.bear(3, 7)
 		old := c.leader(7)
 		c.applied(7, put(t, old, "dev", 1, 1)) // who lacks an entry is elected by nobody
-		c.net.setMute(old.Self().Name) // Raft's messages are lost, ours pass
+		c.net.setMute(old.Self().Name)         // Raft's messages are lost, ours pass
 		for i := range 3 {
 			if g := c.group(i, 7); g != old {
 				if err := c.nodes[i].host.Campaign(7, old.Self(), old.Status().Term); err != nil {
