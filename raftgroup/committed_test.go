@@ -160,12 +160,12 @@ func TestReplicaThatStartsTakesNoMoreForCommittedThanIsSaid(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var said []byte
+				var told atomic.Pointer[[]byte]
 				s := newScene(t, false, func(c *HostConfig) {
 					call := c.Call
 					c.Call = func(ctx context.Context, to membership.NodeID, m Method, b []byte) ([]byte, error) {
-						if m == MethodCommitted && said != nil {
-							return said, nil
+						if said := told.Load(); m == MethodCommitted && said != nil {
+							return *said, nil
 						}
 						return call(ctx, to, m, b)
 					}
@@ -174,14 +174,15 @@ func TestReplicaThatStartsTakesNoMoreForCommittedThanIsSaid(t *testing.T) {
 				s.crash(s.target) // nothing of it is in its shard's file
 				s.net.setMute(s.target.id.Name)
 				st := s.leader.Status()
-				said = tt.said(st.Term, st.AppliedIndex).append(nil)
+				said := tt.said(st.Term, st.AppliedIndex).append(nil)
+				told.Store(&said)
 				s.start(s.target)
 				time.Sleep(time.Second)
 				if got := s.replica().Status(); got.CommitIndex != tt.want(st.AppliedIndex) || got.LogLast != st.LogLast {
 					t.Errorf("of %d entries it takes %d for committed, said was %d", got.LogLast, got.CommitIndex, tt.want(st.AppliedIndex))
 				}
 				s.net.setMute("")
-				said = nil
+				told.Store(nil)
 				s.equal()
 			})
 		})

@@ -125,15 +125,18 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 		return fmt.Errorf("other repairs of node %s have not ended within %v: %w", b.Node, turnBound, err)
 	}
 	defer release()
+	healed := false
 	if len(plan.Good) > 0 {
-		if err := c.awaitFollower(ctx, b.Node); err != nil {
+		if healed, err = c.awaitFollower(ctx, b.Node); err != nil {
 			return err
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, repairBound)
-	defer cancel()
-	if err := c.cluster().Repair(bounded, c.group, b.Node, plan); err != nil {
-		return fmt.Errorf("repair: %w", err)
+	if !healed {
+		bounded, cancel := context.WithTimeout(ctx, repairBound)
+		defer cancel()
+		if err := c.cluster().Repair(bounded, c.group, b.Node, plan); err != nil {
+			return fmt.Errorf("repair: %w", err)
+		}
 	}
 	if err := c.options.Seat.Return(ctx); err != nil {
 		return err
@@ -150,18 +153,20 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 	}
 }
 
-// awaitFollower waits until a replica does not lead: what leads is not mended under its own eyes.
-func (c *check) awaitFollower(ctx context.Context, node string) error {
+// awaitFollower waits until a replica does not lead: what leads is not mended under its own eyes. One that leads and against which
+// nothing is held any more has been copied since it was accused (a node brings back what it lacks by itself), and
+// has no reason to hand over: it has healed, and the check at a later cut says whether that is so.
+func (c *check) awaitFollower(ctx context.Context, node string) (healed bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, handOverWait)
 	defer cancel()
 	for wait := handOverFirst; ; wait = min(2*wait, handOverPoll) {
 		members, err := c.cluster().Members(bounded, c.group)
-		leads := slices.ContainsFunc(members, func(m Member) bool { return m.Node == node && m.Leader })
-		if err == nil && !leads {
-			return nil
+		i := slices.IndexFunc(members, func(m Member) bool { return m.Node == node && m.Leader })
+		if err == nil && (i < 0 || members[i].Suspect == nil) {
+			return i >= 0, nil
 		}
 		if pause.For(bounded, wait) != nil {
-			return errors.Join(errors.New("it has not handed its leadership over"), err, ctx.Err())
+			return false, errors.Join(errors.New("it has not handed its leadership over"), err, ctx.Err())
 		}
 	}
 }

@@ -248,6 +248,30 @@ func TestARepairThatNobodyConfirmsHasFailed(t *testing.T) {
 	})
 }
 
+// A node copies by itself what it lacks, and may lead again before its turn for a repair comes: there is nothing to hand over.
+func TestAReplicaThatHasHealedAndLeadsIsNotRepaired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		w.replicas[1].structure = "the file is gone"
+		w.fault = func(call, _ string) error {
+			w.set(func() {
+				if h := w.replicas[1]; call == "members" && h.Suspect != nil {
+					h.structure, h.Suspect, w.leader = "", nil, 1
+				}
+			})
+			return nil
+		}
+		began := time.Now()
+		r := w.check(Options{Deep: true, Repair: true})
+		if len(r.Findings) != 1 || r.Findings[0].Action != Repaired || w.calls["repair"] > 0 {
+			t.Errorf("%d repairs, %+v", w.calls["repair"], r.Findings)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // A repair that waits for others gives up in time, and has no seat among the checks meanwhile.
 func TestARepairWaitsForOthersABoundedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
