@@ -110,8 +110,8 @@ func (s *stage) rot(ctx context.Context, group uint32, node string, leads bool) 
 	for _, f := range result.Findings {
 		s.say.line("found: %s is %s on %s, devices %s: %s", f.Kind, f.Verdict, f.Node, strings.Join(f.Devices, ", "), f.Action)
 	}
-	// Without a finding of its own the drill has seen that the replica met the damage first, and had it repaired.
-	judged := !slices.ContainsFunc(result.Findings, func(f api.Finding) bool { return f.Node != node })
+	judged := slices.ContainsFunc(result.Findings, func(f api.Finding) bool { return f.Node == node }) &&
+		!slices.ContainsFunc(result.Findings, func(f api.Finding) bool { return f.Node != node })
 	s.score.check("rot of "+role+" is found and repaired", code == 0 && judged && result.Leader == leads,
 		"group %d on %s: found after %d ms, repaired %d ms later, no other replica blamed", group, node, *result.DetectionMs, *result.RepairMs)
 	return nil
