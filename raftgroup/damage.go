@@ -54,7 +54,7 @@ func (h *Host) LogDamaged(group uint32, cause error) {
 		if now, err := g.running(); err != nil || now != in {
 			return // stopped and started meanwhile
 		}
-		err := g.stop(ReplicaSyncing, "log is damaged: "+cause.Error())
+		err := g.stopBriefly("log is damaged: " + cause.Error())
 		if err == nil {
 			err = g.start(g.wanted, cause)
 		}

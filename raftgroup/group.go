@@ -78,6 +78,7 @@ type Group struct {
 	state    ReplicaState        // guarded by mu
 	why      string              // guarded by mu; "" when nothing is wrong
 	decided  bool                // guarded by mu; refused for a reason that stays: see why
+	restarts bool                // guarded by mu; stopped only to be started again at once
 	joining  bool                // guarded by mu; not a voter yet
 	hold     *Hold               // guarded by mu, and written under opening; nil: not held
 	atOpen   *Report             // guarded by mu; of the first open, nil before
@@ -210,7 +211,7 @@ func (g *Group) Root(ctx context.Context, cutID string) (digest.ID, storage.Posi
 		return digest.ID{}, storage.Position{}, err
 	}
 	if in.held() { // no source, and its cuts never come
-		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, storage.ErrNotPinned)
+		return digest.ID{}, storage.Position{}, g.NoShard()
 	}
 	view, err := in.shard.AwaitView(ctx, cutID)
 	if err != nil {
@@ -313,7 +314,7 @@ func (g *Group) start(w Want, damage error) error {
 	if g.atOpen == nil && o.report.Group == g.id && o.report.Server != (membership.ServerID{}) {
 		g.atOpen, g.openedAt = &o.report, time.Now()
 	}
-	g.instance, g.self, g.lineage, g.decided = in, d.Server(g.host.config.Self), d.Lineage, false
+	g.instance, g.self, g.lineage, g.decided, g.restarts = in, d.Server(g.host.config.Self), d.Lineage, false, false
 	switch {
 	case err != nil:
 		g.state, g.why = ReplicaQuarantined, "cannot be opened: "+err.Error()

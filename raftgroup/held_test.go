@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/flotilla-db/flotilla/storage"
 )
 
 // I5: a held replica serves nothing, is no source, drops no log, and applies
@@ -34,7 +32,7 @@ func TestI5HeldReplicaVotesAndDoesNothingElse(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if _, _, err := replica.Root(ctx, cut); !errors.Is(err, storage.ErrNotPinned) {
+		if _, _, err := replica.Root(ctx, cut); !errors.Is(err, ErrAway) {
 			t.Errorf("it is a source: %v", err)
 		}
 		if err := replica.Trim(ctx); !errors.Is(err, ErrHeld) {

@@ -90,7 +90,7 @@ func (g *Group) TakeHold(ctx context.Context, owner string) (*Hold, error) {
 	}
 	if err != nil {
 		if in != nil && in.held() { // it has dropped entries: only a new instance can apply them
-			err = errors.Join(err, g.stop(ReplicaSyncing, "starts again: it was not held"), g.start(g.wanted, nil))
+			err = errors.Join(err, g.stopBriefly("starts again: it was not held"), g.start(g.wanted, nil))
 		}
 		return nil, fmt.Errorf("hold group %d: %w", g.id, err)
 	}
@@ -123,7 +123,7 @@ func (h *Hold) Release(context.Context) error {
 	ctx, cancel := context.WithTimeout(context.Background(), damageHandOver)
 	defer cancel()
 	g.giveUpLead(ctx)
-	err = errors.Join(err, g.stop(ReplicaSyncing, "starts again after a resync"))
+	err = errors.Join(err, g.stopBriefly("starts again after a resync"))
 	if err := errors.Join(err, g.start(g.wanted, nil)); err != nil {
 		return fmt.Errorf("release group %d: %w", g.id, err)
 	}

@@ -154,7 +154,7 @@ func (h *Hold) install(ctx context.Context, i *Installation) error {
 	if in, stopped := g.running(); stopped == nil && !i.InPlace {
 		in.replaced.Store(true)
 	}
-	err = errors.Join(err, g.stop(ReplicaSyncing, "is being installed"))
+	err = errors.Join(err, g.stopBriefly("is being installed"))
 	if err == nil {
 		err = g.host.step(g.id, stepStopped)
 	}

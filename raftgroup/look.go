@@ -81,7 +81,7 @@ func (g *Group) LastContact() (age time.Duration, known bool) {
 func (g *Group) CurrentRoot(ctx context.Context) (digest.ID, storage.Position, error) {
 	shard := g.Shard()
 	if shard == nil {
-		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: %w", g.id, ErrClosed)
+		return digest.ID{}, storage.Position{}, g.NoShard()
 	}
 	view, err := shard.Look(ctx)
 	if err != nil {
@@ -93,6 +93,14 @@ func (g *Group) CurrentRoot(ctx context.Context) (digest.ID, storage.Position, e
 		return digest.ID{}, storage.Position{}, fmt.Errorf("group %d: root: %w", g.id, err)
 	}
 	return root, view.Index(), nil
+}
+
+// Leases are the live leases of the replica, by index; the error is that of NoShard.
+func (g *Group) Leases() ([]storage.Record, error) {
+	if shard := g.Shard(); shard != nil {
+		return shard.Leases(), nil
+	}
+	return nil, g.NoShard()
 }
 
 // Condition is the replica's state, and what is wrong with it in one line, ""

@@ -85,7 +85,7 @@ func (c checkCluster) Standing(ctx context.Context, group uint32, node string) (
 func (c checkCluster) Cut(ctx context.Context, group uint32) (string, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, cutTimeout)
 	defer cancel()
-	cut, _, err := askLeader[cutAnswer](ctx, c.g, group, MethodCut, cutRequest{group, "verify", cutTTL.Milliseconds()})
+	cut, _, err := askLeader[cutAnswer](ctx, c.g, group, MethodCut, cutRequest{group, antientropy.CutPurpose, cutTTL.Milliseconds()})
 	if err != nil {
 		return "", 0, fmt.Errorf("no cut: %w", errors.Join(antientropy.ErrMoved, err))
 	}
@@ -95,7 +95,7 @@ func (c checkCluster) Cut(ctx context.Context, group uint32) (string, uint64, er
 
 // Renew implements antientropy.Cuts.
 func (c checkCluster) Renew(ctx context.Context, group uint32, id string) error {
-	frames := storage.AppendLease(nil, storage.Lease{ID: id, Purpose: "verify", TTL: cutTTL})
+	frames := storage.AppendLease(nil, storage.Lease{ID: id, Purpose: antientropy.CutPurpose, TTL: cutTTL})
 	return c.g.command(ctx, group, frames)
 }
 
@@ -164,7 +164,11 @@ func askNodeOver[T any](ctx context.Context, c checkCluster, call caller, node s
 	case errors.Is(err, ErrNotPinned):
 		return none, fmt.Errorf("%w: %w", antientropy.ErrNotPinned, err)
 	}
-	return v, &replicaError{strings.TrimPrefix(err.Error(), "node "+node+": "), err} // a check names who says what
+	text, kind := strings.TrimPrefix(err.Error(), "node "+node+": "), err // a check names who says what
+	if errors.Is(err, ErrAway) {
+		kind = antientropy.ErrAway
+	}
+	return v, &replicaError{text, kind}
 }
 
 // Accuse implements antientropy.Acts.

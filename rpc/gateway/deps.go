@@ -176,6 +176,9 @@ var (
 	// ErrNotRunning: the replica of this node is closed, in quarantine say, so
 	// that it leads nothing; another may. It is an ErrNotApplied.
 	ErrNotRunning = fmt.Errorf("replica does not run: %w", ErrNotApplied)
+	// ErrAway: the replica of this node is being copied to, and comes back by
+	// itself. It is an ErrNotRunning.
+	ErrAway = fmt.Errorf("replica is away: %w", ErrNotRunning)
 	// ErrUnknown: the proposal may have been applied or may be yet. Never
 	// repeat it inside the server.
 	ErrUnknown = errors.New("outcome unknown")

@@ -38,9 +38,11 @@ func answerOf[T any](v T, err error) ([]byte, error) {
 		if r.NotLeader = ok; ok {
 			r.Leader = nl.Leader
 		}
-		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned)
+		r.NotPinned = errors.Is(err, ErrNotPinned) || errors.Is(err, storage.ErrNotPinned) ||
+			errors.Is(err, storage.ErrClosed) // under the view: it was started again
 		r.Refused = errors.Is(err, ErrRefused)
 		r.NotApplied = errors.Is(err, ErrNotApplied)
+		r.Away = errors.Is(err, ErrAway)
 		r.Structure = errors.Is(err, ErrStructure)
 		r.Late = errors.Is(err, context.DeadlineExceeded)
 	}
@@ -59,6 +61,8 @@ func (r *replicaReply[T]) failure(node string) error {
 		return fmt.Errorf("node %s: %w", node, ErrNotPinned)
 	case r.Refused:
 		return fmt.Errorf("node %s: %s: %w", node, r.Error, ErrRefused)
+	case r.Away:
+		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), ErrAway}
 	case r.NotApplied:
 		return &replicaError{fmt.Sprintf("node %s: %s", node, r.Error), ErrNotApplied}
 	case r.Late:

@@ -112,6 +112,7 @@ type replicaReply[T any] struct {
 	NotPinned  bool   `json:"not_pinned"`
 	Refused    bool   `json:"refused"`
 	NotApplied bool   `json:"not_applied"`
+	Away       bool   `json:"away,omitempty"`
 	Structure  bool   `json:"structure,omitempty"`
 	Late       bool   `json:"late"` // its time ended first
 	Error      string `json:"error"`

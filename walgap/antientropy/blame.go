@@ -26,6 +26,7 @@ type charge struct {
 	right   digest.LeafDigest
 	why     string
 	action  Action
+	early   bool // an interrupted attempt knew it, and it is right now
 	late    bool // only a later cut showed it: it is not marked, and left to the next check
 	touched
 }

@@ -5,6 +5,8 @@ import "time"
 const (
 	// RenewEvery is how often the views of a check are prolonged.
 	RenewEvery = 30 * time.Second
+	// CutPurpose is what the leases of a check's views say that they are for.
+	CutPurpose = "verify"
 	// DefaultPerNode is the N of "N groups a node at once".
 	DefaultPerNode = 2
 	// MaxFindings bounds the findings of one report; FindingsTotal counts all.
@@ -22,6 +24,9 @@ const (
 	handOverWait  = 30 * time.Second
 	handOverPoll  = 200 * time.Millisecond // between two looks, at most
 	retryPause    = 200 * time.Millisecond // doubled with each attempt
+	awayFirst     = 20 * time.Millisecond
+	awayPoll      = time.Second // between two looks for who is away, at most
+	awayBound     = time.Minute // for which who is away is waited for
 
 	callBound    = 10 * time.Second // of a small question, an accusation, a cut
 	endBound     = 15 * time.Second

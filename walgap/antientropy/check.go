@@ -18,6 +18,8 @@ type check struct {
 	group   uint32
 	options Options
 	last    bool          // no attempt follows: who has no view of the cut is missing
+	patient bool          // who is away can be waited for
+	earlier []earlier     // what attempts before this one knew
 	extra   []digest.Leaf // in question, whatever the digests say
 	reads   string        // a node that reads everything again, "": none
 	logger  *slog.Logger
@@ -41,7 +43,7 @@ func (c *check) run(ctx context.Context) error {
 		c.report.Unchecked = "no replica is assigned"
 		return nil
 	}
-	if c.options.Mode == Verify || c.options.Quick && !c.options.Deep {
+	if c.options.Mode == Verify || c.options.Quick && !c.options.Deep && len(c.earlier) == 0 {
 		if done, err := c.withoutCut(ctx); done || err != nil {
 			return err
 		}
@@ -111,7 +113,7 @@ func (c *check) compare(ctx context.Context) error {
 			err = said.Place.at(Place{said.Lineage, c.place.Index})
 		}
 		h.said, h.err = said, err
-		interrupted = c.interruption(interrupted, err)
+		interrupted = c.interruption(interrupted, h, err)
 	})
 	if err := errors.Join(interrupted, context.Cause(ctx)); err != nil {
 		return err
@@ -150,18 +152,23 @@ func (c *check) inspect(ctx context.Context, cut string) error {
 		if h.notRead = err; err == nil {
 			h.inspected = &found
 		}
-		interrupted = c.interruption(interrupted, err)
+		interrupted = c.interruption(interrupted, h, err)
 	})
 	return errors.Join(interrupted, context.Cause(ctx))
 }
 
 // interruption is the first error of some that means that the check has to be made again. In the last attempt there is
-// none: who has no view is missing.
-func (c *check) interruption(before, err error) error {
-	if before == nil && !c.last && passes(err) {
+// none: who has no view is missing. Who is away is so when it has been waited for.
+func (c *check) interruption(before error, h *heard, err error) error {
+	switch {
+	case before != nil:
+		return before
+	case c.patient && errors.Is(err, ErrAway):
+		return &absence{h.Node, err}
+	case !c.last && passes(err):
 		return err
 	}
-	return before
+	return nil
 }
 
 // rootOpinions are the replicas' opinions of the root.

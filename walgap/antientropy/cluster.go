@@ -13,11 +13,13 @@ var (
 	ErrMoved = errors.New("the group moved on")
 	// ErrNotPinned: the replica has no view of that cut (any more). The check is made again with another cut.
 	ErrNotPinned = errors.New("no view of that cut")
+	// ErrAway: the replica is being copied to, by whatever job, and comes back. It is waited for.
+	ErrAway = errors.New("the replica is away for a copy")
 )
 
 // Cluster reaches the replicas of the groups, by the names of their nodes. Every call ends when its context does, and
-// may be made by several goroutines at once. An error that is neither ErrMoved nor ErrNotPinned counts against the replica
-// that was asked: it is missing, and the text says why.
+// may be made by several goroutines at once. An error that is none of those above counts against the replica that was
+// asked: it is missing, and the text says why.
 type Cluster interface {
 	Roster
 	Cuts

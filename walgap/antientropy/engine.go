@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	"github.com/flotilla-db/flotilla/internal/pause"
 )
 
 // Config is what an Engine works with.
@@ -49,26 +47,28 @@ func (e *Engine) Check(ctx context.Context, group uint32, o Options) (Report, er
 		return Report{Group: group, Unchecked: "ended before it began", Passing: true, Began: began, Ended: time.Now()}, err
 	}
 	var sum Report // of what the attempts have read
-	for attempt := 1; ; attempt++ {
+	var known []earlier
+	for t := newTries(); ; {
 		c := &check{
-			engine: e, group: group, options: o, last: attempt == maxAttempts,
+			engine: e, group: group, options: o, last: t.last(), patient: t.patient(), earlier: known, extra: inQuestion(known),
 			logger: e.config.Logger.With("group", group), report: Report{Group: group},
 		}
 		interrupted := c.run(ctx)
 		r := c.finish()
 		r.BytesRead, r.BytesCompared = r.BytesRead+sum.BytesRead, r.BytesCompared+sum.BytesCompared
-		r.Began, r.Ended, r.Attempts = began, time.Now(), attempt
-		sum = r
+		r.Began, r.Ended, r.Attempts = began, time.Now(), t.attempt
+		sum, known = r, c.knew()
 		switch {
 		case interrupted == nil:
 			return r, nil
 		case ctx.Err() != nil:
 			r.Equal, r.Unchecked, r.Passing = false, "the check was ended", true
 			return r, ctx.Err()
-		case c.last || pause.For(ctx, retryPause<<attempt) != nil:
-			r.Equal, r.Unchecked, r.Passing = false, fmt.Sprintf("%d attempts: %v", attempt, interrupted), true
+		}
+		c.logger.Debug("a check was interrupted", "attempt", t.attempt, "reason", interrupted)
+		if !t.again(ctx, c, interrupted) || o.Seat.Return(ctx) != nil {
+			r.Equal, r.Unchecked, r.Passing = false, fmt.Sprintf("%d attempts: %v", r.Attempts, interrupted), true
 			return r, ctx.Err()
 		}
-		c.logger.Debug("a check was interrupted and is made again", "attempt", attempt, "reason", interrupted)
 	}
 }

@@ -78,7 +78,7 @@ func (b *blame) suspicion(now time.Time) *Suspicion {
 	leaves := map[digest.Leaf]bool{}
 	for _, on := range b.charges {
 		switch {
-		case on.verdict == Harmless || on.own():
+		case on.verdict == Harmless || on.own() || on.early:
 			continue
 		case on.verdict == Disputed && on.leaf != nil:
 			disputed[*on.leaf] = true

@@ -141,13 +141,13 @@ func (c *check) mend(ctx context.Context, b *blame, plan Repair, charges []int) 
 	if err := c.options.Seat.Return(ctx); err != nil {
 		return err
 	}
-	for attempt := 1; ; attempt++ {
-		again, err := c.recheck(ctx, b, charges, attempt == maxAttempts)
+	for t := newTries(); ; {
+		again, err := c.recheck(ctx, b, charges, t)
 		if err == nil {
 			c.adopt(again)
 			return again.cleared(b, charges)
 		}
-		if attempt == maxAttempts || ctx.Err() != nil || pause.For(ctx, retryPause<<attempt) != nil {
+		if ctx.Err() != nil || !t.again(ctx, c, err) || c.options.Seat.Return(ctx) != nil {
 			return fmt.Errorf("check again: %w", err)
 		}
 	}
@@ -172,9 +172,9 @@ func (c *check) awaitFollower(ctx context.Context, node string) (healed bool, er
 }
 
 // recheck makes a check at a cut of its own, which must be a later one. It blames and marks nobody.
-func (c *check) recheck(ctx context.Context, b *blame, charges []int, last bool) (*check, error) {
+func (c *check) recheck(ctx context.Context, b *blame, charges []int, t *tries) (*check, error) {
 	again := &check{
-		engine: c.engine, group: c.group, last: last, logger: c.logger, options: Options{Progress: c.options.Progress},
+		engine: c.engine, group: c.group, last: t.last(), patient: t.patient(), logger: c.logger, options: Options{Progress: c.options.Progress},
 		extra: c.trial.leaves,
 	}
 	for _, i := range charges {

@@ -11,10 +11,14 @@ import (
 // withoutCut compares what the replicas have applied now. Done: there is nothing more to do. That all stand at one place
 // with one root is as good a proof as one at a cut, and costs nothing but the roots.
 func (c *check) withoutCut(ctx context.Context) (done bool, err error) {
+	var interrupted error
 	ask(ctx, c.list, callBound, func(ctx context.Context, h *heard) (Statement, error) {
 		return c.cluster().Standing(ctx, c.group, h.Node)
-	}, func(h *heard, said Statement, err error) { h.said, h.err = said, err })
-	if err := context.Cause(ctx); err != nil {
+	}, func(h *heard, said Statement, err error) {
+		h.said, h.err = said, err
+		interrupted = c.interruption(interrupted, h, err)
+	})
+	if err := errors.Join(interrupted, context.Cause(ctx)); err != nil {
 		return true, err
 	}
 	at, _ := Commonest(c.rootOpinions())
@@ -119,6 +123,7 @@ func (c *check) judgeRoots() {
 			}
 		}
 		h.known(b)
+		c.mended(b, func(*charge) bool { return c.report.Equal })
 		c.blame(b)
 	}
 }

@@ -46,6 +46,7 @@ func (c *check) judge(ctx context.Context) error {
 		for _, leaf := range t.leaves {
 			c.chargeLeaf(b, i, leaf)
 		}
+		c.mended(b, func(on *charge) bool { return c.rightAtCut(i, on) })
 		c.blame(b)
 	}
 	return nil
@@ -150,7 +151,7 @@ func (c *check) leavesOf(ctx context.Context, into []map[digest.Leaf]LeafStateme
 			err = errors.Join(l.Place.at(c.place), l.check(h.said.Root, only))
 		}
 		if h.err = err; err != nil {
-			interrupted = c.interruption(interrupted, err)
+			interrupted = c.interruption(interrupted, h, err)
 			return
 		}
 		if into[i] == nil {

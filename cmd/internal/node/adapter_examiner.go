@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/flotilla-db/flotilla/raftgroup"
 	"github.com/flotilla-db/flotilla/rpc/api"
@@ -38,7 +37,7 @@ func (x *examinerAdapter) view(ctx context.Context, group uint32, cut string) (*
 	shard := g.Shard()
 	switch {
 	case shard == nil:
-		return nil, "", fmt.Errorf("group %d: %s: %w", group, g.Status().Why, raftgroup.ErrClosed)
+		return nil, "", groupError(g.NoShard())
 	case cut == "":
 		v, err := shard.Look(ctx)
 		return v, g.Lineage(), err

@@ -136,7 +136,7 @@ func (g groupAdapter) AwaitRoot(ctx context.Context, cutID string) (gateway.Root
 func (g groupAdapter) damagedRoot(ctx context.Context, look func(*storage.Shard) (*storage.View, error)) (gateway.Root, error) {
 	shard := g.Group.Shard()
 	if shard == nil {
-		return gateway.Root{}, groupError(raftgroup.ErrClosed)
+		return gateway.Root{}, groupError(g.NoShard())
 	}
 	view, err := look(shard)
 	if err != nil {
@@ -312,6 +312,8 @@ func groupError(err error) error {
 		return classed{gateway.ErrRefused, err}
 	case errors.Is(err, storage.ErrNotPinned):
 		return classed{gateway.ErrNotPinned, err}
+	case errors.Is(err, raftgroup.ErrAway):
+		return classed{gateway.ErrAway, err}
 	case errors.Is(err, raftgroup.ErrClosed):
 		return classed{gateway.ErrNotRunning, err}
 	case errors.Is(err, raftgroup.ErrNotApplied), errors.Is(err, raftgroup.ErrNoQuorum):

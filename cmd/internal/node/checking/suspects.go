@@ -94,6 +94,9 @@ func (s *Suspects) one(ctx context.Context, group uint32, seat *antientropy.Seat
 	}
 	if what, some := g.Suspicion(); some {
 		s.config.Checks.Note(api.EventReplica, &group, "", "the replica is suspect: %s", what.Why)
+		if seat.Leave(); othersMended(ctx, g) || seat.Return(ctx) != nil {
+			return
+		}
 	}
 	r, err := s.config.Checks.CheckGroup(ctx, group, antientropy.Options{Repair: true, Seat: seat})
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flotilla-db/flotilla/membership"
@@ -122,16 +123,8 @@ func (l ledGroup) Leased(id string) bool {
 	if _, err := l.group.RecordView(id); err == nil {
 		return true
 	}
-	shard := l.group.Shard()
-	if shard == nil {
-		return false
-	}
-	for _, r := range shard.Leases() {
-		if r.ID == id {
-			return true
-		}
-	}
-	return false
+	leases, err := l.group.Leases()
+	return err == nil && slices.ContainsFunc(leases, func(r storage.Record) bool { return r.ID == id })
 }
 
 // End implements resync.LedLog.
