@@ -103,6 +103,17 @@ func (g *Group) Leases() ([]storage.Record, error) {
 	return nil, g.NoShard()
 }
 
+// RootUntold reports whether the replica held something when this process opened
+// it, is ready, and has told no root since: that it is equal is not known.
+func (g *Group) RootUntold() bool {
+	if state, _ := g.condition(); state != ReplicaReady {
+		return false
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.rootAt.Index == 0 && g.atOpen != nil && (g.atOpen.HasData || g.atOpen.Last > 0)
+}
+
 // Condition is the replica's state, and what is wrong with it in one line, ""
 // when nothing is: what Status says of it, without the figures.
 func (g *Group) Condition() (ReplicaState, string) { return g.condition() }

@@ -27,6 +27,14 @@ type Turn struct {
 	Tried    time.Time // when the last check of this node ended; zero: none
 	Failures int       // checks in a row since the last proof that did not end with one
 	Soon     bool      // the last report said Passing: the first retry may come sooner
+	Wanted   time.Time // a check is wanted from then on, whatever the interval says; zero: none
+}
+
+// Spread is the moment in a time that a group has for itself: neighbours are far apart. The golden ratio spreads any
+// run of numbers evenly.
+func Spread(group uint32, over time.Duration) time.Duration {
+	const golden = 2654435769 // 2^32 / 1.618...
+	return time.Duration(float64(group*golden) / (1 << 32) * float64(over))
 }
 
 // Due lists the groups that are to be checked now, the most overdue first. It is pure. Turns of groups that are being
@@ -69,6 +77,15 @@ func (t *Turn) due(s Settings) time.Time {
 	if !s.Enabled || s.Interval <= 0 {
 		return time.Time{}
 	}
+	at := t.regular(s)
+	if !t.Wanted.IsZero() && t.Wanted.Before(at) {
+		return t.Wanted
+	}
+	return at
+}
+
+// regular is when the group is to be checked by the interval, and by what came of the last check.
+func (t *Turn) regular(s Settings) time.Time {
 	interval := max(s.Interval, minInterval)
 	if t.Failures > 0 && !t.Tried.IsZero() {
 		return t.Tried.Add(t.retry(interval))
@@ -95,11 +112,9 @@ func (t *Turn) retry(interval time.Duration) time.Duration {
 	return min(wait, interval)
 }
 
-// momentAfter is the first moment of a group after a time. The golden ratio spreads any run of numbers evenly.
+// momentAfter is the first moment of a group after a time.
 func momentAfter(last time.Time, group uint32, interval time.Duration) time.Time {
-	const golden = 2654435769 // 2^32 / 1.618...
-	phase := time.Duration(float64(group*golden) / (1 << 32) * float64(interval))
-	moment := last.UTC().Truncate(interval).Add(phase)
+	moment := last.UTC().Truncate(interval).Add(Spread(group, interval))
 	for !moment.After(last) {
 		moment = moment.Add(interval)
 	}

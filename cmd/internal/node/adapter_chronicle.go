@@ -32,6 +32,7 @@ func (x *examinerAdapter) Agree(ctx context.Context, group uint32, cut string, a
 	if err != nil {
 		return err
 	}
+	g.NoteRoot(root, v.Index()) // for the group's row: all say the same there
 	return g.Agree(raftgroup.Agreement{Lineage: lineage, Index: at.Index, Entries: entries})
 }
 

@@ -17,15 +17,20 @@ func (n *Node) newSyncs() *syncing.Syncs {
 		Settings: func() config.Sync { return n.policyConfig().Storage.Sync }, Room: n.room,
 		Groups: n.hosts.groups, Group: n.hosts.group, Known: n.hosts.known, Stored: n.hosts.stored, Look: n.hosts.look,
 		Directory: n.dir, Streams: n.mux, Up: n.liveness.Up, Errand: n.errands.send,
-		Rows: func() *gateway.Jobs { return n.gateway.Jobs() }, Proven: func(group uint32) { n.gateway.NoteProof(group) },
-		Witness: n.witness, Governor: n.governor, Turns: n.turns, Hooks: n.opts.SyncHooks, Logger: n.log,
+		Rows: func() *gateway.Jobs { return n.gateway.Jobs() }, Proofs: proofs{n}, Governor: n.governor, Turns: n.turns, Hooks: n.opts.SyncHooks, Logger: n.log,
 	})
 }
 
-// witness has the replicas of a group tell their roots at the cut of a copy.
-func (n *Node) witness(group uint32, cut, except string) {
-	n.errands.send(func(ctx context.Context) { n.checks.Suspects.Witness(ctx, group, cut, except) })
+// proofs are what resyncs have to do with checks. It implements syncing.Proofs.
+type proofs struct{ node *Node }
+
+func (p proofs) NoteProof(group uint32) { p.node.gateway.NoteProof(group) }
+
+func (p proofs) Witness(group uint32, cut, except string) {
+	p.node.errands.send(func(ctx context.Context) { p.node.checks.Suspects.Witness(ctx, group, cut, except) })
 }
+
+func (p proofs) Compare(ctx context.Context, group uint32) { p.node.checks.Schedule.Ask(ctx, group) }
 
 // room is how many bytes a copy may write before the reserve is touched.
 func (n *Node) room() (int64, error) {

@@ -39,15 +39,23 @@ type Config struct {
 	Streams   Streams
 	Up        func(membership.NodeID) bool // whether a node answers
 	// Errand has a short piece of work done that nobody waits for; false: there is no room for it.
-	Errand func(func(context.Context)) bool
-	Rows   func() *gateway.Jobs // what jobs are shown in
-	Proven func(group uint32)   // told of proofs of groups that are led here
-	// Witness has all replicas of a group that is led here, but that on one node, tell their roots at a cut. It does not wait.
-	Witness  func(group uint32, cut, except string)
+	Errand   func(func(context.Context)) bool
+	Rows     func() *gateway.Jobs // what jobs are shown in
+	Proofs   Proofs
 	Governor Governor
 	Turns    storage.Turns // of work on whole shards
 	Hooks    resync.Hooks
 	Logger   *slog.Logger
+}
+
+// Proofs are what a copy, or what was found to need none, has to do with checks.
+type Proofs interface {
+	// NoteProof is told that a copy of a group that is led here was proven.
+	NoteProof(group uint32)
+	// Witness has all replicas of a group that is led here, but that on one node, tell their roots at a cut. It does not wait.
+	Witness(group uint32, cut, except string)
+	// Compare has the group checked, and waits for the end of that, or of ctx.
+	Compare(ctx context.Context, group uint32)
 }
 
 // Directory is the table of the cluster, as directory.Directory says.

@@ -18,6 +18,9 @@ const (
 	verdictPoll = time.Second
 	// verdictPatience is how long a job waits for its first verdict.
 	verdictPatience = 5 * time.Minute
+	// compareBound bounds the wait for a proof that a replica is equal which somebody asked to be made equal, and which lacked
+	// nothing that had to be copied.
+	compareBound = 5 * time.Second
 	// cancelPoll is the pause before the engine is asked again to end a job that it
 	// has only just begun.
 	cancelPoll = 10 * time.Millisecond
@@ -69,6 +72,11 @@ func (d *driver) drive(ctx context.Context, j *job) {
 		if status == "" {
 			return
 		}
+	}
+	if j.Trigger == triggerAsked && status == api.StatusDone && !j.copied() {
+		bounded, cancel := context.WithTimeout(ctx, compareBound)
+		d.config.Proofs.Compare(bounded, j.Group)
+		cancel()
 	}
 	j.row.End(status, func(r *api.Job) {
 		if why != "" && status != api.StatusDone && (r.Error == nil || j.Kind == api.JobMove) { // of a move it says more

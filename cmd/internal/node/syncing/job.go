@@ -83,6 +83,12 @@ func (j *job) mode() walgap.Mode {
 	return mode
 }
 
+// copied reports whether it was a copy, which has its own proof.
+func (j *job) copied() bool {
+	v := j.row.Job().Verdict
+	return v == nil || *v != walgap.None.String() && *v != walgap.Replay.String()
+}
+
 // stopAsked reports whether somebody wants its end.
 func (j *job) stopAsked() bool {
 	select {

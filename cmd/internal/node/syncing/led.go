@@ -180,14 +180,14 @@ func (l ledGroup) Unpin(id string) { l.group.UnpinRecord(id) }
 // log then holds of it.
 func (l ledGroup) Proven(_ context.Context, p resync.Proof) error {
 	l.group.NoteRoot(p.Root, storage.Position(p.Position))
-	l.config.Proven(l.group.ID())
+	l.config.Proofs.NoteProof(l.group.ID())
 	l.config.Logger.Debug("a copy is proven", "group", l.group.ID(), "target", p.Target, "index", p.Position.Index, "root", p.Root)
 	return nil
 }
 
 // Witness implements resync.LedRecord.
 func (l ledGroup) Witness(cutID string, target membership.ServerID) {
-	l.config.Witness(l.group.ID(), cutID, target.Name)
+	l.config.Proofs.Witness(l.group.ID(), cutID, target.Name)
 }
 
 // HoldRecord implements resync.LedRecord.

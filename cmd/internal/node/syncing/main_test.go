@@ -37,6 +37,7 @@ func syncsOf(t *testing.T, dir string, settings func() config.Sync) (*Syncs, *ga
 		Group:     func(uint32) (*raftgroup.Group, error) { return nil, raftgroup.ErrUnknownGroup },
 		Known:     func() []uint32 { return nil },
 		Directory: tableOf{&directory.Table{Assignments: map[uint32]membership.Assignment{1: {Group: 1, Primary: "n1"}}}},
+		Proofs:    noProofs{},
 		Governor:  governor.New(func() bool { return false }),
 		Rows:      rows.Jobs, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -47,6 +48,11 @@ func syncsOf(t *testing.T, dir string, settings func() config.Sync) (*Syncs, *ga
 	})
 	return s, rows
 }
+
+// noProofs has nothing compared.
+type noProofs struct{ Proofs }
+
+func (noProofs) Compare(context.Context, uint32) {}
 
 // gatewayOf is one that keeps rows, and does nothing else.
 func gatewayOf(t *testing.T, dir string) *gateway.Gateway {
