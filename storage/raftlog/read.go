@@ -10,43 +10,67 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// readAhead is what one read of an old entry brings from disk: most records fit.
-const readAhead = 16 << 10
+const (
+	// readAhead is what one read of an old entry brings from disk: most records fit.
+	readAhead = 16 << 10
+	// checkAhead is that of a check of one: those of a group lie between those of all others, and what is read is not kept.
+	checkAhead = 1 << 10
+)
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, readAhead); return &b }}
 
 // read returns entry i: from the recent end of the log in memory, from what is pinned, or from disk, where
-// its CRC is checked. fromDisk: only from there. Errors: raft.ErrLogNotFound, *CorruptError.
-func (s *Shared) read(g *groupLog, i uint64, fromDisk bool) (record, error) {
+// its CRC is checked. Errors: raft.ErrLogNotFound, *CorruptError.
+func (s *Shared) read(g *groupLog, i uint64) (rec record, err error) {
+	err = s.readAt(g, i, func(seg *segment, off uint32, pin []byte) (record, error) {
+		b := s.window.find(seg.number, int64(off))
+		if b == nil {
+			b = pin
+		}
+		if n, whole := recordSize(b); whole {
+			rec, err = parseRecord(b[:n])
+		} else {
+			rec, err = readRecord(seg, int64(off))
+		}
+		return rec, err
+	}, s.o.OnCorrupt)
+	if err != nil {
+		return record{}, err
+	}
+	return rec, nil
+}
+
+// check reads entry i back from disk, and gives what it takes there. Errors as read.
+func (s *Shared) check(g *groupLog, i uint64) (size int, err error) {
+	err = s.readAt(g, i, func(seg *segment, off uint32, _ []byte) (head record, err error) {
+		err = withRecord(seg, int64(off), checkAhead, func(rec record, _ bool) { head, size = rec, len(rec.data)+len(rec.ext) })
+		return head, err
+	}, nil)
+	return size, err
+}
+
+// readAt has entry i read where the index says that it is, and sees that it is the one; told, if not nil, is told of one that cannot be.
+func (s *Shared) readAt(g *groupLog, i uint64, read func(seg *segment, off uint32, pin []byte) (record, error), told func(*CorruptError)) error {
 	seg, off, ok, pin := g.place(i)
 	for {
 		if !ok {
-			return record{}, g.missing(i)
+			return g.missing(i)
 		}
-		if !fromDisk {
-			b := s.window.find(seg.number, int64(off))
-			if b == nil {
-				b = pin
-			}
-			if n, whole := recordSize(b); whole {
-				return parseRecord(b[:n])
-			}
-		}
-		rec, err := readRecord(seg, int64(off))
+		rec, err := read(seg, off, pin)
 		if err == nil && (rec.kind != kindAppend || rec.group != g.id || rec.a != i) {
 			err = errors.New("another record is in its place")
 		}
 		if err == nil {
-			return rec, nil
+			return nil
 		}
 		// The entry may have been moved or deleted, and the file recycled, since we looked.
 		oldSeg, oldOff := seg, off
 		if seg, off, ok, pin = g.place(i); ok && seg == oldSeg && off == oldOff {
 			corrupt := &CorruptError{Group: g.id, Index: i, Where: seg.where(int64(off)), Reason: err.Error()}
-			if s.o.OnCorrupt != nil && !fromDisk {
-				s.o.OnCorrupt(corrupt)
+			if told != nil {
+				told(corrupt)
 			}
-			return record{}, corrupt
+			return corrupt
 		}
 	}
 }
@@ -73,35 +97,50 @@ func (g *groupLog) missing(i uint64) error {
 }
 
 // readRecord reads and checks the record at off. What it returns is the caller's own.
-func readRecord(seg *segment, off int64) (record, error) {
+func readRecord(seg *segment, off int64) (out record, err error) {
+	err = withRecord(seg, off, readAhead, func(rec record, lent bool) {
+		if out = rec; lent {
+			out.data, out.ext = bytes.Clone(rec.data), bytes.Clone(rec.ext)
+		}
+	})
+	return out, err
+}
+
+// withRecord reads and checks the record at off, at first with so many bytes, readAhead at most. Where it is lent it is valid
+// until use returns.
+func withRecord(seg *segment, off int64, ahead int, use func(rec record, lent bool)) error {
 	pooled := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(pooled)
-	buf := *pooled
-	n, err := seg.file.ReadAt(buf, off)
+	b := (*pooled)[:ahead]
+	n, err := seg.file.ReadAt(b, off)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return record{}, fmt.Errorf("read: %w", err)
+		return fmt.Errorf("read: %w", err)
 	}
-	b := buf[:n]
+	b = b[:n]
 	size, whole := recordSize(b)
-	own := false
+	lent := true
 	if !whole {
 		if size < minRecordSize || off+int64(size) > seg.size {
-			return record{}, errChecksum
+			return errChecksum
 		}
-		b, own = make([]byte, size), true
+		if size <= readAhead {
+			b = (*pooled)[:size]
+		} else {
+			b, lent = make([]byte, size), false
+		}
 		if _, err := seg.file.ReadAt(b, off); err != nil {
-			return record{}, fmt.Errorf("read: %w", err)
+			return fmt.Errorf("read: %w", err)
 		}
 	}
 	b = b[:size]
 	if !recordIntact(b, seg.number, off) {
-		return record{}, errChecksum
+		return errChecksum
 	}
 	rec, err := parseRecord(b)
-	if !own {
-		rec.data, rec.ext = bytes.Clone(rec.data), bytes.Clone(rec.ext)
+	if err == nil {
+		use(rec, lent)
 	}
-	return rec, err
+	return err
 }
 
 var errChecksum = errors.New("record failed its checksum")

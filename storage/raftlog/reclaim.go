@@ -151,7 +151,7 @@ func (r *reclaimer) moveSome(g *groupLog, seg *segment) (done bool, err error) {
 	}
 	var logs []*raft.Log
 	for i, n := first, 0; i < end && n < moveBytes; i++ {
-		rec, err := r.s.read(g, i, false)
+		rec, err := r.s.read(g, i)
 		if err != nil {
 			return false, err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // scanChunk is what one read of a scan brings.
@@ -18,6 +19,9 @@ type scanner struct {
 	at   int64 // file offset of buf
 	cold bool  // read what the disk has, not what the system remembers, where it can
 }
+
+// scanBuffers are those of scans that are made again and again.
+var scanBuffers = sync.Pool{New: func() any { b := make([]byte, 0, scanChunk); return &b }}
 
 // turn makes the scanner read another segment.
 func (s *scanner) turn(seg *segment) {

@@ -53,7 +53,12 @@ func (s *Shared) scrub(ctx context.Context, cursor string, maxBytes int64, frame
 			number, off = 0, 0
 		}
 	}
-	w := scrubber{s: s, scan: scanner{cold: true}, frames: frames}
+	lent := scanBuffers.Get().(*[]byte)
+	w := scrubber{s: s, scan: scanner{cold: true, buf: *lent}, frames: frames}
+	defer func() {
+		*lent = w.scan.buf
+		scanBuffers.Put(lent)
+	}()
 	for {
 		seg := s.segments.from(number)
 		if seg == nil {

@@ -112,7 +112,7 @@ func (l *sharedLog) Scrub(ctx context.Context, from uint64, maxBytes int64) (nex
 		case bytes >= maxBytes:
 			return i, bytes, bad, nil
 		}
-		rec, err := l.s.read(l.g, i, true)
+		size, err := l.s.check(l.g, i)
 		var corrupt *CorruptError
 		switch {
 		case errors.Is(err, raft.ErrLogNotFound):
@@ -125,7 +125,7 @@ func (l *sharedLog) Scrub(ctx context.Context, from uint64, maxBytes int64) (nex
 		case err != nil:
 			return i, bytes, bad, err
 		}
-		bytes += int64(len(rec.data)+len(rec.ext)) + maxRecordOverhead
+		bytes += int64(size) + maxRecordOverhead
 	}
 	return 0, bytes, bad, nil
 }

@@ -46,7 +46,7 @@ func (l *sharedLog) GetLog(i uint64, out *raft.Log) error {
 	if l.closed.Load() {
 		return ErrClosed
 	}
-	rec, err := l.s.read(l.g, i, false)
+	rec, err := l.s.read(l.g, i)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (l *sharedLog) Check() error {
 		return &CorruptError{Group: g.id, Index: last + 1, TailUnknown: true, Reason: "damage may have taken entries"}
 	}
 	for i := first; !scanned && i != 0 && i <= last; i++ {
-		_, err := l.s.read(g, i, true)
+		_, err := l.s.check(g, i)
 		if errors.Is(err, raft.ErrLogNotFound) {
 			continue // truncated meanwhile
 		}
@@ -281,7 +281,7 @@ func (l *sharedLog) rewrite(i uint64) error {
 
 // rewrite is for who holds the writer's lock.
 func (s *Shared) rewrite(g *groupLog, i uint64) error {
-	rec, err := s.read(g, i, false)
+	rec, err := s.read(g, i)
 	if err != nil {
 		return err
 	}
