@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/raftfuture"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/snapshot"
 	"github.com/hashicorp/raft"
@@ -117,7 +118,7 @@ func (g *Group) change(ctx context.Context, prevIndex uint64, do func(*raft.Raft
 			return
 		}
 		defer in.proposer.stepped()
-		done <- do(in.raft).Error()
+		done <- raftfuture.EndWith(do(in.raft), in.ended).Error()
 	})
 	select {
 	case err = <-done:

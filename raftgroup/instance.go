@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/flotilla-db/flotilla/internal/raftfuture"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/snapshot"
 	"github.com/flotilla-db/flotilla/storage"
@@ -16,13 +17,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-const (
-	// drainAtClose bounds the wait for entries on their way when an instance
-	// stops; what is still open then becomes unknown.
-	drainAtClose = time.Second
-	// orphanWait bounds the wait for Raft's answers after its shutdown.
-	orphanWait = 5 * time.Second
-)
+// drainAtClose bounds the wait for entries on their way when an instance stops;
+// what is still open then becomes unknown.
+const drainAtClose = time.Second
 
 // instance is one running Raft node of one shard. It is replaced as a whole
 // when the group is stopped and started again.
@@ -68,6 +65,7 @@ type instance struct {
 	rotten    atomic.Bool // a bad entry of its log was reported
 
 	stop      chan struct{}
+	ended     chan struct{} // closed when Raft has: what it has not answered then, it never answers
 	stopOnce  sync.Once
 	drainOnce sync.Once
 	wg        sync.WaitGroup // watch, birth campaign
@@ -103,8 +101,8 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 		births:      &h.births,
 		notify:      make(chan bool, 16),
 		seen:        make(chan raft.Observation, 1),
-		stop:        make(chan struct{}),
 		nudge:       make(chan struct{}, 1),
+		stop:        make(chan struct{}), ended: make(chan struct{}),
 	}
 	in.reads.lanes = h.lanes
 	in.fsm.onWrite = h.config.OnWrite
@@ -141,7 +139,7 @@ func startInstance(h *Host, group uint32, d Decision, p parts) (*instance, error
 	p.entries.SetFloor(in.floor) // until here nothing may be compacted
 	in.proposer = &proposer{
 		submit:   newTurns(),
-		apply:    func(data []byte) raft.ApplyFuture { return node.Apply(data, 0) },
+		apply:    func(data []byte) raft.ApplyFuture { return raftfuture.EndWith(node.Apply(data, 0), in.ended) },
 		leader:   func() membership.ServerID { leader, _ := in.leader(); return leader },
 		inFlight: h.config.InFlight,
 		slots:    h.slots,
@@ -274,9 +272,8 @@ func (in *instance) close() error {
 	// Raft waits for its replication, which waits in RPCs to peers that are
 	// down, each for its whole deadline: those end with the transport.
 	errs := []error{in.transport.Close(), ended.Error()}
-	if !in.proposer.awaitWorkers(orphanWait) {
-		in.log.Error("raft lost answers at shutdown: their outcome is unknown")
-	}
+	close(in.ended)
+	in.proposer.wg.Wait()
 	in.wg.Wait()
 	in.records.end(nil)
 	closeShard := in.shard.Close

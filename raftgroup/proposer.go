@@ -307,7 +307,7 @@ func (q *proposer) signalIdleLocked() {
 }
 
 // close fails what waits as not applied. What Raft has taken keeps its outcome;
-// wait for it with awaitWorkers, after Raft was shut down at the latest.
+// wait for it with awaitWorkers, or with wg when Raft has ended.
 func (q *proposer) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

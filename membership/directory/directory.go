@@ -205,7 +205,8 @@ func (d *Directory) StepDown(ctx context.Context) error {
 	if !d.IsLeader() {
 		return nil
 	}
-	return d.await(ctx, d.raft().LeadershipTransfer())
+	in := d.raft()
+	return d.await(ctx, in, in.LeadershipTransfer())
 }
 
 // Close stops the replica and waits for its goroutines. The transport is

@@ -143,8 +143,9 @@ func (d *Directory) admit(ctx context.Context, j joinBody) reply {
 	if t.configIndex == unknownIndex {
 		return reply{code: codeNotApplied, text: "the index of the configuration is not known yet"}
 	}
-	f := d.raft().AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), t.configIndex, configTimeout)
-	if err := d.await(ctx, f); err != nil {
+	in := d.raft()
+	f := in.AddNonvoter(raft.ServerID(id), raft.ServerAddress(id), t.configIndex, configTimeout)
+	if err := d.await(ctx, in, f); err != nil {
 		return d.failed(err)
 	}
 	d.logger.Info("a node joined the meta group", "server", j.server)

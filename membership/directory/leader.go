@@ -79,8 +79,9 @@ func (d *Directory) lead(ctx context.Context) {
 // becomeReady waits until everything before this leadership is applied.
 func (d *Directory) becomeReady(ctx context.Context) bool {
 	for d.IsLeader() {
-		term := d.raft().CurrentTerm()
-		err := d.await(ctx, d.raft().Barrier(0))
+		in := d.raft()
+		term := in.CurrentTerm()
+		err := d.await(ctx, in, in.Barrier(0))
 		if err == nil && d.IsLeader() && d.raft().CurrentTerm() == term {
 			d.ready.Store(term)
 			return true
@@ -119,7 +120,8 @@ func (d *Directory) sendNudges(ctx context.Context) {
 			continue
 		}
 		// The outcome does not matter: if it is lost, the timeout serves.
-		_ = d.await(ctx, d.raft().Apply(nudge, 0))
+		in := d.raft()
+		_ = d.await(ctx, in, in.Apply(nudge, 0))
 	}
 }
 

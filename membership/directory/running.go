@@ -12,12 +12,34 @@ import (
 // running holds the instance of raft of this replica. It is replaced as a whole
 // where its log has to be changed under it, which no running instance bears.
 type running struct {
-	instance atomic.Pointer[raft.Raft]
+	instance atomic.Pointer[instance]
 	halted   atomic.Pointer[error] // why there is none any more
 	replaced chan struct{}         // capacity 1: another instance runs
 
 	mu     sync.Mutex // guards changes of instance, and:
 	closed bool
+}
+
+// instance is one raft of this replica. Its futures are for await.
+type instance struct {
+	*raft.Raft
+	ended chan struct{} // closed when it was shut down, and waited for
+	once  sync.Once
+}
+
+// Shutdown hides raft's: who waits for its end ends what waits for its answers.
+func (in *instance) Shutdown() raft.Future { return shutdown{in, in.Raft.Shutdown()} }
+
+type shutdown struct {
+	in     *instance
+	future raft.Future
+}
+
+// Error implements raft.Future.
+func (s shutdown) Error() error {
+	err := s.future.Error()
+	s.in.once.Do(func() { close(s.in.ended) })
+	return err
 }
 
 // instanceTransport is what one instance sees: its end is not the transport's.
@@ -29,7 +51,7 @@ func (instanceTransport) Close() error { return nil }
 var errReplacing = errors.New("the meta group's replica starts again")
 
 // raft is the instance that runs, or the last one that ran.
-func (d *Directory) raft() *raft.Raft { return d.running.instance.Load() }
+func (d *Directory) raft() *instance { return d.running.instance.Load() }
 
 // Halted says why this replica of the meta group was stopped; nil while it
 // runs. Its table stays as it was, and grows old.
@@ -82,7 +104,7 @@ func (d *Directory) startInstance() error {
 		return fmt.Errorf("start raft of the meta group: %w", err)
 	}
 	d.store.votes.runs.Store(true)
-	d.running.instance.Store(r)
+	d.running.instance.Store(&instance{Raft: r, ended: make(chan struct{})})
 	return nil
 }
 

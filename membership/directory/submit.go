@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/flotilla-db/flotilla/internal/raftfuture"
 	"github.com/flotilla-db/flotilla/membership"
 )
 
@@ -157,8 +158,9 @@ func (d *Directory) askAround(ctx context.Context, q request) reply {
 
 // applyHere proposes a command on this node, which should be the leader.
 func (d *Directory) applyHere(ctx context.Context, data []byte) reply {
-	f := d.raft().Apply(data, forwardTimeout/2)
-	if err := d.await(ctx, f); err != nil {
+	in := d.raft()
+	f := in.Apply(data, forwardTimeout/2)
+	if err := d.await(ctx, in, f); err != nil {
 		return d.failed(err)
 	}
 	o, ok := f.Response().(outcome)
@@ -190,8 +192,10 @@ func (d *Directory) failed(err error) reply {
 	return reply{code: codeUnknown, text: err.Error()}
 }
 
-// await waits for a future of raft, or for ctx.
-func (d *Directory) await(ctx context.Context, f raft.Future) error {
+// await waits for a future of an instance of raft, for the end of that instance,
+// or for ctx.
+func (d *Directory) await(ctx context.Context, in *instance, f raft.Future) error {
+	f = raftfuture.EndWith(f, in.ended)
 	done := make(chan error, 1)
 	if !d.tasks.Go(func() { done <- f.Error() }) {
 		return ErrClosed

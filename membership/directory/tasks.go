@@ -3,7 +3,7 @@ package directory
 import "sync"
 
 // tasks owns the short goroutines that wait for raft's futures. They end with
-// raft: each future is answered at its shutdown.
+// their instance of raft at the latest: see await.
 type tasks struct {
 	mu     sync.Mutex // guards closed, and that no task begins after it
 	closed bool

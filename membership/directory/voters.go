@@ -187,7 +187,8 @@ func (d *Directory) changeVoters(ctx context.Context, seen *presence) {
 	if !ok || prev == unknownIndex {
 		return
 	}
-	if err := d.await(ctx, d.propose(change, prev)); err != nil {
+	in := d.raft()
+	if err := d.await(ctx, in, in.propose(change, prev)); err != nil {
 		d.logger.Warn("the configuration of the meta group did not change", "server", change.ID, "step", change.Step, "error", err)
 		return
 	}
@@ -195,15 +196,15 @@ func (d *Directory) changeVoters(ctx context.Context, seen *presence) {
 	d.sendNudge()
 }
 
-func (d *Directory) propose(change VoterChange, prev uint64) raft.IndexFuture {
+func (in *instance) propose(change VoterChange, prev uint64) raft.IndexFuture {
 	id, addr := raft.ServerID(change.ID.String()), raft.ServerAddress(change.ID.String())
 	switch change.Step {
 	case Remove:
-		return d.raft().RemoveServer(id, prev, configTimeout)
+		return in.RemoveServer(id, prev, configTimeout)
 	case Demote:
-		return d.raft().DemoteVoter(id, prev, configTimeout)
+		return in.DemoteVoter(id, prev, configTimeout)
 	}
-	return d.raft().AddVoter(id, addr, prev, configTimeout)
+	return in.AddVoter(id, addr, prev, configTimeout)
 }
 
 func (d *Directory) isUp(id membership.ServerID) bool { return id == d.self || d.cfg.Alive(id.NodeID) }

@@ -17,7 +17,8 @@ const module = "github.com/flotilla-db/flotilla"
 // mayImport is the import direction: the packages of ours that each package may import. Imports only point down.
 // A row ending in "/..." holds for a subtree; the longest matching row counts. "*" is everything but cmd/flotilla.
 var mayImport = map[string][]string{
-	"internal/pause": {},
+	"internal/pause":      {},
+	"internal/raftfuture": {},
 
 	"storage":         {"storage/blocks", "storage/digest"},
 	"storage/blocks":  {},
@@ -29,12 +30,12 @@ var mayImport = map[string][]string{
 	"membership/placement":  {"membership"},
 	"membership/gossip":     {"membership"},
 	"membership/gossip/...": {"membership"},
-	"membership/directory":  {"membership", "membership/placement"},
+	"membership/directory":  {"internal/raftfuture", "membership", "membership/placement"},
 
 	"snapshot":          {"storage", "storage/blocks", "storage/digest"},
 	"snapshot/transfer": {"snapshot", "storage", "storage/blocks", "storage/digest"},
 
-	"raftgroup":     {"internal/pause", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
+	"raftgroup":     {"internal/pause", "internal/raftfuture", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
 	"raftgroup/...": {"internal/pause", "raftgroup", "storage", "storage/blocks", "storage/digest", "storage/raftlog", "snapshot", "membership"},
 
 	"walgap":             {},
@@ -66,7 +67,7 @@ var mayImport = map[string][]string{
 
 // onlyUnder says where a library may be imported. Tests of other packages may use them too.
 var onlyUnder = map[string][]string{
-	"github.com/hashicorp/raft":       {"raftgroup", "snapshot", "storage/raftlog", "rpc/raftmux", "membership/directory"},
+	"github.com/hashicorp/raft":       {"raftgroup", "snapshot", "storage/raftlog", "rpc/raftmux", "membership/directory", "internal/raftfuture"},
 	"github.com/hashicorp/memberlist": {"membership/gossip"},
 	"google.golang.org/grpc":          {"rpc"},
 	"github.com/urfave/cli":           {"cmd/flotilla"},
