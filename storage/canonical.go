@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"sync"
+
 	"github.com/flotilla-db/flotilla/storage/blocks"
 )
 
@@ -21,21 +23,38 @@ func isCanonical(parts []part, version uint8) bool {
 // canonical yields the canonical blocks of the points of all layers of a series and window, with their headers. A block
 // is valid during the call.
 func canonical(layers []layer, lo, hi int64, yield func(block []byte, rows int) error) error {
-	w := newSweep(layers, lo, hi, false, blocks.MaxRows)
-	defer w.release()
-	cut := cutter{yield: yield}
+	z := canonizers.Get().(*canonizer)
+	defer z.release()
+	z.sweep.start(layers, lo, hi, false, blocks.MaxRows)
+	z.cutter.yield = yield
 	for {
-		c, err := w.next()
+		c, err := z.sweep.next()
 		if err != nil {
 			return err
 		}
 		if c == nil {
-			return cut.flush()
+			return z.cutter.flush()
 		}
-		if err := cut.add(c); err != nil {
+		if err := z.cutter.add(c); err != nil {
 			return err
 		}
 	}
+}
+
+// canonizer is what canonical works with. Its memory is used again: a check of replicas with many unmerged parts made most of
+// its garbage here.
+type canonizer struct {
+	sweep  sweep
+	cutter cutter
+}
+
+var canonizers = sync.Pool{New: func() any { return new(canonizer) }}
+
+func (z *canonizer) release() {
+	z.sweep.release()
+	z.cutter.held.Reset()
+	z.cutter.yield = nil
+	canonizers.Put(z)
 }
 
 // cutter makes canonical blocks of chunks that come in order of time. The canonical cut is greedy from the first row, so

@@ -32,11 +32,8 @@ type disk struct {
 	reads    sync.WaitGroup // those that nobody waits for yet
 }
 
-// minRunBytes is from what size on the memory of a run is used again, and runSizes what it has then. The largest is a run of
-// diskRunBytes with what is read along.
-const minRunBytes = 16 << 10
-
-var runSizes = [...]int{64 << 10, 256 << 10, diskRunBytes + 4*diskGap}
+// runSizes are what the memory of a run, which is used again, has. The largest is a run of diskRunBytes with what is read along.
+var runSizes = [...]int{8 << 10, 64 << 10, 256 << 10, diskRunBytes + 4*diskGap}
 
 // runBuffers lends that memory to all files, by its first byte: each is walked when it is opened, and to make and collect the
 // memory for that cost a copy more than a tenth of its processor.
@@ -45,7 +42,7 @@ var runBuffers [len(runSizes)]sync.Pool
 // buffer is memory for a run.
 func (d *disk) buffer(n int) []byte {
 	for i, size := range runSizes {
-		if n < minRunBytes || n > size {
+		if n > size {
 			continue
 		}
 		if first, ok := runBuffers[i].Get().(*byte); ok {

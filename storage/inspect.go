@@ -155,8 +155,9 @@ func (p *pass) harmless(s string, args ...any) {
 // otherMeta lists what is odd about the meta page that nobody reads, and about the parts of both that nobody reads.
 func (p *pass) otherMeta() error {
 	last := p.file.last.Load()
+	page := p.disk.buffer(p.meta.pageSize)
+	defer giveBack(page)
 	for i := uint64(0); i < 2; i++ {
-		page := make([]byte, p.meta.pageSize)
 		if _, err := p.file.handle.ReadAt(page, int64(i)*int64(p.meta.pageSize)); err != nil {
 			return badPage(i, "%w", err)
 		}

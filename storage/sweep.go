@@ -30,14 +30,20 @@ type sweep struct {
 
 // newSweep starts at lo, or at hi when down. It owns the layers until release.
 func newSweep(layers []layer, lo, hi int64, down bool, rows int) *sweep {
-	w := &sweep{waiting: layers, lo: lo, hi: hi, down: down, rows: max(1, min(rows, blocks.MaxRows))}
+	w := new(sweep)
+	w.start(layers, lo, hi, down, rows)
+	return w
+}
+
+// start is newSweep of one that was released, or never used.
+func (w *sweep) start(layers []layer, lo, hi int64, down bool, rows int) {
+	w.waiting, w.lo, w.hi, w.down, w.rows = layers, lo, hi, down, max(1, min(rows, blocks.MaxRows))
 	slices.SortStableFunc(w.waiting, func(a, b layer) int {
 		if down {
 			return cmp.Compare(b.last, a.last)
 		}
 		return cmp.Compare(a.first, b.first)
 	})
-	return w
 }
 
 // next is the next chunk, valid until the call after; nil at the end.
@@ -156,5 +162,6 @@ func (w *sweep) release() {
 	for _, l := range w.active {
 		l.release()
 	}
+	clear(w.ordered)
 	w.active, w.waiting = nil, nil
 }
