@@ -96,7 +96,10 @@ func (s *Shard) Distrust(leaves ...digest.Leaf) { s.bad.add(errDistrusted, leave
 
 // Trust takes leaves back into service: they were repaired, or acquitted. None named: all. A block that fails its CRC is
 // still refused, and reported anew.
-func (s *Shard) Trust(leaves ...digest.Leaf) { s.bad.drop(leaves...) }
+func (s *Shard) Trust(leaves ...digest.Leaf) {
+	s.bad.drop(leaves...)
+	s.doubtIndex()
+}
 
 // Distrusted lists the leaves that are not served, in order: those that Distrust named, and those that this shard has found
 // to be damaged by itself.

@@ -28,6 +28,7 @@ func (s *Shard) runFlusher() {
 		}
 		s.renewNow()
 		s.tidyOne()
+		s.settleSome()
 		s.compactIfIdle()
 		timer.Reset(s.untilNext())
 		select {
@@ -167,6 +168,9 @@ func (s *Shard) untilNext() time.Duration {
 		wait = min(wait, at.Sub(now))
 	}
 	if len(s.loose) > 0 && s.looseClosed() {
+		wait = 0
+	}
+	if s.settling {
 		wait = 0
 	}
 	if !s.compactAt.IsZero() {

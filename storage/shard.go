@@ -45,6 +45,7 @@ type Shard struct {
 	gone    []string      // cuts that are not pinned and never will be, the last maxGone
 	known   digests
 	renew   map[digest.Leaf]bool // digests that cannot be read: the flusher removes them
+	doubted bool                 // the flusher looks which series of the index have no parts
 	err     error                // why nothing works any more: ErrClosed, ErrDamaged or ErrStorage
 	closing bool                 // the flusher flushes everything and ends
 	wanted  bool                 // someone waits for a flush
@@ -62,6 +63,8 @@ type Shard struct {
 	loose     map[digest.Leaf]bool // leaves that may have parts to merge
 	newest    int64                // newest window written since open
 	compactAt time.Time            // when to look whether the file is worth compacting; zero: after the next commit
+	settling  bool                 // the index is being looked at, settled is where to go on
+	settled   []byte
 
 	wakeup chan struct{} // room for one
 	stop   chan struct{} // closed when the flusher must not wait any more

@@ -373,7 +373,7 @@ func (w *headWrite) tidyIndexes() error {
 		_, left, err := w.reader.seekUp(WindowOf(MinTime, w.window), SlotOf(series), series)
 		var d *DamageError
 		if errors.As(err, &d) && !d.Structure {
-			continue // nobody knows: it stays in the index
+			continue // nobody knows: it stays in the index until that leaf is trusted again (settle.go)
 		}
 		if err != nil {
 			return err
