@@ -38,6 +38,10 @@ func TestRecordThatIsGoneWithoutATraceIsFound(t *testing.T) {
 	p := newPristine(t)
 	for name, look := range map[string]func(s *Shard) Inspection{
 		"inspect": func(s *Shard) Inspection { return inspect(t, s) },
+		"check": func(s *Shard) (r Inspection) {
+			r.Structure = s.Check(t.Context())
+			return r
+		},
 		"scrub": func(s *Shard) (r Inspection) {
 			for cursor, begun := "", false; cursor != "" || !begun; begun = true {
 				next, step, err := s.Scrub(t.Context(), cursor, 16<<10)

@@ -94,15 +94,20 @@ func (f *file) compact() error {
 	}
 	err := f.compactTo(temp)
 	if err == nil {
-		err = f.lookAtAll("compact") // at what was copied: what is not what it was now was not, or may not have been, then
-	}
-	if err == nil {
-		err = f.swap(temp)
+		err = f.become(temp)
 	}
 	if err != nil {
 		_ = os.Remove(temp)
 	}
 	return err
+}
+
+// become takes over a copy.
+func (f *file) become(temp string) error {
+	if err := f.lookAtAll("compact"); err != nil { // what is not what it was now was not, or may not have been, when it was copied
+		return err
+	}
+	return f.swap(temp)
 }
 
 // lookAtAll looks at all pages of keys.

@@ -219,30 +219,31 @@ func TestWriterComesToNoLeafUnseen(t *testing.T) {
 	t.Log(fmt.Sprint(tried))
 }
 
-// TestWhoWalksOverAllPagesLooksFirst: bbolt walks over a bucket that it drops, and over a file that it copies.
+// TestWhoWalksOverAllPagesLooksFirst: bbolt walks over a bucket that it drops, and over a file that it copies, and a
+// copy is good only where its file still is.
 func TestWhoWalksOverAllPagesLooksFirst(t *testing.T) {
 	p := newPristine(t)
-	s := p.openCopy(t)
-	standStill(s)
-	s.file.onDamaged = nil
-	list := leavesOf(t, s, bucketBlocks)
 	errUnseen := errors.New("it was gone by")
-	for name, walk := range map[string]func() error{
-		"drop": func() error {
+	for name, walk := range map[string]func(s *Shard) error{
+		"drop": func(s *Shard) error {
 			return s.file.commit("drop", func(tx *bolt.Tx) error { return errors.Join(s.file.dropBucket(tx, bucketBlocks), errUnseen) })
 		},
-		"compact": func() error { return errors.Join(s.file.compactTo(s.o.Path+"-copy"), errUnseen) },
+		"compact":   func(s *Shard) error { return errors.Join(s.file.compactTo(s.o.Path+"-copy"), errUnseen) },
+		"take over": func(s *Shard) error { return errors.Join(s.file.become(s.o.Path+"-missing"), errUnseen) }, // copied before it went bad
 	} {
-		for i, l := range list {
+		s := p.openCopy(t)
+		standStill(s)
+		s.file.onDamaged = nil
+		for i, l := range leavesOf(t, s, bucketBlocks) {
 			at := int64(l.id)*int64(len(l.page)) + 10
 			writeOver(t, s.o.Path, at, []byte{byte(len(l.keys) - 1)})
-			if err := walk(); !errors.Is(err, ErrDamaged) {
-				t.Errorf("%s, leaf %d has a record fewer: %v", name, i, err)
+			if err := walk(s); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("%s, leaf %d has a record fewer: %v", name, i, err)
 			}
 			writeOver(t, s.o.Path, at, []byte{byte(len(l.keys))})
 			s.forgive()
 		}
-		if err := walk(); errors.Is(err, ErrDamaged) {
+		if err := walk(s); errors.Is(err, ErrDamaged) {
 			t.Errorf("%s, put right again: %v", name, err)
 		}
 	}

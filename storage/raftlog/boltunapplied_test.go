@@ -104,6 +104,16 @@ func TestUnappliedEntriesAreBounded(t *testing.T) {
 	if held := engine.unapplied.Load(); held > maxUnapplied || held < maxUnapplied/2 {
 		t.Errorf("%d bytes are held", held)
 	}
+	must(t, l.DeleteRange(2, 6))
+	for range 3 {
+		if held := engine.unapplied.Load(); held < 15<<20 || held > 16<<20 {
+			t.Errorf("%d bytes are held of the one entry that is left", held)
+		}
+		l.SetApplied(func() uint64 { return applied }) // finds it, and it is there already
+	}
+	for i := uint64(2); i <= 6; i++ {
+		must(t, l.StoreLog(&raft.Log{Index: i, Term: 2, Data: make([]byte, 15<<20)}))
+	}
 	applied = 6
 	must(t, l.StoreLog(&raft.Log{Index: 7, Term: 1, Data: make([]byte, 1000)}))
 	if held := engine.unapplied.Load(); held < 1000 || held > 2000 {
