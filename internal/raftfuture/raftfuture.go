@@ -4,6 +4,7 @@ package raftfuture
 
 import (
 	"reflect"
+	"sync"
 
 	"github.com/hashicorp/raft"
 )
@@ -21,8 +22,24 @@ func EndWith[F raft.Future](f F, ended chan struct{}) F {
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return f
 	}
-	if end := v.Elem().FieldByName("ShutdownCh"); end.IsValid() && end.CanSet() && end.Type() == reflect.TypeOf(ended) {
-		end.Set(reflect.ValueOf(ended))
+	if at := fieldOf(v.Elem().Type()); at != nil {
+		v.Elem().FieldByIndex(at).Set(reflect.ValueOf(ended))
 	}
 	return f
+}
+
+// fields are where types of futures have the field, []int; nil: they have none. To look for it makes garbage, and every write
+// has a future.
+var fields sync.Map
+
+func fieldOf(t reflect.Type) []int {
+	if at, known := fields.Load(t); known {
+		return at.([]int)
+	}
+	var at []int
+	if f, has := t.FieldByName("ShutdownCh"); has && f.IsExported() && f.Type == reflect.TypeFor[chan struct{}]() {
+		at = f.Index
+	}
+	fields.Store(t, at)
+	return at
 }

@@ -15,6 +15,10 @@ import (
 // they ask of the same node shares calls.
 const verifiesAtOnce = 64
 
+// deepVerifiesAtOnce is how many it has in work where blocks are read: each cut is a flush on every node, and a view that is pinned
+// until the disk's turn comes. More wait for the disk only, and clients for their flushes; with two the disk waits for cuts.
+const deepVerifiesAtOnce = 4
+
 // Verify starts the job that checks all assigned replicas of some groups (none:
 // all that exist).
 func (g *Gateway) Verify(ctx context.Context, r api.VerifyRequest) (api.Job, error) {
@@ -59,7 +63,7 @@ func (g *Gateway) verify(ctx context.Context, r api.VerifyRequest, progress func
 	defer g.checks.skips.flush()
 	atOnce := verifiesAtOnce
 	if r.Deep {
-		atOnce = groupWorkers // their views are pinned while they wait for the disk
+		atOnce = deepVerifiesAtOnce
 	}
 	if g.cfg.ChecksAtOnce > 0 {
 		atOnce = g.cfg.ChecksAtOnce
