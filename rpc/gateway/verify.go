@@ -16,7 +16,7 @@ import (
 const verifiesAtOnce = 64
 
 // deepVerifiesAtOnce is how many it has in work where blocks are read: each cut is a flush on every node, and a view that is pinned
-// until the disk's turn comes. More wait for the disk only, and clients for their flushes; with two the disk waits for cuts.
+// until the disk's turn comes: two shards of a node are read at once. With sixteen, clients waited for the flushes.
 const deepVerifiesAtOnce = 4
 
 // Verify starts the job that checks all assigned replicas of some groups (none:
