@@ -31,14 +31,16 @@ func (e *closedError) Is(target error) bool {
 	return target == ErrClosed || target == ErrNotApplied || e.away && target == ErrAway
 }
 
-// NoShard is why Shard is nil: an ErrClosed, and an ErrAway where that ends by
-// itself.
+// NoShard is why Shard was nil: an ErrClosed, and an ErrAway where that ends by
+// itself, or has ended since.
 func (g *Group) NoShard() error {
 	_, why := g.condition()
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	away := g.hold != nil || g.restarts || g.instance != nil && g.instance.held()
-	return &closedError{g.id, why, away}
+	if g.instance != nil && !g.instance.held() && g.hold == nil {
+		return &closedError{g.id, "has come back just now", true}
+	}
+	return &closedError{g.id, why, g.hold != nil || g.restarts || g.instance != nil}
 }
 
 // stopBriefly is stop where a start follows at once. The caller holds opening.

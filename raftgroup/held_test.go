@@ -26,6 +26,12 @@ func TestI5HeldReplicaVotesAndDoesNothingElse(t *testing.T) {
 		if replica.Shard() != nil {
 			t.Error("its shard is given to readers")
 		}
+		if err := replica.NoShard(); !errors.Is(err, ErrAway) || !errors.Is(err, ErrClosed) || err.Error() != "group 7: waits for the install of job job" {
+			t.Errorf("why there is none: %v", err)
+		}
+		if err := s.leader.NoShard(); !errors.Is(err, ErrAway) {
+			t.Errorf("of one that has come back since it was asked: %v", err)
+		}
 		cut, _, err := s.leader.Cut(context.Background(), "test", time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -99,8 +99,8 @@ func TestWhoStaysAwayIsMissing(t *testing.T) {
 				took < awayBound || took > awayBound+2*awayPoll {
 				t.Errorf("%+v: after %v: %+v", o, took, r)
 			}
-			if r.Damaged {
-				t.Errorf("%+v: nobody is blamed for being away: %+v", o, r)
+			if r.Damaged || !r.Passing {
+				t.Errorf("%+v: blamed for being away, or no moment that passes: %+v", o, r)
 			}
 		}
 	})

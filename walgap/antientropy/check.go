@@ -205,7 +205,7 @@ func (c *check) finish() Report {
 			continue
 		}
 		r.Missing = append(r.Missing, h.Node)
-		r.Passing = r.Passing || passes(err) || errors.Is(err, context.DeadlineExceeded)
+		r.Passing = r.Passing || passes(err) || errors.Is(err, ErrAway) || errors.Is(err, context.DeadlineExceeded)
 		if len(why) < maxMissing {
 			why = append(why, fmt.Sprintf("%s: %s", h.Node, text(err.Error())))
 		}
