@@ -104,10 +104,13 @@ func (g *Group) Leases() ([]storage.Record, error) {
 }
 
 // RootUntold reports whether the replica held something when this process opened
-// it, is ready, and has told no root since: that it is equal is not known.
+// it, has caught up since, and has told no root: that it is equal is not known.
 func (g *Group) RootUntold() bool {
 	if state, _ := g.condition(); state != ReplicaReady {
 		return false
+	}
+	if _, level := g.LastContact(); !level && !g.IsLeader() {
+		return false // it lacks entries, or does not know yet: its job comes first
 	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()

@@ -70,6 +70,11 @@ func TestReplicasTellTheirRootsSoonAfterAStart(t *testing.T) {
 			if took > 10*time.Second {
 				t.Errorf("it took %v", took)
 			}
+			for i := range c.nodes {
+				if s := c.nodes[i].Node().Gateway().Own().Proving.Skipped; s > 0 && len(away) == 1 {
+					t.Errorf("%d checks by %s came before its replica had caught up", s, c.nodes[i].Name)
+				}
+			}
 			if n > uint64(len(groups)*3/2) {
 				t.Errorf("%d checks of %d groups", n, len(groups))
 			}
