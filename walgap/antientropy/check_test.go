@@ -26,6 +26,8 @@ func one(t *testing.T, r Report) Finding {
 }
 
 func (w *world) total(calls ...string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, c := range calls {
 		n += w.calls[c]
 	}
