@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 
 	"github.com/hashicorp/raft"
 
@@ -36,6 +37,10 @@ type ends struct {
 }
 
 func newHeld() *held { return &held{entries: make(map[uint64]*raft.Log)} }
+
+func (h *held) clone() *held {
+	return &held{entries: maps.Clone(h.entries), first: h.first, last: h.last, vote: h.vote}
+}
 
 func (h *held) after(c change) ends {
 	e := ends{h.first, h.last, h.vote}
@@ -112,7 +117,13 @@ func readLogFile(path string) (*held, error) {
 		case err != nil:
 			return err
 		case h.last != 0 && i != h.last+1:
-			return fmt.Errorf("entries %d..%d are missing", h.last+1, i-1)
+			if sealed > 0 || seal {
+				return fmt.Errorf("entries %d..%d are missing", h.last+1, i-1)
+			}
+			// An older version left a hole where it had installed a snapshot: what lies before it goes. Whether there
+			// is such a snapshot, reaches finds out.
+			clear(h.entries)
+			h.first = i
 		case h.last == 0:
 			h.first = i
 		}
@@ -153,11 +164,14 @@ func (h *held) takeVote(conf map[string][]byte, sealed int) error {
 }
 
 func (h *held) takeOldVote(conf map[string][]byte, sealed int) error {
-	term, known := conf["CurrentTerm"]
+	term, known := conf[keyCurrentTerm]
 	if sealed > 0 || len(h.entries) > 0 && len(term) != 8 || known && len(term) != 8 {
 		return fmt.Errorf("the vote is missing: %w", raftlog.ErrDamaged)
 	}
-	h.old = known || len(conf) > 0
+	if !known && len(conf) > 0 { // a key that is bad, of a log without entries
+		return fmt.Errorf("the term is missing: %w", raftlog.ErrDamaged)
+	}
+	h.old = known
 	if known {
 		h.vote.term = binary.BigEndian.Uint64(term)
 	}

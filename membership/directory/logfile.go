@@ -30,7 +30,7 @@ type logFile struct {
 	logger *slog.Logger
 
 	writer sync.Mutex // held by who writes the file; guards db
-	db     *bbolt.DB
+	db     *bbolt.DB  // nil: closed, or given up; nothing is written any more
 
 	mu   sync.RWMutex // guards held, for memory only
 	held *held        // what is on disk
@@ -45,7 +45,7 @@ func openLogFile(path string, logger *slog.Logger) (*logFile, error) {
 	switch f.held, err = readLogFile(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		f.held = newHeld()
-		return f, f.renew()
+		return f, f.renew(f.held)
 	case err != nil:
 		return nil, err
 	}
@@ -54,8 +54,11 @@ func openLogFile(path string, logger *slog.Logger) (*logFile, error) {
 	}
 	if f.held.old {
 		f.held.old = false
+		if err := f.prepare(f.held); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 		f.leave()
-		return f, f.renew()
+		return f, f.replace()
 	}
 	return f, nil
 }
@@ -72,13 +75,23 @@ func (f *logFile) leave() {
 	if err := raftlog.Guarded("close "+f.path, f.db.Close); err != nil {
 		f.logger.Warn("the file that is replaced was not closed", "path", f.path, "err", err)
 	}
+	f.db = nil
 }
 
-// renew puts a file with what is in memory in the place of the present one,
-// which is closed, or was left alone since bbolt has panicked over it. The
-// caller is the writer.
-func (f *logFile) renew() error {
-	const newSuffix = ".new"
+// newSuffix ends the name of a file in the making.
+const newSuffix = ".new"
+
+// renew puts a file with h in the place of the present one, which is closed, or
+// was left alone since bbolt has panicked over it. The caller is the writer.
+func (f *logFile) renew(h *held) error {
+	if err := f.prepare(h); err != nil {
+		return err
+	}
+	return f.replace()
+}
+
+// prepare makes the file that is to replace this one, which it leaves as it is.
+func (f *logFile) prepare(h *held) error {
 	path := f.path
 	if err := os.Remove(path + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("make %s: %w", path, err)
@@ -93,13 +106,18 @@ func (f *logFile) renew() error {
 				return err
 			}
 		}
-		return put(tx, f.held.all(), f.held.vote, f.held.first, f.held.last)
+		return put(tx, h.all(), h.vote, h.first, h.last)
 	})
 	if err := errors.Join(err, fresh.db.Close()); err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
-	if err := raftlog.ReplaceFile(path+newSuffix, path); err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
+	return nil
+}
+
+// replace puts what prepare made in the place of the file, and opens it.
+func (f *logFile) replace() error {
+	if err := raftlog.ReplaceFile(f.path+newSuffix, f.path); err != nil {
+		return fmt.Errorf("make %s: %w", f.path, err)
 	}
 	return f.open()
 }
@@ -135,6 +153,9 @@ type change struct {
 // write makes a change durable, then visible. One that meets damage is made in
 // a new file: memory has all the rest.
 func (f *logFile) write(c change) error {
+	if f.db == nil {
+		return ErrClosed
+	}
 	f.mu.RLock()
 	next := f.held.after(c)
 	f.mu.RUnlock()
@@ -158,13 +179,18 @@ func (f *logFile) write(c change) error {
 		}
 		damaged = true
 	}
+	if damaged {
+		f.logger.Error("raft.db of the meta group is damaged: it is written anew from memory, look after the disk", "path", f.path, "err", err)
+		f.db = nil // a handle that has panicked keeps its lock: the next transaction would wait for ever
+		h := f.held.clone()
+		h.apply(c, next)
+		if err := f.renew(h); err != nil {
+			return err
+		}
+	}
 	f.mu.Lock()
 	f.held.apply(c, next)
 	f.mu.Unlock()
-	if damaged {
-		f.logger.Error("raft.db of the meta group is damaged: it is written anew from memory, look after the disk", "path", f.path, "err", err)
-		return f.renew()
-	}
 	return nil
 }
 
@@ -185,8 +211,12 @@ func (f *logFile) scrub() error {
 		return nil
 	}
 	f.logger.Error("raft.db of the meta group is damaged: it is written anew from memory, look after the disk", "path", f.path, "err", err)
+	if err := f.prepare(f.held); err != nil { // a full disk; what was promised is in memory yet
+		f.logger.Error("raft.db of the meta group could not be written anew: tried again later", "path", f.path, "err", err)
+		return nil
+	}
 	f.leave()
-	return f.renew()
+	return f.replace()
 }
 
 // FirstIndex implements raft.LogStore.

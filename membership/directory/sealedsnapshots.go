@@ -102,6 +102,10 @@ func (s *sealedSink) Write(b []byte) (int, error) {
 
 // Close implements raft.SnapshotSink.
 func (s *sealedSink) Close() error {
+	// One that came damaged must not get its place: no start would go on without what it promises.
+	if _, err := decodeTable(s.kept.content); err != nil {
+		return errors.Join(fmt.Errorf("close snapshot %s of the meta group: %w: %w", s.ID(), errSnapshot, err), s.Cancel())
+	}
 	if err := s.SnapshotSink.Close(); err != nil {
 		return err
 	}
