@@ -296,3 +296,30 @@ func TestDamagedSnapshotThatCameGetsNoPlace(t *testing.T) {
 	must(t, s.Close())
 	must(t, Examine(dir, true))
 }
+
+// The only snapshot has rotted while the replica runs, and raft is started again: it is made anew first.
+func TestInstanceIsReplacedThoughTheSnapshotHasRotted(t *testing.T) {
+	bubble(t, func(t *testing.T, n *network) {
+		members := n.cluster(3, 8)
+		awaitVoters(t, members, 3)
+		m := leaderOf(t, members...)
+		must(t, m.SetSetting(within(t, time.Minute), "k", "v"))
+		mustAgree(t, members...)
+		trimBehindSnapshot(t, m)
+		n.cut(m)
+		defer n.heal(m)
+		appendAlone(t, m, 20)
+		all, err := filepath.Glob(filepath.Join(m.cfg.Dir, snapshotsDir, "*", "state.bin"))
+		must(t, err)
+		for _, path := range all {
+			spoil(t, path)
+		}
+		time.Sleep(time.Second) // names of snapshots have milliseconds, and the bubble's time stands
+		f := forge(t, m)
+		at := entryID{index: m.raft().LastIndex() - 10, term: f.term}
+		if _, err := f.install(at, ahead(m, at.index), 0); err != nil || m.Table().Index != at.index {
+			t.Fatalf("%v, table at %d, want %d", err, m.Table().Index, at.index)
+		}
+		must(t, Examine(m.cfg.Dir, true))
+	})
+}
