@@ -157,7 +157,8 @@ func (h *held) takeVote(conf map[string][]byte, sealed int) error {
 	case err != nil:
 		return err
 	case first != h.first || last != h.last || sealed != len(h.entries):
-		return fmt.Errorf("entries %d..%d are there, %d with a checksum; there should be %d..%d: %w", h.first, h.last, sealed, first, last, raftlog.ErrDamaged)
+		return fmt.Errorf("entries %d..%d are there, %d with a checksum; there should be %d..%d: %w",
+			h.first, h.last, sealed, first, last, raftlog.ErrDamaged)
 	}
 	h.vote = v
 	return nil

@@ -114,7 +114,8 @@ func (s *sealedSink) Close() error {
 }
 
 // Create implements raft.SnapshotStore.
-func (s *sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+func (s *sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration,
+	configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.SnapshotStore.Create(version, index, term, c, configurationIndex, trans)
 	if err != nil {
 		return nil, err
@@ -223,7 +224,8 @@ func (s *sealedSnapshots) check(id string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSnapshot, err)
 	}
-	if term, index, ok := snapshotName(id); !ok || m.ID != id || m.Index != index || m.Term != term || t.Index > index || m.Size != int64(len(b)) {
+	if term, index, ok := snapshotName(id); !ok || m.ID != id || m.Index != index || m.Term != term ||
+		t.Index > index || m.Size != int64(len(b)) {
 		return fmt.Errorf("meta.json is another's: %w", errSnapshot)
 	}
 	s.keep(keptSnapshot{*m, b})
@@ -278,7 +280,8 @@ func (s *sealedSnapshots) setAside(bad map[string]error) error {
 	to := filepath.Join(filepath.Dir(s.dir), damagedDir)
 	for id, why := range bad {
 		s.logger.Error("a snapshot of the meta group is damaged and set aside, look after the disk", "snapshot", id, "to", to, "err", why)
-		if err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o755), os.Rename(filepath.Join(s.dir, id), filepath.Join(to, id))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o755), os.Rename(filepath.Join(s.dir, id), filepath.Join(to, id)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("set a damaged snapshot of the meta group aside: %w", err)
 		}
 	}
