@@ -126,7 +126,7 @@ func Open(cfg Config) (*Directory, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
-	for _, loop := range []func(context.Context){d.followLeadership, d.births.run, d.sendNudges} {
+	for _, loop := range []func(context.Context){d.followLeadership, d.births.run, d.sendNudges, d.scrub} {
 		d.loops.Go(func() { loop(ctx) })
 	}
 	d.campaignIfAlone()

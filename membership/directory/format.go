@@ -14,6 +14,7 @@ import (
 // Byte layouts of the meta group: what stands in its log, in its snapshots
 // and in the requests that nodes send each other.
 //
+//	raft.db   raft-boltdb's; entries with a CRC as storage/raftlog has them; the vote: voteformat.go
 //	command   version (1) | kind (1) | fields of the kind, in the order of its struct
 //	snapshot  "FLMT" | version (1) | index (8, big endian) | sections (see snapshot.go) | CRC32C of all before (4)
 //	request   version (1) | op (1) | body of the op (see request.go)

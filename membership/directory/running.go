@@ -123,6 +123,9 @@ func (d *Directory) replaceInstance(change func() error) error {
 	}
 	err := change()
 	if err == nil {
+		err = d.scrubNow() // a start needs the snapshots, and memory has them yet
+	}
+	if err == nil {
 		err = d.startInstance()
 	}
 	if err != nil {

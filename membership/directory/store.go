@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 )
 
 const (
@@ -26,35 +24,41 @@ const (
 	retainedSnapshot = 2
 )
 
-// store is what the meta group has on disk: raft-boltdb for log and votes,
-// and raft's own file snapshots.
+// logName is the file of log and votes.
+const logName = "raft.db"
+
+// store is what the meta group has on disk: raft.db for log and votes, and
+// raft's own file snapshots.
 type store struct {
-	bolt      *raftboltdb.BoltStore
+	bolt      *logFile
 	logs      *guardedLogs
 	votes     *votes
-	snapshots raft.SnapshotStore
+	snapshots *sealedSnapshots
 }
 
 func openStore(dir string, logger *slog.Logger, fatal func(error)) (*store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory of the meta group: %w", err)
 	}
-	path := filepath.Join(dir, "raft.db")
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path:        path,
-		BoltOptions: &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType},
-	})
+	path := filepath.Join(dir, logName)
+	bolt, err := openLogFile(path, logger)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshot, newRaftLogger(logger))
+	snapshots, err := openSnapshots(dir, logger)
+	if err == nil {
+		var bad map[string]error
+		if bad, err = reaches(bolt.held, snapshots); err == nil {
+			err = snapshots.setAside(bad)
+		}
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", dir, err), bolt.Close())
+		return nil, errors.Join(err, bolt.Close())
 	}
 	return &store{
 		bolt:      bolt,
 		logs:      &guardedLogs{LogStore: bolt, fatal: fatal},
-		votes:     &votes{inner: bolt, fatal: fatal},
+		votes:     &votes{file: bolt, fatal: fatal},
 		snapshots: snapshots,
 	}, nil
 }

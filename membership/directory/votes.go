@@ -2,8 +2,8 @@ package directory
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"hash/crc32"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,10 +16,8 @@ import (
 // between them would leave the new term with the old candidate, who would
 // then be given a vote without the check of its log (upstream issue 661). The
 // term is held back until the candidate comes.
-//
-//	key "Vote": version (1) | term (8, big endian) | candidate | CRC32C (4)
 type votes struct {
-	inner raft.StableStore
+	file  *logFile
 	fatal func(error)
 
 	// runs: Raft's main loop writes, not the goroutine that starts it. Where it
@@ -30,35 +28,45 @@ type votes struct {
 	term uint64     // of a vote whose candidate has not come yet
 }
 
-var (
-	keyVote         = []byte("Vote")
+// The keys of hashicorp/raft.
+const (
+	keyCurrentTerm  = "CurrentTerm"
 	keyLastVoteTerm = "LastVoteTerm"
 	keyLastVoteCand = "LastVoteCand"
 )
 
-const voteOverhead = 1 + 8 + 4
+// errNotFound has the text by which raft knows a key that was never set.
+var errNotFound = errors.New("not found")
 
 // Set implements raft.StableStore.
 func (v *votes) Set(key, value []byte) error {
-	if string(key) == keyLastVoteCand {
-		v.mu.Lock()
-		b := append([]byte{formatVersion}, binary.BigEndian.AppendUint64(nil, v.term)...)
-		v.mu.Unlock()
-		b = append(b, value...)
-		key, value = keyVote, binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if string(key) != keyLastVoteCand {
+		return fmt.Errorf("the meta group has no %q of bytes", key)
 	}
-	return guard(v.fatal, "write a vote of the meta group", func() error { return v.inner.Set(key, value) })
+	v.mu.Lock()
+	term := v.term
+	v.mu.Unlock()
+	candidate := append([]byte(nil), value...)
+	return guard(v.fatal, "write a vote of the meta group", func() error {
+		return v.file.setVote(func(r *vote) { r.votedIn, r.candidate = term, candidate })
+	})
 }
 
 // SetUint64 implements raft.StableStore.
 func (v *votes) SetUint64(key []byte, value uint64) error {
-	if string(key) == keyLastVoteTerm {
+	switch string(key) {
+	case keyLastVoteTerm:
 		v.mu.Lock()
 		v.term = value
 		v.mu.Unlock()
 		return nil
+	case keyCurrentTerm:
+	default:
+		return fmt.Errorf("the meta group has no %q", key)
 	}
-	err := guard(v.fatal, "write the term of the meta group", func() error { return v.inner.SetUint64(key, value) })
+	err := guard(v.fatal, "write the term of the meta group", func() error {
+		return v.file.setVote(func(r *vote) { r.term = value })
+	})
 	if err != nil && v.runs.Load() {
 		runtime.Goexit()
 	}
@@ -67,31 +75,26 @@ func (v *votes) SetUint64(key []byte, value uint64) error {
 
 // Get implements raft.StableStore.
 func (v *votes) Get(key []byte) ([]byte, error) {
-	if string(key) != keyLastVoteCand {
-		return v.inner.Get(key)
+	r := v.file.lastVote()
+	switch {
+	case string(key) == keyLastVoteCand && r.votedIn > 0:
+		return append([]byte(nil), r.candidate...), nil
+	case string(key) == keyCurrentTerm && r.term > 0:
+		return binary.BigEndian.AppendUint64(nil, r.term), nil
 	}
-	_, candidate, err := v.read()
-	return candidate, err
+	return nil, errNotFound
 }
 
 // GetUint64 implements raft.StableStore.
 func (v *votes) GetUint64(key []byte) (uint64, error) {
-	if string(key) != keyLastVoteTerm {
-		return v.inner.GetUint64(key)
+	r := v.file.lastVote()
+	switch {
+	case string(key) == keyLastVoteTerm && r.votedIn > 0:
+		return r.votedIn, nil
+	case string(key) == keyCurrentTerm && r.term > 0:
+		return r.term, nil
 	}
-	term, _, err := v.read()
-	return term, err
+	return 0, errNotFound
 }
 
-// read gives the error of the inner store, "not found", if there was no vote.
-func (v *votes) read() (uint64, []byte, error) {
-	b, err := v.inner.Get(keyVote)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(b) < voteOverhead || b[0] != formatVersion ||
-		crc32.Checksum(b[:len(b)-4], castagnoli) != binary.BigEndian.Uint32(b[len(b)-4:]) {
-		return 0, nil, fmt.Errorf("vote record of the meta group is damaged (%d bytes): %w", len(b), ErrStateLost)
-	}
-	return binary.BigEndian.Uint64(b[1:9]), append([]byte(nil), b[9:len(b)-4]...), nil
-}
+var _ raft.StableStore = (*votes)(nil)

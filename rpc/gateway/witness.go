@@ -7,6 +7,7 @@ import (
 
 // RootsAt has the replicas of a group, but that on one node, tell their roots at a cut that they have pinned: each remembers
 // what it told, for its row. It reports whether those that told are equal; one that does not answer is no evidence.
+// It waits for all of them, until ctx ends: the caller bounds it.
 func (g *Gateway) RootsAt(ctx context.Context, group uint32, cut, except string) (equal bool) {
 	t := g.cfg.Directory.Table()
 	var mu sync.Mutex // guards roots

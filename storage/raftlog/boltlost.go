@@ -27,6 +27,12 @@ const (
 
 // examineLog reads the structure of a file: ErrDamaged, or why it cannot be read.
 func examineLog(path string) error {
+	return ReadBoltFile(path, func(_, _, _ []byte) error { return nil })
+}
+
+// ReadBoltFile walks a file in the layout of raft-boltdb, every bound of it checked, and gives what its buckets hold in the
+// order of their keys. What each finds wrong is damage, too: ErrDamaged. Nothing but the caller may write the file meanwhile.
+func ReadBoltFile(path string, each func(bucket, k, v []byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func examineLog(path string) error {
 		_, failed = f.ReadAt(b, int64(from))
 		return b, failed
 	}
-	if err := walkFile(read, uint64(info.Size()), size, func(_, _ []byte) {}); err != nil && failed == nil {
+	if err := walkFile(read, uint64(info.Size()), size, each); err != nil && failed == nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return failed

@@ -176,7 +176,7 @@ func mustHoldLog(path string) error {
 }
 
 // DumpBolt reads the log of a raft.db file, without changing it: those of the boltdb engine, and that of the
-// meta group, whose entries carry no checksum of ours (sealed false).
+// meta group, whose entries carry no checksum of ours if an older version wrote them (sealed false).
 func DumpBolt(path string, sealed bool, yield func(DumpedRecord) error) error {
 	return guard("dump log "+path, func() error {
 		if err := mustHoldLog(path); err != nil {
@@ -200,7 +200,7 @@ func DumpBolt(path string, sealed bool, yield func(DumpedRecord) error) error {
 		for i := first; i != 0 && i <= last; i++ {
 			var log raft.Log
 			d := DumpedRecord{Kind: "append", Index: i}
-			if d.Err = store.GetLog(i, &log); d.Err == nil && sealed && !unsealBolt(i, &log) {
+			if d.Err = store.GetLog(i, &log); d.Err == nil && (sealed || len(log.Extensions) > 0) && !unsealBolt(i, &log) {
 				d.Err = errChecksum
 			}
 			d.Term, d.Type, d.AppendedAt, d.Data = log.Term, log.Type.String(), log.AppendedAt, log.Data

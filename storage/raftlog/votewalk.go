@@ -57,19 +57,27 @@ func parseVoteMeta(b []byte, page uint64) (m voteMeta, err error) {
 func walkVotes(b []byte, pageSize int) (map[string][]byte, error) {
 	read := func(from, n uint64) ([]byte, error) { return b[from : from+n], nil }
 	conf := make(map[string][]byte)
-	err := walkFile(read, uint64(len(b)), uint64(pageSize), func(k, v []byte) { conf[string(k)] = v })
+	err := walkFile(read, uint64(len(b)), uint64(pageSize), func(bucket, k, v []byte) error {
+		if bytes.Equal(bucket, bucketConf) {
+			conf[string(k)] = v
+		}
+		return nil
+	})
 	return conf, err
 }
 
-// walkFile walks the whole of a file of so many bytes, and gives what bucket "conf" holds. An error that read did not
-// make is damage.
-func walkFile(read func(from, n uint64) ([]byte, error), bytes, size uint64, conf func(k, v []byte)) error {
+// inBuckets is given what a bucket holds, in the order of keys.
+type inBuckets func(bucket, k, v []byte) error
+
+// walkFile walks the whole of a file of so many bytes, and gives what the buckets hold. An error that neither read nor each
+// made is damage.
+func walkFile(read func(from, n uint64) ([]byte, error), bytes, size uint64, each inBuckets) error {
 	m, err := newestMeta(read, bytes, size)
 	if err != nil {
 		return err
 	}
 	w := &voteWalk{read: read, size: size, pages: m.pages, used: map[uint64]bool{0: true, 1: true}}
-	if err := w.buckets(m.root, conf); err != nil {
+	if err := w.buckets(m.root, each); err != nil {
 		return err
 	}
 	return w.freelist(m.freelist)
@@ -102,25 +110,21 @@ func newestMeta(read func(from, n uint64) ([]byte, error), bytes, size uint64) (
 }
 
 // buckets walks the two buckets.
-func (w *voteWalk) buckets(root uint64, conf func(k, v []byte)) error {
+func (w *voteWalk) buckets(root uint64, give inBuckets) error {
 	logs := false
-	err := w.tree(root, nil, 0, func(k, v []byte, bucket bool) error {
+	err := w.tree(root, nil, 0, func(name, v []byte, bucket bool) error {
 		if !bucket || len(v) < 16 {
-			return fmt.Errorf("bucket %q: %w", k, errPage)
+			return fmt.Errorf("bucket %q: %w", name, errPage)
 		}
-		each := func(k, v []byte, bucket bool) error {
-			if bucket {
+		if !bytes.Equal(name, bucketLogs) && !bytes.Equal(name, bucketConf) {
+			return fmt.Errorf("bucket %q: %w", name, errPage)
+		}
+		logs = logs || bytes.Equal(name, bucketLogs)
+		each := func(k, v []byte, nested bool) error {
+			if nested {
 				return fmt.Errorf("bucket in a bucket: %w", errPage)
 			}
-			conf(k, v)
-			return nil
-		}
-		switch {
-		case bytes.Equal(k, bucketLogs):
-			logs = true
-			each = func([]byte, []byte, bool) error { return nil }
-		case !bytes.Equal(k, bucketConf):
-			return fmt.Errorf("bucket %q: %w", k, errPage)
+			return give(name, k, v)
 		}
 		if root := native.Uint64(v); root != 0 {
 			return w.tree(root, nil, 0, each)

@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"membership/placement":  {"membership"},
 	"membership/gossip":     {"membership"},
 	"membership/gossip/...": {"membership"},
-	"membership/directory":  {"internal/raftfuture", "membership", "membership/placement"},
+	"membership/directory":  {"internal/raftfuture", "membership", "membership/placement", "storage/raftlog"},
 
 	"snapshot":          {"storage", "storage/blocks", "storage/digest"},
 	"snapshot/transfer": {"snapshot", "storage", "storage/blocks", "storage/digest"},

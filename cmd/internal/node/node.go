@@ -61,6 +61,7 @@ type Node struct {
 	startedAt time.Time
 	stages    *stages
 	errands   *errands
+	witnesses *witnesses
 
 	identity *identityBook
 	id       membership.NodeID

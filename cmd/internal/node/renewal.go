@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flotilla-db/flotilla/membership"
+	"github.com/flotilla-db/flotilla/membership/directory"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
 )
 
@@ -28,16 +30,22 @@ const (
 // nobody who could take it in again.
 var errForgot = errors.New("this node has forgotten its votes")
 
+// forgotten are the errors of a file whose promises nobody knows any more.
+var forgotten = []error{raftlog.ErrVotesMissing, raftlog.ErrDamaged, directory.ErrStateLost}
+
 // openVotes opens the vote file. Where it is lost as a whole in a used
-// directory, or the meta group's, this node has forgotten whom it voted for: it
+// directory, or what the meta group has on disk, this node has forgotten whom it voted for: it
 // may never answer under its old id again, and goes on as a new incarnation.
 func (n *Node) openVotes() error {
 	used := n.identity.get().ClusterID != "" && !n.identity.get().fresh()
-	why := n.metaLost()
+	var why error
+	if used {
+		why = directory.Examine(filepath.Join(n.cfg.DataDir, metaDir), n.identity.get().Joined)
+	}
 	if why == nil {
 		why = n.tryVotes(used)
 	}
-	if used && (errors.Is(why, raftlog.ErrVotesMissing) || errors.Is(why, raftlog.ErrDamaged)) {
+	if used && slices.ContainsFunc(forgotten, func(e error) bool { return errors.Is(why, e) }) {
 		if err := n.renew(why); err != nil {
 			return err
 		}
@@ -53,18 +61,6 @@ func (n *Node) openVotes() error {
 func (n *Node) tryVotes(mustExist bool) (err error) {
 	n.votes, err = raftlog.OpenVotes(filepath.Join(n.cfg.DataDir, votesFile), raftlog.VotesOptions{MustExist: mustExist, Fatal: n.fatal, Logger: n.log})
 	return err
-}
-
-// metaLost reports that a member's own log and votes of the meta group are gone.
-func (n *Node) metaLost() error {
-	if !n.identity.get().Joined {
-		return nil
-	}
-	path := filepath.Join(n.cfg.DataDir, metaDir, "raft.db")
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", path, raftlog.ErrVotesMissing)
-	}
-	return nil
 }
 
 // renew ends this incarnation: the next one has the name and the cluster of the

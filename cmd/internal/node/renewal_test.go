@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
 	"github.com/flotilla-db/flotilla/cmd/internal/node/config"
 	"github.com/flotilla-db/flotilla/membership"
 	"github.com/flotilla-db/flotilla/storage/raftlog"
@@ -25,11 +27,18 @@ func used(t *testing.T, peers ...string) *Node {
 	if err := writeIdentity(dir, id); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{metaDir + "/raft.db", logDir + "/1.wal", groupsDir + "/7/shard.db"} {
+	for _, file := range []string{metaDir + "/other", logDir + "/1.wal", groupsDir + "/7/shard.db"} {
 		path := filepath.Join(dir, file)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(file), 0o600)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	meta, err := raftboltdb.NewBoltStore(filepath.Join(dir, metaDir, "raft.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := meta.Close(); err != nil {
+		t.Fatal(err)
 	}
 	votes, err := raftlog.OpenVotes(filepath.Join(dir, votesFile), raftlog.VotesOptions{})
 	if err != nil {
@@ -59,6 +68,9 @@ func TestLostVotesMakeANewIncarnation(t *testing.T) {
 		"votes emptied": func(dir string) error { return os.Truncate(filepath.Join(dir, votesFile), 0) },
 		"votes damaged": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, votesFile), bytes.Repeat([]byte{0xff}, 1<<15), 0o600)
+		},
+		"meta group damaged": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, metaDir, "raft.db"), bytes.Repeat([]byte{0xff}, 1<<15), 0o600)
 		},
 		"meta group lost": func(dir string) error { return os.RemoveAll(filepath.Join(dir, metaDir)) },
 	} {
@@ -124,15 +136,17 @@ func TestRenewalCutShortIsTakenUp(t *testing.T) {
 }
 
 func TestOnlyNodeThatForgotItsVotesStartsNothing(t *testing.T) {
-	n := used(t)
-	if err := os.Remove(filepath.Join(n.cfg.DataDir, votesFile)); err != nil {
-		t.Fatal(err)
-	}
-	before := listing(t, n.cfg.DataDir)
-	if err := n.openVotes(); !errors.Is(err, errForgot) {
-		t.Fatal(err)
-	}
-	if after := listing(t, n.cfg.DataDir); after != before {
-		t.Fatalf("%s, before %s", after, before)
+	for _, file := range []string{votesFile, metaDir + "/raft.db"} {
+		n := used(t)
+		if err := os.Remove(filepath.Join(n.cfg.DataDir, file)); err != nil {
+			t.Fatal(err)
+		}
+		before := listing(t, n.cfg.DataDir)
+		if err := n.openVotes(); !errors.Is(err, errForgot) {
+			t.Fatal(file, err)
+		}
+		if after := listing(t, n.cfg.DataDir); after != before {
+			t.Fatalf("%s: %s, before %s", file, after, before)
+		}
 	}
 }

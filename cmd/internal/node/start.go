@@ -131,6 +131,7 @@ func (n *Node) openGateway() (err error) {
 func (n *Node) startLoops() error {
 	n.mux.OnPeer(n.peerEvent)
 	n.stages.loop("errands", n.errands.run)
+	n.stages.loop("witnesses", n.witnesses.run)
 	n.stages.loop("disk watch", n.disk.run)
 	n.stages.loop("failover", func(ctx context.Context) { _ = n.failover.Run(ctx) })
 	n.stages.loop("readiness", n.ready.run)

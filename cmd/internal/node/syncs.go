@@ -11,6 +11,9 @@ import (
 // newSyncs makes what runs this node's resyncs. The gateway that shows their rows
 // is made after it.
 func (n *Node) newSyncs() *syncing.Syncs {
+	n.witnesses = newWitnesses(func(ctx context.Context, group uint32, cut, except string) {
+		n.checks.Suspects.Witness(ctx, group, cut, except)
+	})
 	return syncing.New(syncing.Config{
 		Self: n.id, Zone: n.cfg.Zone, ClusterID: func() string { return n.identity.get().ClusterID },
 		DataDir: n.cfg.DataDir, GroupDir: n.groupDir, Window: n.window,
@@ -27,7 +30,7 @@ type proofs struct{ node *Node }
 func (p proofs) NoteProof(group uint32) { p.node.gateway.NoteProof(group) }
 
 func (p proofs) Witness(group uint32, cut, except string) {
-	p.node.errands.send(func(ctx context.Context) { p.node.checks.Suspects.Witness(ctx, group, cut, except) })
+	p.node.witnesses.add(group, cut, except)
 }
 
 func (p proofs) Compare(ctx context.Context, group uint32) { p.node.checks.Schedule.Ask(ctx, group) }
