@@ -16,6 +16,9 @@ func (n *conn) connected(ctx context.Context) error {
 	n.cc.Connect()
 	for {
 		state := n.cc.GetState()
+		if err := ctx.Err(); err != nil { // gRPC says the same of a call that was never sent, and of one that was
+			return api.E(api.NotApplied, "retry", "the call was ended, nothing was sent").Because(err)
+		}
 		switch state {
 		case connectivity.Ready:
 			return nil
