@@ -13,8 +13,9 @@ import (
 )
 
 // A server takes this many writes of one stream at once: five streams are more
-// than one group's queue.
-const floodClients, floodWrites = 5, 1024
+// than one group's queue. As many again may be in the entries that a leader has
+// made before it waits for a quorum.
+const floodClients, floodWrites = 10, 1024
 
 // idleWorkers is how many goroutines wait for the next request on three nodes,
 // at most: a stream keeps 16 handlers of calls.
