@@ -90,6 +90,7 @@ func TestReplicaThatLostItsLogAndNeedsACopySaysSo(t *testing.T) {
 		if _, err := k.Write(t.Context(), batch("dev", 20, 1, 1)); err != nil {
 			t.Fatal(err)
 		}
+		c.awaitLevel() // a replica that n3 has never had has no log to lose
 		c.Crash(2)
 		c.AwaitLeaders(30 * time.Second)
 		if _, err := k.Write(t.Context(), batch("dev", 20, 1, 2)); err != nil {
