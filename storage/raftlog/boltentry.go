@@ -17,7 +17,8 @@ import (
 // EncodeEntry gives an entry as raft-boltdb stores it, with its CRC (see boltformat.go).
 func EncodeEntry(log *raft.Log) ([]byte, error) {
 	var b bytes.Buffer
-	h := codec.MsgpackHandle{BasicHandle: codec.BasicHandle{TimeNotBuiltin: true}}
+	var h codec.MsgpackHandle
+	h.TimeNotBuiltin = true
 	err := codec.NewEncoder(&b, &h).Encode(sealBolt(log))
 	return b.Bytes(), err
 }
